@@ -1,0 +1,48 @@
+// Files appear whole or not at all: temp in the same folder, fsync, rename, fsync of the folder.
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { randomName } from "./clock.ts";
+
+/** Replaces `path` by `data` so that every reader sees the old or the new bytes, also after a crash. */
+export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o644): void {
+  const temp = `${path}.${randomName(6)}.tmp`;
+  try {
+    const fd = openSync(temp, "wx", mode);
+    try {
+      writeFileSync(fd, data);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temp, path);
+  } catch (error) {
+    rmSync(temp, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** Makes renames into `folder` durable. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The file's bytes, or undefined where there is no such file. */
+export function readFileIfExists(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+/** Whether `error` is a system error with this code ("ENOENT", …). */
+export function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}

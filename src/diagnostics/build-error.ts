@@ -1,0 +1,81 @@
+// The world failed, or the user's text did and nothing more can be done. Match on `code`, never on `instanceof` of a subclass.
+import type { Diagnostic } from "./diagnostic.ts";
+import type { Span } from "./source.ts";
+
+/**
+ * - `dockerfile`: the text is wrong (see `diagnostics`) · `usage`: a flag or argument is wrong
+ * - `command`: a RUN failed · `source`: a context, file, URL or git source is missing or bad
+ * - `image`: a base image is not there or not usable · `registry`: a registry or the network failed
+ * - `content`: bytes do not match their digest or are damaged · `entitlement`: something needs `--allow`
+ * - `runtime`: the sandbox could not be made · `store`: the store is not usable (disk full, no permission)
+ * - `unsupported`: not built yet, and says so · `export`: an output cannot be written
+ */
+export type BuildErrorCode =
+  | "dockerfile"
+  | "usage"
+  | "command"
+  | "source"
+  | "image"
+  | "registry"
+  | "content"
+  | "entitlement"
+  | "runtime"
+  | "store"
+  | "unsupported"
+  | "export";
+
+export interface BuildErrorOptions {
+  readonly cause?: unknown;
+  readonly span?: Span;
+  /** One remedy. */
+  readonly help?: string;
+  readonly diagnostics?: readonly Diagnostic[];
+  readonly details?: ErrorDetails;
+}
+
+export interface ErrorDetails {
+  /** Exit status of a failed RUN. */
+  readonly exitCode?: number;
+  readonly signal?: string;
+  /** Last lines of a failed RUN's output, without line ends. */
+  readonly lastOutput?: readonly string[];
+  /** Path of the complete log. */
+  readonly logPath?: string;
+  /** Progress name of the step. */
+  readonly step?: string;
+  /** HTTP status of a registry's answer. */
+  readonly status?: number;
+  /** Whether trying again may help. */
+  readonly isTransient?: boolean;
+}
+
+/** Something outside tsbuild stops the build. The message is one line, lower-case, cause first, no full stop. */
+export class BuildError extends Error {
+  override readonly name = "BuildError";
+  readonly code: BuildErrorCode;
+  readonly span: Span | undefined;
+  readonly help: string | undefined;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly details: ErrorDetails;
+
+  constructor(code: BuildErrorCode, message: string, options: BuildErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.span = options.span;
+    this.help = options.help;
+    this.diagnostics = options.diagnostics ?? [];
+    this.details = options.details ?? {};
+  }
+}
+
+/** The same failure, now known to come from `span`; a span already there is nearer to the cause and stays. */
+export function locate(error: unknown, span: Span | undefined): unknown {
+  if (!(error instanceof BuildError) || error.span !== undefined || span === undefined) return error;
+  const { code, message, cause, help, diagnostics, details } = error;
+  return new BuildError(code, message, { cause, span, diagnostics, details, ...(help === undefined ? {} : { help }) });
+}
+
+/** Message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,60 @@
+// Where text came from. Lines and columns are worked out only when something is shown.
+
+/** A text that spans point into: a Dockerfile, "ONBUILD of debian:12", "--build-arg", … */
+export interface SourceFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Half-open range of UTF-16 offsets in a source's text. */
+export interface Span {
+  readonly source: SourceFile;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One-based line, one-based column in UTF-16 units. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+const lineStarts = new WeakMap<SourceFile, readonly number[]>();
+
+function startsOf(source: SourceFile): readonly number[] {
+  const known = lineStarts.get(source);
+  if (known) return known;
+  const starts = [0];
+  for (let at = source.text.indexOf("\n"); at >= 0; at = source.text.indexOf("\n", at + 1)) starts.push(at + 1);
+  lineStarts.set(source, starts);
+  return starts;
+}
+
+/** Position of an offset; offsets past the end belong to the last line. */
+export function positionAt(source: SourceFile, offset: number): Position {
+  const starts = startsOf(source);
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle]! <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: offset - starts[low]! + 1 };
+}
+
+/** Text of a one-based line without its line ending; "" past the end. */
+export function lineText(source: SourceFile, line: number): string {
+  const starts = startsOf(source);
+  const start = starts[line - 1];
+  if (start === undefined) return "";
+  return source.text.slice(start, starts[line] ?? source.text.length).replace(/\r?\n$/, "");
+}
+
+export function lineCount(source: SourceFile): number {
+  return startsOf(source).length;
+}
+
+export function spanText(span: Span): string {
+  return span.source.text.slice(span.start, span.end);
+}

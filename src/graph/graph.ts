@@ -1,0 +1,62 @@
+// The graph of a build: vertices named by what they are, so that two equal steps are one vertex.
+import { digestOfJson, type Digest } from "../oci/digest.ts";
+import type { Span } from "../diagnostics/source.ts";
+import type { Op } from "./op.ts";
+
+/** What the user sees of a vertex, and how it is treated: never identity. */
+export interface VertexMeta {
+  /** `[build 2/5] RUN make`. */
+  readonly name: string;
+  /** Name of the stage it belongs to; "" for sources. */
+  readonly stage: string;
+  readonly span?: Span;
+  /** "ignore" = `--no-cache` for this step. */
+  readonly cache: "use" | "ignore";
+  /** Environment of a RUN that is no part of its identity: proxies, `NAME=value`. */
+  readonly hiddenEnv?: readonly string[];
+  /** The words that made the op, for explanations: `RUN make`. */
+  readonly instruction: string;
+}
+
+export interface Vertex {
+  readonly id: Digest;
+  readonly op: Op;
+  /** Vertices whose results it uses; input 0 of exec and file ops is the rootfs, absent = scratch. */
+  readonly inputs: readonly (Digest | undefined)[];
+  readonly meta: VertexMeta;
+}
+
+export interface Graph {
+  /** Inputs come before those who use them. */
+  readonly vertices: ReadonlyMap<Digest, Vertex>;
+}
+
+/** Collects vertices; equal ones merge (the first meta stays, but "ignore" wins). Does no I/O and knows no Dockerfile. */
+export class GraphBuilder {
+  readonly #vertices = new Map<Digest, Vertex>();
+
+  add(op: Op, inputs: readonly (Digest | undefined)[], meta: VertexMeta): Digest {
+    const id = digestOfJson({ op, inputs: inputs.map((input) => input ?? null) });
+    const known = this.#vertices.get(id);
+    if (!known) this.#vertices.set(id, { id, op, inputs, meta });
+    else if (meta.cache === "ignore") this.#vertices.set(id, { ...known, meta: { ...known.meta, cache: "ignore" } });
+    return id;
+  }
+
+  get(id: Digest): Vertex | undefined {
+    return this.#vertices.get(id);
+  }
+
+  /** The vertices that `roots` need, inputs first. */
+  build(roots: readonly (Digest | undefined)[]): Graph {
+    const needed = new Map<Digest, Vertex>();
+    const visit = (id: Digest): void => {
+      const vertex = this.#vertices.get(id);
+      if (!vertex || needed.has(id)) return;
+      for (const input of vertex.inputs) if (input !== undefined) visit(input);
+      needed.set(id, vertex);
+    };
+    for (const root of roots) if (root !== undefined) visit(root);
+    return { vertices: needed };
+  }
+}

@@ -1,0 +1,89 @@
+// Everything that happens during a build, as one union. Renderers, history, reports and explanations only read this stream.
+import type { Diagnostic } from "../diagnostics/diagnostic.ts";
+import type { Digest } from "../oci/digest.ts";
+
+/** Which of the step's streams a line came from. */
+export type OutputStream = "stdout" | "stderr";
+
+/** A step exists. Sent once per vertex, inputs first, before anything else about it. */
+export interface VertexAdded {
+  readonly kind: "vertex-added";
+  readonly vertex: Digest;
+  readonly name: string;
+  readonly inputs: readonly Digest[];
+}
+
+export interface VertexStarted {
+  readonly kind: "vertex-started";
+  readonly vertex: Digest;
+  readonly atMs: number;
+}
+
+/** Bytes that the step printed, as they came: lines may be split, nothing is dropped. */
+export interface VertexOutput {
+  readonly kind: "vertex-output";
+  readonly vertex: Digest;
+  readonly stream: OutputStream;
+  readonly data: Uint8Array;
+  readonly atMs: number;
+}
+
+/** A part of a step's work with a size: a download, an upload, a wait. `id` is unique within the vertex. */
+export interface VertexStatus {
+  readonly kind: "vertex-status";
+  readonly vertex: Digest;
+  readonly id: string;
+  readonly current: number;
+  /** 0 where it is not known. */
+  readonly total: number;
+  readonly startedMs: number;
+  readonly completedMs?: number;
+}
+
+export interface VertexFinished {
+  readonly kind: "vertex-finished";
+  readonly vertex: Digest;
+  readonly atMs: number;
+  readonly result: "succeeded" | "cached" | "failed" | "cancelled";
+  readonly error?: string;
+}
+
+/** Why a step that could have been reused was not: the first named part of its key that differs. */
+export interface CacheMissed {
+  readonly kind: "cache-missed";
+  readonly vertex: Digest;
+  readonly reason: string;
+}
+
+export interface DiagnosticReported {
+  readonly kind: "diagnostic";
+  readonly diagnostic: Diagnostic;
+}
+
+/** Something that the user should know and that has no place in a Dockerfile. */
+export interface Notice {
+  readonly kind: "notice";
+  readonly message: string;
+}
+
+/** A cost that speed claims are made of; counted by tests, never shown by default. `name` is a dotted noun: "blob.read", "layer.packed". */
+export interface Counted {
+  readonly kind: "counted";
+  readonly name: string;
+  readonly subject: string;
+  readonly bytes?: number;
+}
+
+export type BuildEvent =
+  | VertexAdded
+  | VertexStarted
+  | VertexOutput
+  | VertexStatus
+  | VertexFinished
+  | CacheMissed
+  | DiagnosticReported
+  | Notice
+  | Counted;
+
+/** Takes events in order; never throws, never waits. */
+export type EventSink = (event: BuildEvent) => void;
