@@ -1,10 +1,10 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 const project = (name: string, options: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], environment: "node" as const, ...options },
 });
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
     projects: [
@@ -15,3 +15,4 @@ export default defineConfig({
     ],
   },
 });
+export default config;
