@@ -1,0 +1,151 @@
+// What a caller asks of the engine and what comes back: plain data, no strings left to parse but those that name things.
+import type { Ulimit } from "../graph/op.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Compression } from "../oci/media-type.ts";
+import type { EventSink } from "../progress/events.ts";
+
+/** The world around a build, given once. Nothing below the CLI reads `process`. */
+export interface EngineOptions {
+  /** Where everything that survives a build is kept; see {@link defaultStoreRoot}. */
+  readonly root: string;
+  /** Relative paths in options start here. */
+  readonly cwd: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** `host=url,host=url`: see registry/endpoints. */
+  readonly registryMirrors?: string;
+  /** Name or path of the OCI runtime; undefined = crun, else runc. */
+  readonly runtime?: string;
+  /** PEM file that registries and RUN steps trust in addition. */
+  readonly caCert?: string;
+  readonly onEvent: EventSink;
+}
+
+export interface SecretSource {
+  readonly id: string;
+  /** Absolute path; else the environment variable `env`. */
+  readonly file?: string;
+  readonly env?: string;
+}
+
+export interface SshSource {
+  readonly id: string;
+  /** Agent sockets or private key files, absolute; empty = SSH_AUTH_SOCK. */
+  readonly paths: readonly string[];
+}
+
+export type OutputSpec =
+  /** Into the store, under the build's tags. */
+  | {
+      readonly kind: "image";
+      readonly push: boolean;
+      readonly names: readonly string[];
+      readonly image: ImageOutputOptions;
+    }
+  | {
+      readonly kind: "oci";
+      readonly dest: string;
+      readonly tar: boolean;
+      readonly names: readonly string[];
+      readonly image: ImageOutputOptions;
+    }
+  /** `dest` undefined = load into docker or podman by their own command. */
+  | {
+      readonly kind: "docker";
+      readonly dest?: string;
+      readonly loader?: "docker" | "podman";
+      readonly names: readonly string[];
+      readonly image: ImageOutputOptions;
+    }
+  | { readonly kind: "local"; readonly dest: string; readonly mode: "copy" | "delete" }
+  /** `dest` "-" = standard output. */
+  | { readonly kind: "tar"; readonly dest: string }
+  | { readonly kind: "cacheonly" };
+
+/** Options common to everything that makes manifests (reference E20–E29). */
+export interface ImageOutputOptions {
+  readonly ociMediaTypes: boolean;
+  readonly compression: Compression;
+  readonly compressionLevel?: number;
+  readonly forceCompression: boolean;
+  readonly rewriteTimestamp: boolean;
+  readonly pushByDigest: boolean;
+  readonly nameCanonical: boolean;
+  readonly insecureRegistry: boolean;
+  /** Manifest annotations; other kinds are refused while reading the flags. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Annotations of the manifest's descriptor in index.json. */
+  readonly descriptorAnnotations: Readonly<Record<string, string>>;
+}
+
+export interface BuildOptions {
+  /** Directory, git or http URL, or "-". */
+  readonly context: string;
+  /** As `-f`: a path, "-" or a URL; undefined = Dockerfile in the context. */
+  readonly dockerfile?: string;
+  /** Standard input, where the context or the Dockerfile is "-". */
+  readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Standard output, for `-o -`. Called once; awaits back-pressure. */
+  readonly writeStdout?: (chunk: Uint8Array) => Promise<void>;
+  readonly tags: readonly string[];
+  readonly target?: string;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  /** Name → path, `docker-image://…`, `oci-layout://…`, git or http URL. */
+  readonly buildContexts: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly platforms: readonly string[];
+  readonly cache: "use" | "ignore";
+  /** Stages built without cache. */
+  readonly noCacheFilter: readonly string[];
+  /** `host:ip`, `host=ip`. */
+  readonly addHosts: readonly string[];
+  readonly network: "default" | "none" | "host";
+  readonly shmSize?: number;
+  readonly ulimits: readonly Ulimit[];
+  readonly cgroupParent?: string;
+  readonly secrets: readonly SecretSource[];
+  readonly ssh: readonly SshSource[];
+  readonly outputs: readonly OutputSpec[];
+  /** Ask the registry what a tag means now, whatever the store knows. */
+  readonly pull: boolean;
+  /** Entitlements: `network.host`, `security.insecure`. */
+  readonly allow: readonly string[];
+  /** Steps at once; undefined = from the CPUs and memory of the cgroup. */
+  readonly jobs?: number;
+  readonly metadataFile?: string;
+  readonly iidFile?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface BuildResult {
+  /** Of the manifest; undefined where only files were exported. */
+  readonly manifestDigest?: Digest;
+  /** Of the config: docker's "image id". */
+  readonly imageId?: Digest;
+  readonly names: readonly string[];
+  /** Contents of `--metadata-file`. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface RunOptions {
+  readonly image: string;
+  /** Replaces the image's Cmd; with an empty list the image's own is used. */
+  readonly args: readonly string[];
+  readonly entrypoint?: string;
+  readonly env: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly network: "default" | "none" | "host";
+  readonly onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface ImageSummary {
+  /** Normalised name; undefined = untagged. */
+  readonly name?: string;
+  readonly manifestDigest: Digest;
+  readonly imageId: Digest;
+  readonly createdMs?: number;
+  /** Sum of compressed layers, bytes. */
+  readonly size: number;
+  readonly platform: string;
+}
