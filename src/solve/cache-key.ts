@@ -1,0 +1,101 @@
+// Cache keys as documented records: a key is the digest of its named parts, so what a miss is explained with is exactly what the key was made of.
+// Deliberately in no key: names, spans, stages, progress, proxy variables, addresses of --add-host, secret and ssh values, limits, mtimes, host paths.
+import { digestOfJson, type Digest } from "../oci/digest.ts";
+import { formatPlatform } from "../oci/platform.ts";
+import type { CopyAction, ExecOp, FileOp, MkdirAction, MountOp } from "../graph/op.ts";
+
+/** One thing that a step can see. `name` is for people: "command", "env CC", "files of build". */
+export interface KeyPart {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Bumped when the meaning of an op changes, so that older records are not found. */
+const VERSIONS = { exec: "tsbuild.exec.v1", file: "tsbuild.file.v1", rootfs: "tsbuild.rootfs.v1" } as const;
+
+export function keyOf(kind: keyof typeof VERSIONS, parts: readonly KeyPart[]): Digest {
+  return digestOfJson([VERSIONS[kind], parts.map(({ name, value }) => [name, value])]);
+}
+
+/** What a RUN is, without its inputs: each part can change what the command sees or does. */
+export function execParts(op: ExecOp): KeyPart[] {
+  const parts: KeyPart[] = [{ name: "command", value: JSON.stringify(op.args) }];
+  for (const variable of op.env) {
+    const cut = variable.indexOf("=");
+    parts.push({ name: `env ${variable.slice(0, cut)}`, value: variable.slice(cut + 1) });
+  }
+  parts.push({ name: "working directory", value: op.cwd }, { name: "user", value: op.user });
+  if (op.hostname !== undefined) parts.push({ name: "hostname", value: op.hostname });
+  if (op.network !== "default") parts.push({ name: "network", value: op.network });
+  if (op.security !== "sandbox") parts.push({ name: "security", value: op.security });
+  for (const pipe of op.pipes ?? []) parts.push({ name: `heredoc ${pipe.name}`, value: pipe.content });
+  if (op.shmSize !== undefined) parts.push({ name: "shm size", value: String(op.shmSize) });
+  for (const { name, soft, hard } of op.ulimits ?? []) parts.push({ name: `ulimit ${name}`, value: `${soft}:${hard}` });
+  if (op.cgroupParent !== undefined) parts.push({ name: "cgroup parent", value: op.cgroupParent });
+  if (op.extraHosts && op.extraHosts.length > 0) parts.push({ name: "extra hosts", value: op.extraHosts.join(" ") });
+  parts.push({ name: "platform", value: formatPlatform(op.platform) });
+  for (const mount of op.mounts) parts.push(mountPart(mount));
+  return parts;
+}
+
+/** A mount as the step sees it; the files behind a bind are a part of their own. A cache's content is no part, its id and sharing only where they are not the default (Q06). */
+function mountPart(mount: MountOp): KeyPart {
+  switch (mount.kind) {
+    case "bind":
+      return { name: `mount ${mount.target}`, value: mount.writable ? "bind,rw" : "bind" };
+    case "cache": {
+      const id = mount.id === mount.target ? "" : `,id=${mount.id}`;
+      const sharing = mount.sharing === "shared" ? "" : `,sharing=${mount.sharing}`;
+      return { name: `mount ${mount.target}`, value: `cache${id}${sharing}${mount.readonly ? ",ro" : ""}` };
+    }
+    case "tmpfs":
+      return { name: `mount ${mount.target}`, value: `tmpfs,size=${mount.size ?? 0}` };
+    case "secret": {
+      const { id, target = "", env = "", mode, uid, gid } = mount;
+      return { name: `secret ${id}`, value: JSON.stringify([target, env, mode, uid, gid]) };
+    }
+    case "ssh":
+      return { name: `ssh ${mount.id}`, value: JSON.stringify([mount.target, mount.mode, mount.uid, mount.gid]) };
+  }
+}
+
+/** What a COPY, ADD or WORKDIR is, without its inputs. The directory a source lies in is no part: only its last name can show in the result (Q05). */
+export function fileParts(op: FileOp): KeyPart[] {
+  return op.action.kind === "copy" ? copyParts(op.action, op.isLinked) : mkdirParts(op.action);
+}
+
+function copyParts(action: CopyAction, isLinked: boolean): KeyPart[] {
+  const parts: KeyPart[] = [{ name: "destination", value: action.dest }];
+  action.sources.forEach((source, index) => {
+    const value = source.kind === "path" ? source.pattern : JSON.stringify([source.name, source.content]);
+    parts.push({ name: `source ${index + 1}`, value });
+  });
+  if (action.chown !== undefined) parts.push({ name: "--chown", value: action.chown });
+  if (action.chmod !== undefined) parts.push({ name: "--chmod", value: action.chmod });
+  if (action.parents) parts.push({ name: "--parents", value: "true" });
+  if (action.exclude.length > 0) parts.push({ name: "--exclude", value: action.exclude.join("\n") });
+  if (action.unpack !== "never") parts.push({ name: "unpack", value: action.unpack });
+  if (isLinked) parts.push({ name: "--link", value: "true" });
+  return parts;
+}
+
+function mkdirParts(action: MkdirAction): KeyPart[] {
+  return [
+    { name: "directory", value: action.path },
+    { name: "user", value: action.user },
+    { name: "mode", value: action.mode.toString(8) },
+  ];
+}
+
+/** Why the step that stood in the same place was not reused: the first part that differs, in words; undefined where none does. */
+export function explainMiss(before: readonly KeyPart[], now: readonly KeyPart[]): string | undefined {
+  const old = new Map(before.map((part) => [part.name, part.value]));
+  for (const { name, value } of now) {
+    const previous = old.get(name);
+    if (previous === undefined) return `${name} is new`;
+    if (previous !== value) return `${name} changed`;
+  }
+  const names = new Set(now.map((part) => part.name));
+  const gone = before.find((part) => !names.has(part.name));
+  return gone && `${gone.name} is gone`;
+}
