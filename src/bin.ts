@@ -1,0 +1,7 @@
+// The process's entry: turns the compile cache on before anything is loaded, then hands over to the command line.
+import { enableCompileCache } from "node:module";
+import { homedir } from "node:os";
+
+enableCompileCache(`${process.env["XDG_CACHE_HOME"] ?? `${homedir()}/.cache`}/tsbuild/compiled`);
+const { main } = await import("./cli/main.ts");
+await main(process.argv.slice(2));
