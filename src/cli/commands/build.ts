@@ -1,0 +1,60 @@
+// `tsbuild [build]`: flags, progress, result.
+import { renderDiagnostic, type BuildEvent, type Diagnostic } from "../../index.ts";
+import { parseBuildArguments, type BuildArguments } from "../build-args.ts";
+import { openEngine } from "../open-engine.ts";
+import { createRenderer } from "../progress/renderer.ts";
+import type { Terminal } from "../terminal.ts";
+
+export async function build(words: readonly string[], terminal: Terminal): Promise<number> {
+  const given = await parseBuildArguments(words, terminal.cwd, terminal.environment);
+  if (!given) return 0;
+  return given.call === "check" ? check(given, terminal) : run(given, terminal);
+}
+
+async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
+  const warnings: Diagnostic[] = [];
+  const renderer = createRenderer(given.progress, terminal.stderr);
+  const onEvent = (event: BuildEvent): void => {
+    if (event.kind === "diagnostic" && event.diagnostic.severity === "warning") warnings.push(event.diagnostic);
+    renderer.event(event);
+  };
+  try {
+    await using engine = await openEngine(terminal, { caCert: given.caCert, runtime: given.runtime, onEvent });
+    const { stdin, writeStdout, signal } = terminal;
+    const result = await engine.build({ ...given.build, stdin, writeStdout: (chunk) => writeStdout(chunk), signal });
+    renderer.end();
+    if (given.isQuiet) {
+      if (result.imageId !== undefined) terminal.print(`${result.imageId}\n`);
+      return 0;
+    }
+    if (given.progress !== "rawjson" && given.progress !== "none") {
+      showWarnings(warnings, terminal);
+      if (result.manifestDigest !== undefined)
+        terminal.stderr.write(`image ${result.manifestDigest}${result.names.map((name) => `\n  ${name}`).join("")}\n`);
+    }
+    return 0;
+  } catch (error) {
+    renderer.end();
+    throw error;
+  }
+}
+
+/** Looks at the Dockerfile only; exit status 1 where anything is found (K42). */
+async function check(given: BuildArguments, terminal: Terminal): Promise<number> {
+  await using engine = await openEngine(terminal, { caCert: given.caCert });
+  const { stdin, signal } = terminal;
+  const found = await engine.check({ ...given.build, stdin, signal });
+  const { color, columns } = terminal.stderr;
+  const count = found.length === 1 ? "1 warning has been found!" : `${found.length} warnings have been found!`;
+  terminal.print(found.length === 0 ? "Check complete, no warnings found.\n" : `Check complete, ${count}\n`);
+  for (const diagnostic of found)
+    terminal.print(`\n${renderDiagnostic(diagnostic, { color: color && false, width: columns() })}`);
+  return found.length === 0 ? 0 : 1;
+}
+
+function showWarnings(warnings: readonly Diagnostic[], terminal: Terminal): void {
+  if (warnings.length === 0) return;
+  const { color, columns } = terminal.stderr;
+  terminal.stderr.write(` ${warnings.length} warning${warnings.length === 1 ? "" : "s"} found:\n`);
+  for (const warning of warnings) terminal.stderr.write(`${renderDiagnostic(warning, { color, width: columns() })}\n`);
+}

@@ -1,0 +1,78 @@
+// The command line: finds the command, runs it, and turns whatever it throws into one screen and an exit code. Commands load only when called.
+import { errorText } from "./error-text.ts";
+import { exitCodeOf, Interrupted } from "./exit-code.ts";
+import { openTerminal, type Terminal } from "./terminal.ts";
+import { VERSION } from "./version.ts";
+
+/** Runs with the words after its name; resolves to the exit code. */
+type Command = (words: readonly string[], terminal: Terminal) => Promise<number>;
+
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  build: async () => (await import("./commands/build.ts")).build,
+  parse: async () => (await import("./commands/parse.ts")).parse,
+  run: async () => (await import("./commands/run.ts")).run,
+  images: async () => (await import("./commands/images.ts")).images,
+  inspect: async () => (await import("./commands/images.ts")).inspect,
+  tag: async () => (await import("./commands/images.ts")).tag,
+  rmi: async () => (await import("./commands/images.ts")).rmi,
+  push: async () => (await import("./commands/images.ts")).push,
+  pull: async () => (await import("./commands/images.ts")).pull,
+  du: async () => (await import("./commands/store.ts")).du,
+  prune: async () => (await import("./commands/store.ts")).prune,
+  doctor: async () => (await import("./commands/doctor.ts")).doctor,
+};
+
+const HELP = `Usage: tsbuild [build] [flags] CONTEXT
+       tsbuild COMMAND …
+
+Builds Dockerfiles into OCI images, without a daemon.
+
+Commands:
+  build [flags] CONTEXT        build an image (the command may be left out; build --help lists the flags)
+  run IMAGE [ARGS]             run an image's command in the sandbox
+  images                       list the images in the store
+  inspect IMAGE                print an image's manifest and config
+  tag IMAGE NAME               give an image another name
+  rmi IMAGE…                   remove names, and what only they kept
+  push IMAGE                   push an image to its registry
+  pull IMAGE                   fetch an image into the store
+  parse FILE                   print a Dockerfile's syntax tree as JSON
+  du                           what the store holds
+  prune [--all] [--max-size N] remove what is not needed
+  doctor                       what works on this machine, and what to do about the rest
+
+Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR
+Exit codes: 0 done, 1 build failed, 2 usage, 3 registry or network, 70 bug in tsbuild, 130/143 interrupted
+`;
+
+/** Runs the command that `words` name and sets the process's exit code. */
+export async function main(words: readonly string[]): Promise<void> {
+  const terminal = openTerminal();
+  try {
+    process.exitCode = await dispatch(words, terminal);
+  } catch (error) {
+    // What an interrupted build fails with is the interruption, however it surfaced.
+    const cause: unknown = terminal.signal.aborted ? terminal.signal.reason : error;
+    process.exitCode = exitCodeOf(cause);
+    const { color, columns } = terminal.stderr;
+    if (cause instanceof Interrupted) terminal.stderr.write(`${cause.message}\n`);
+    else terminal.stderr.write(errorText(cause, { color, width: columns() }, VERSION));
+  }
+  // Standard input may still be open: nothing reads it any more.
+  process.stdin.unref?.();
+}
+
+async function dispatch(words: readonly string[], terminal: Terminal): Promise<number> {
+  const [first, ...rest] = words;
+  if (first === undefined || first === "help" || ((first === "--help" || first === "-h") && rest.length === 0)) {
+    terminal.print(HELP);
+    return first === undefined ? 2 : 0;
+  }
+  if (first === "version" || first === "--version") {
+    terminal.print(`tsbuild ${VERSION}\n`);
+    return 0;
+  }
+  const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  const command = await (load ?? COMMANDS["build"]!)();
+  return command(load ? rest : words, terminal);
+}

@@ -1,0 +1,24 @@
+// How commands reach the engine: its options from the process's environment.
+import { defaultStoreRoot, Engine, type BuildEvent } from "../index.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface OpenOptions {
+  readonly caCert?: string | undefined;
+  readonly runtime?: string | undefined;
+  readonly onEvent?: (event: BuildEvent) => void;
+}
+
+export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promise<Engine> {
+  const { environment, cwd } = terminal;
+  const runtime = options.runtime ?? environment["TSBUILD_OCI_RUNTIME"];
+  const mirrors = environment["TSBUILD_REGISTRY_MIRRORS"];
+  return Engine.open({
+    root: defaultStoreRoot(environment),
+    cwd,
+    environment,
+    ...(runtime === undefined || runtime === "" ? {} : { runtime }),
+    ...(mirrors === undefined || mirrors === "" ? {} : { registryMirrors: mirrors }),
+    ...(options.caCert === undefined ? {} : { caCert: options.caCert }),
+    onEvent: options.onEvent ?? (() => {}),
+  });
+}

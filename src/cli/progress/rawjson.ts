@@ -1,0 +1,68 @@
+// `--progress rawjson`: BuildKit's SolveStatus, one JSON object a line, for tools that read buildx's.
+import type { BuildEvent } from "../../index.ts";
+import { isoOfMs } from "../../base/clock.ts";
+import type { ProgressRenderer, ProgressTarget } from "./renderer.ts";
+
+interface RawVertex {
+  digest: string;
+  inputs?: readonly string[];
+  name: string;
+  started?: string;
+  completed?: string;
+  cached?: boolean;
+  error?: string;
+}
+
+export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
+  const vertices = new Map<string, RawVertex>();
+  const send = (status: object): void => {
+    target.write(`${JSON.stringify(status)}\n`);
+  };
+  const update = (digest: string, change: Partial<RawVertex>): void => {
+    const vertex = { ...(vertices.get(digest) ?? { digest, name: digest }), ...change };
+    vertices.set(digest, vertex);
+    send({ vertexes: [vertex] });
+  };
+  const event = (happened: BuildEvent): void => {
+    switch (happened.kind) {
+      case "vertex-added":
+        return update(happened.vertex, {
+          name: happened.name,
+          ...(happened.inputs.length > 0 ? { inputs: happened.inputs } : {}),
+        });
+      case "vertex-started":
+        return update(happened.vertex, { started: isoOfMs(happened.atMs) });
+      case "vertex-finished":
+        return update(happened.vertex, {
+          completed: isoOfMs(happened.atMs),
+          ...(happened.result === "cached" ? { cached: true } : {}),
+          ...(happened.result === "failed" ? { error: happened.error ?? "failed" } : {}),
+          ...(happened.result === "cancelled" ? { error: "context canceled" } : {}),
+        });
+      case "vertex-output": {
+        const stream = happened.stream === "stdout" ? 1 : 2;
+        const data = Buffer.from(happened.data).toString("base64");
+        return send({ logs: [{ vertex: happened.vertex, stream, data, timestamp: isoOfMs(happened.atMs) }] });
+      }
+      case "vertex-status": {
+        const { vertex, id, current, total, startedMs, completedMs } = happened;
+        const timestamp = isoOfMs(completedMs ?? startedMs);
+        const completed = completedMs === undefined ? {} : { completed: isoOfMs(completedMs) };
+        return send({
+          statuses: [{ id, vertex, name: id, current, total, timestamp, started: isoOfMs(startedMs), ...completed }],
+        });
+      }
+      case "diagnostic": {
+        const { code, message, url, description } = happened.diagnostic;
+        const short = Buffer.from(`${code}: ${message}`).toString("base64");
+        const detail = description === undefined ? [] : [Buffer.from(description).toString("base64")];
+        return send({ warnings: [{ level: 1, short, detail, ...(url === undefined ? {} : { url }) }] });
+      }
+      case "cache-missed":
+      case "notice":
+      case "counted":
+        return undefined;
+    }
+  };
+  return { event, end: () => {} };
+}

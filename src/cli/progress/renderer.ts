@@ -1,0 +1,39 @@
+// What every way of showing progress is: a consumer of the one stream of events. Chosen here by name; none of them knows the engine.
+import type { BuildEvent } from "../../index.ts";
+import { plainProgress } from "./plain.ts";
+import { rawJsonProgress } from "./rawjson.ts";
+import { ttyProgress } from "./tty.ts";
+
+export interface ProgressRenderer {
+  event(event: BuildEvent): void;
+  /** Draws what is left and gives the terminal back. */
+  end(): void;
+}
+
+/** The terminal, as far as progress needs it. */
+export interface ProgressTarget {
+  write(text: string): void;
+  readonly isTerminal: boolean;
+  readonly color: boolean;
+  columns(): number;
+  rows(): number;
+}
+
+export const PROGRESS_MODES = ["auto", "plain", "tty", "quiet", "rawjson", "none"] as const;
+export type ProgressMode = (typeof PROGRESS_MODES)[number];
+
+/** "auto" is "tty" on a terminal and "plain" elsewhere. */
+export function createRenderer(mode: ProgressMode, target: ProgressTarget): ProgressRenderer {
+  const actual = mode === "auto" ? (target.isTerminal ? "tty" : "plain") : mode;
+  switch (actual) {
+    case "plain":
+      return plainProgress(target);
+    case "tty":
+      return ttyProgress(target);
+    case "rawjson":
+      return rawJsonProgress(target);
+    case "quiet":
+    case "none":
+      return { event: () => {}, end: () => {} };
+  }
+}

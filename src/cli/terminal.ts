@@ -1,0 +1,53 @@
+// The process as commands see it: arguments in, text out, one signal for "stop". The only place, with main.ts and bin.ts, that touches `process`.
+import { Interrupted } from "./exit-code.ts";
+import type { ProgressTarget } from "./progress/renderer.ts";
+
+export interface Terminal {
+  readonly cwd: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  /** Results: what a script reads. */
+  print(text: string): void;
+  writeStdout(chunk: Uint8Array): Promise<void>;
+  /** Progress and errors. */
+  readonly stderr: ProgressTarget;
+  /** Aborts at the first SIGINT or SIGTERM; the second one kills. */
+  readonly signal: AbortSignal;
+}
+
+export function openTerminal(): Terminal {
+  const { stdout, stderr, env } = process;
+  const stop = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.once(name, () => {
+      stop.abort(new Interrupted(name));
+    });
+  }
+  // A reader that went away (`| head`) ends the output, not the build.
+  for (const stream of [stdout, stderr]) stream.on("error", () => {});
+  const color = env["NO_COLOR"] === undefined && stderr.isTTY && env["TERM"] !== "dumb";
+  return {
+    cwd: process.cwd(),
+    environment: env,
+    stdin: process.stdin,
+    print: (text) => {
+      stdout.write(text);
+    },
+    writeStdout: async (chunk) => {
+      if (stdout.write(chunk)) return;
+      await new Promise<void>((resume) => {
+        stdout.once("drain", resume);
+      });
+    },
+    stderr: {
+      write: (text) => {
+        stderr.write(text);
+      },
+      isTerminal: stderr.isTTY,
+      color,
+      columns: () => stderr.columns || 80,
+      rows: () => stderr.rows || 24,
+    },
+    signal: stop.signal,
+  };
+}

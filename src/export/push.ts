@@ -1,0 +1,87 @@
+// Pushing an assembled image: blobs in parallel, each once, then the config, then the manifest under every name (reference RG14–RG20).
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/image.ts";
+import { layerCompression } from "../oci/media-type.ts";
+import { repositoryName, type Reference } from "../oci/reference.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import type { AssembledImage } from "./assemble.ts";
+
+export interface PushOptions {
+  readonly client: RegistryClient;
+  readonly reference: Reference;
+  readonly image: AssembledImage;
+  /** Bytes of a layer from `offset`: of the store, or of the registry that its base image came from. */
+  readonly openBlob: (descriptor: Descriptor, offset: number) => AsyncIterable<Uint8Array>;
+  /** Repositories, as `registry/repository`, that are known to hold a blob. */
+  readonly sourcesOf: (digest: Digest) => readonly string[];
+  /** The blob is now known to be in this repository. */
+  readonly onHeld: (digest: Digest, repository: string) => void;
+  readonly onProgress: (digest: Digest, current: number, total: number, isDone: boolean) => void;
+  /** Push by digest only, without the tag. */
+  readonly byDigest: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Pushes and returns how many bytes of blobs were sent. The first failure stops the others. */
+export async function pushImage(options: PushOptions): Promise<number> {
+  const { client, reference, image, signal } = options;
+  if (options.byDigest && reference.tag !== undefined) {
+    throw new BuildError("usage", `can't push tagged ref ${repositoryName(reference)}:${reference.tag} by digest`, {
+      help: "leave the tag out of the name",
+    });
+  }
+  const config: Descriptor = image.configDescriptor;
+  const layers = new Map(image.layers.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const scope = new AbortController();
+  const both = AbortSignal.any([signal, scope.signal]);
+  let sent = 0;
+  const pushes = [config, ...layers.values()].map(async (descriptor) => {
+    if (isNotDistributable(descriptor)) return;
+    try {
+      sent += await pushBlob(options, descriptor, descriptor === config ? image.config : undefined, both);
+    } catch (error) {
+      scope.abort(error);
+      throw error;
+    }
+  });
+  const failed = (await Promise.allSettled(pushes)).find((outcome) => outcome.status === "rejected");
+  if (failed) throw scope.signal.aborted && !signal.aborted ? scope.signal.reason : failed.reason;
+  const target: Reference = options.byDigest
+    ? { registry: reference.registry, repository: reference.repository, digest: image.manifestDescriptor.digest }
+    : reference;
+  await client.pushManifest(target, image.manifest, image.manifestDescriptor.mediaType, { signal });
+  return sent;
+}
+
+async function pushBlob(
+  options: PushOptions,
+  descriptor: Descriptor,
+  inline: Uint8Array | undefined,
+  signal: AbortSignal,
+): Promise<number> {
+  const { client, reference } = options;
+  const { digest, size } = descriptor;
+  const mountFrom = options
+    .sourcesOf(digest)
+    .filter((source) => source.startsWith(`${reference.registry}/`) && source !== repositoryName(reference))
+    .map((source) => source.slice(reference.registry.length + 1));
+  const outcome = await client.pushBlob(
+    reference,
+    descriptor,
+    (offset) => (inline ? once(inline.subarray(offset)) : options.openBlob(descriptor, offset)),
+    { mountFrom, onProgress: (current) => options.onProgress(digest, current, size, false), signal },
+  );
+  options.onHeld(digest, repositoryName(reference));
+  options.onProgress(digest, size, size, true);
+  return outcome === "uploaded" ? size : 0;
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Foreign layers stay where their urls say (RG24). */
+function isNotDistributable(descriptor: Descriptor): boolean {
+  return layerCompression(descriptor.mediaType) !== undefined && /foreign|nondistributable/.test(descriptor.mediaType);
+}

@@ -1,0 +1,52 @@
+// A layer as the solver and the exporters see it: an immutable diff whose faces are made when something asks, once. Who makes them: layer-faces.ts.
+import type { Digest } from "../oci/digest.ts";
+import type { Compression } from "../oci/media-type.ts";
+import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+
+/** A layer's blob in the store. */
+export interface PackedLayer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly diffId: Digest;
+  readonly compression: Compression;
+}
+
+export interface PackOptions {
+  readonly compression: Compression;
+  /** Undefined = the compression's own default. */
+  readonly level?: number;
+  /** Clamp file times to these seconds since the epoch. */
+  readonly clampToEpoch?: number;
+}
+
+/** Where a base image's layer can be fetched. */
+export interface RemoteBlob {
+  /** `registry/repository`. */
+  readonly repository: string;
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export interface Layer {
+  readonly id: string;
+  /** RFC 3339: the time that the history shows. */
+  readonly createdAt: string;
+  /** The blob of a base image's layer; undefined for layers made here. */
+  readonly remote: RemoteBlob | undefined;
+  /** Identity of what it contains, for content keys: the diffID of a base layer, the tree digest of one made here. */
+  contentId(): Promise<Digest>;
+  /** What the layer says, sorted. */
+  entries(): Promise<readonly LayerEntry[]>;
+  /** Where a regular file of it has its bytes. */
+  locate(entry: Entry): Promise<FileBytes>;
+  /** The directory face, in overlay form. */
+  directory(): Promise<string>;
+  /** The blob face in this compression, made or fetched if it is not there. */
+  packed(options: PackOptions): Promise<PackedLayer>;
+  /** The diffID, packing if that is what it takes. */
+  diffId(): Promise<Digest>;
+}
+
+/** An ordered list of layers, bottom first: a root file system, exactly as in OCI. */
+export type Rootfs = readonly Layer[];

@@ -1,0 +1,96 @@
+// Symlink resolution strictly inside a tree: absolute targets start at its root and ".." stops there (T29). The same rules as continuity's fs.RootPath,
+// because BuildKit's results depend on them: what does not exist is kept as text, so that it can be made.
+import { parentPath } from "../base/container-path.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Entry } from "../tree/entry.ts";
+
+/** Links followed before a path counts as a loop. */
+const MAX_LINKS = 255;
+
+/** Anything that can say what is at a path. */
+export interface PathLookup {
+  lstat(path: string): Promise<Entry | undefined>;
+}
+
+export interface ResolveOptions {
+  /** Whether a symlink as the last component is followed. Default true. */
+  readonly followLast?: boolean;
+}
+
+export interface ResolvedPath {
+  /** Where it leads: relative, clean, with no symlink in it (but for the last component, if that was not followed). */
+  readonly path: string;
+  /** What is there; undefined where nothing is. */
+  readonly entry: Entry | undefined;
+  /** The part of `path` that does not exist; "" where all does. */
+  readonly missing: string;
+  /** The component that is neither directory nor symlink and has something behind it; then `entry` is undefined. */
+  readonly blockedBy: string | undefined;
+}
+
+/** Resolves `path` (relative or absolute, clean or not). Fails with `source` when links never end. */
+export async function resolvePath(
+  tree: PathLookup,
+  path: string,
+  { followLast = true }: ResolveOptions = {},
+): Promise<ResolvedPath> {
+  const todo = components(path).reverse();
+  const state: State = { at: "", entry: await tree.lstat(""), missingFrom: undefined, blockedBy: undefined };
+  let links = 0;
+  while (todo.length > 0) {
+    const name = todo.pop()!;
+    if (name === "..") {
+      await ascend(tree, state);
+      continue;
+    }
+    const next = state.at === "" ? name : `${state.at}/${name}`;
+    const entry = state.missingFrom === undefined ? await tree.lstat(next) : undefined;
+    if (entry?.type === "symlink" && (todo.length > 0 || followLast)) {
+      if (++links > MAX_LINKS) throw tooManyLinks(path);
+      const target = entry.linkname ?? "";
+      if (target.startsWith("/")) [state.at, state.entry] = ["", await tree.lstat("")];
+      todo.push(...components(target).reverse());
+      continue;
+    }
+    descend(state, next, entry);
+  }
+  const { at, entry, missingFrom, blockedBy } = state;
+  const missing = missingFrom === undefined ? "" : at.slice(missingFrom === "" ? 0 : missingFrom.length + 1);
+  return { path: at, entry: missing === "" ? entry : undefined, missing, blockedBy };
+}
+
+interface State {
+  at: string;
+  entry: Entry | undefined;
+  /** Last component that exists, once one does not. */
+  missingFrom: string | undefined;
+  blockedBy: string | undefined;
+}
+
+function descend(state: State, next: string, entry: Entry | undefined): void {
+  if (!entry && state.missingFrom === undefined) {
+    state.missingFrom = state.at;
+    if (state.entry && state.entry.type !== "dir") state.blockedBy = state.at;
+  }
+  state.at = next;
+  state.entry = entry;
+}
+
+async function ascend(tree: PathLookup, state: State): Promise<void> {
+  state.at = parentPath(state.at);
+  if (state.missingFrom !== undefined && state.at.length > state.missingFrom.length) return;
+  // Back where things exist: ".." undoes a name that is not there.
+  state.missingFrom = undefined;
+  state.blockedBy = undefined;
+  state.entry = await tree.lstat(state.at);
+}
+
+function components(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== ".");
+}
+
+function tooManyLinks(path: string): BuildError {
+  return new BuildError("source", `too many links in "/${components(path).join("/")}"`, {
+    help: "a symbolic link points at itself, directly or by way of others",
+  });
+}

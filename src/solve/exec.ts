@@ -1,0 +1,330 @@
+// RUN: turns an exec op and the layers below it into one call of the sandbox, and what the step left behind into a layer.
+import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { assert } from "../base/assert.ts";
+import { nowMs, randomName } from "../base/clock.ts";
+import { relativePath } from "../base/container-path.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Vertex } from "../graph/graph.ts";
+import type { CacheMount, ExecOp, MountOp } from "../graph/op.ts";
+import { digestOfJson } from "../oci/digest.ts";
+import type { OutputStream } from "../progress/events.ts";
+import { materializeLayer } from "../layer/materialize.ts";
+import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import { resolvePath } from "../rootfs/resolve.ts";
+import { RootfsView } from "../rootfs/view.ts";
+import type { SandboxMount, StepRequest, StepResult } from "../sandbox/sandbox.ts";
+import { treeDigest } from "../tree/digest.ts";
+import type { Entry } from "../tree/entry.ts";
+import type { Tree } from "../tree/tree.ts";
+import { isRootfs, type Results } from "./key-inputs.ts";
+import { Redactor } from "./redact.ts";
+import type { SolveServices, StepLog } from "./services.ts";
+
+/** Lines of a failed step's output that its error repeats. */
+const LAST_LINES = 20;
+
+export interface ExecExecutorOptions {
+  readonly services: SolveServices;
+  readonly results: Results;
+  readonly signal: AbortSignal;
+}
+
+/** What stands behind a mount that has an input: directory faces to mount, or entries to start a cache with. */
+export interface MountInput {
+  readonly lowerDirs: readonly string[];
+  readonly seed: readonly Entry[];
+}
+
+/** By index of the vertex's input. */
+export type MountInputs = ReadonlyMap<MountOp, MountInput>;
+
+/** What a step's mounts turn into, held until the step has ended. */
+interface OpenMounts extends AsyncDisposable {
+  readonly mounts: readonly SandboxMount[];
+  readonly env: readonly string[];
+  readonly secrets: readonly Uint8Array[];
+}
+
+export class ExecExecutor {
+  readonly #services: SolveServices;
+  readonly #results: Results;
+  readonly #signal: AbortSignal;
+
+  constructor({ services, results, signal }: ExecExecutorOptions) {
+    this.#services = services;
+    this.#results = results;
+    this.#signal = signal;
+  }
+
+  /** Makes what the mounts of a step are made of. Needs no slot: it may wait for other steps. */
+  async prepareInputs(op: ExecOp, vertex: Vertex): Promise<MountInputs> {
+    const inputs = new Map<MountOp, MountInput>();
+    for (const mount of op.mounts) {
+      if ((mount.kind !== "bind" && mount.kind !== "cache") || mount.input === undefined) continue;
+      const id = vertex.inputs[mount.input];
+      if (id === undefined) continue;
+      const isStage = isRootfs(this.#results.vertex(id));
+      if (mount.kind === "bind" && isStage) {
+        inputs.set(mount, { lowerDirs: await directoriesOf(await this.#results.rootfs(id)), seed: [] });
+        continue;
+      }
+      const source = isStage
+        ? { tree: new RootfsView(await this.#results.rootfs(id)), label: "the mounted stage" }
+        : await this.#results.tree(id);
+      const selected = await selectFiles(source.tree, mount.source, source.label);
+      if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], seed: selected.below });
+      else
+        inputs.set(mount, {
+          lowerDirs: await directoriesOf([this.#services.layers.fromManifest(selected.whole, "")]),
+          seed: [],
+        });
+    }
+    return inputs;
+  }
+
+  /** Runs the step and takes its changes as a layer. */
+  async run(vertex: Vertex, op: ExecOp, below: Rootfs, inputs: MountInputs): Promise<Layer> {
+    const [sandbox, lowerDirs] = await Promise.all([this.#services.sandbox(), directoriesOf(below)]);
+    const scratchDir = this.#services.makeScratchDir(randomName(4));
+    const upperDir = join(scratchDir, "u");
+    mkdirSync(upperDir, { mode: 0o755 });
+    await using opened = await this.#openMounts(vertex, op, inputs);
+    using log = this.#services.openLog(vertex);
+    const output = new StepOutput(this.#services, vertex, log, opened.secrets);
+    const request: StepRequest = {
+      id: `tsbuild-${randomName(8)}`,
+      scratchDir: join(scratchDir, "b"),
+      lowerDirs,
+      upperDir,
+      args: op.args,
+      env: [...op.env, ...(vertex.meta.hiddenEnv ?? []), ...opened.env],
+      cwd: op.cwd,
+      user: op.user,
+      hostname: op.hostname ?? "buildkitsandbox",
+      network: op.network,
+      security: op.security,
+      mounts: opened.mounts,
+      pipes: op.pipes ?? [],
+      ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
+      ulimits: op.ulimits ?? [],
+      ...(op.cgroupParent === undefined ? {} : { cgroupParent: op.cgroupParent }),
+      extraHosts: this.#services.extraHosts,
+      ...(this.#services.caCert === undefined ? {} : { caCert: this.#services.caCert }),
+      onOutput: (stream, chunk) => {
+        output.push(stream, chunk);
+      },
+      signal: this.#signal,
+    };
+    mkdirSync(request.scratchDir, { mode: 0o700 });
+    const result = await sandbox.run(request);
+    output.end();
+    this.#signal.throwIfAborted();
+    if (result.exitCode !== 0) throw commandError(vertex, op, result, output.lastLines(), log.path);
+    const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction);
+    rmSync(scratchDir, { recursive: true, force: true });
+    return layer;
+  }
+
+  async #openMounts(vertex: Vertex, op: ExecOp, inputs: MountInputs): Promise<OpenMounts> {
+    const held = new AsyncDisposableStack();
+    const mounts: SandboxMount[] = [];
+    const env: string[] = [];
+    const secrets: Uint8Array[] = [];
+    try {
+      for (const mount of op.mounts) {
+        switch (mount.kind) {
+          case "bind": {
+            const lowerDirs = inputs.get(mount)?.lowerDirs ?? [];
+            mounts.push({
+              kind: "overlay",
+              target: mount.target,
+              lowerDirs,
+              subpath: mount.source,
+              writable: mount.writable,
+            });
+            break;
+          }
+          case "cache":
+            mounts.push(await this.#openCache(vertex, mount, inputs, held));
+            break;
+          case "tmpfs":
+            mounts.push(mount.size === undefined ? { kind: "tmpfs", target: mount.target } : mount);
+            break;
+          case "secret": {
+            const value = await this.#secretOf(mount);
+            if (value === undefined) break;
+            secrets.push(value);
+            if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(value).toString()}`);
+            const { target, mode, uid, gid } = mount;
+            if (target !== undefined) mounts.push({ kind: "secret", target, data: value, mode, uid, gid });
+            break;
+          }
+          case "ssh": {
+            const socket = await this.#sshSocketOf(mount);
+            if (socket === undefined) break;
+            const { target, mode, uid, gid } = mount;
+            mounts.push({ kind: "ssh", target, socket, mode, uid, gid });
+            const isSet = [...op.env, ...env].some((variable) => variable.startsWith("SSH_AUTH_SOCK="));
+            if (!isSet) env.push(`SSH_AUTH_SOCK=${target}`);
+            break;
+          }
+        }
+      }
+      return { mounts, env, secrets, [Symbol.asyncDispose]: () => held.disposeAsync() };
+    } catch (error) {
+      await held.disposeAsync();
+      throw error;
+    }
+  }
+
+  async #openCache(
+    vertex: Vertex,
+    mount: CacheMount,
+    inputs: MountInputs,
+    held: AsyncDisposableStack,
+  ): Promise<SandboxMount> {
+    const { mode, uid, gid } = mount;
+    const entries = inputs.get(mount)?.seed ?? [];
+    const hasOwner = mode !== undefined || uid !== undefined || gid !== undefined;
+    const seed =
+      entries.length === 0 && !hasOwner
+        ? ""
+        : digestOfJson([treeDigest(entries), mode ?? null, uid ?? null, gid ?? null]);
+    const acquired = await this.#services.acquireCacheMount({
+      id: mount.id,
+      sharing: mount.sharing,
+      seed,
+      // Q30: --no-cache starts a cache with an owner of its own afresh, and keeps plain ones.
+      isFresh: vertex.meta.cache === "ignore" && hasOwner,
+      prepare: async (directory) => {
+        const { xattrNamespace } = this.#services;
+        if (entries.length > 0) await materializeLayer(entries, directory, { xattrNamespace, signal: this.#signal });
+        chmodSync(directory, mode ?? 0o755);
+        chownSync(directory, uid ?? 0, gid ?? 0);
+      },
+      onWait: (holder) => {
+        const message = `${vertex.meta.name}: waiting for cache mount ${mount.id} held by ${holder}`;
+        this.#services.onEvent({ kind: "notice", message });
+      },
+      signal: this.#signal,
+    });
+    held.use(acquired);
+    return { kind: "bind", target: mount.target, source: acquired.path, readonly: mount.readonly };
+  }
+
+  async #secretOf(mount: MountOp & { readonly kind: "secret" }): Promise<Uint8Array | undefined> {
+    const value = await this.#services.secret(mount.id);
+    if (value !== undefined) return value;
+    if (mount.required) {
+      throw new BuildError("source", `secret ${mount.id}: not found`, {
+        help: `give it with --secret id=${mount.id},src=FILE`,
+      });
+    }
+    return mount.env === undefined ? undefined : new Uint8Array();
+  }
+
+  async #sshSocketOf(mount: MountOp & { readonly kind: "ssh" }): Promise<string | undefined> {
+    const socket = await this.#services.sshSocket(mount.id);
+    if (socket === undefined && mount.required) {
+      throw new BuildError("source", `unset ssh forward key ${mount.id}`, { help: `give it with --ssh ${mount.id}` });
+    }
+    return socket;
+  }
+}
+
+/** A step's output on its way to the log, the events and the error: complete, without secrets. */
+class StepOutput {
+  readonly #services: SolveServices;
+  readonly #vertex: Vertex;
+  readonly #log: StepLog;
+  readonly #redactors: Readonly<Record<OutputStream, Redactor>>;
+  #tail = "";
+
+  constructor(services: SolveServices, vertex: Vertex, log: StepLog, secrets: readonly Uint8Array[]) {
+    this.#services = services;
+    this.#vertex = vertex;
+    this.#log = log;
+    this.#redactors = { stdout: new Redactor(secrets), stderr: new Redactor(secrets) };
+  }
+
+  push(stream: OutputStream, chunk: Uint8Array): void {
+    this.#show(stream, this.#redactors[stream].push(chunk));
+  }
+
+  end(): void {
+    this.#show("stdout", this.#redactors.stdout.end());
+    this.#show("stderr", this.#redactors.stderr.end());
+  }
+
+  lastLines(): readonly string[] {
+    const lines = this.#tail.split("\n");
+    if (lines.at(-1) === "") lines.pop();
+    return lines.slice(-LAST_LINES).map((line) => line.replace(/\r$/, ""));
+  }
+
+  #show(stream: OutputStream, data: Uint8Array): void {
+    if (data.length === 0) return;
+    this.#log.write(data);
+    this.#tail = (this.#tail + Buffer.from(data.subarray(-16_384)).toString()).slice(-16_384);
+    this.#services.onEvent({ kind: "vertex-output", vertex: this.#vertex.id, stream, data, atMs: nowMs() });
+  }
+}
+
+function commandError(
+  vertex: Vertex,
+  op: ExecOp,
+  result: StepResult,
+  lastOutput: readonly string[],
+  logPath: string,
+): BuildError {
+  const killed = result.oomKilled
+    ? `: OOM killed${result.oomLimit === undefined ? "" : ` (limit ${result.oomLimit} bytes)`}, cannot allocate memory`
+    : "";
+  const message = `process "${op.args.join(" ")}" did not complete successfully: exit code: ${result.exitCode}${killed}`;
+  const { exitCode, signal } = result;
+  const details = {
+    exitCode,
+    lastOutput,
+    logPath,
+    step: vertex.meta.name,
+    ...(signal === undefined ? {} : { signal }),
+  };
+  return new BuildError("command", message, { details });
+}
+
+async function directoriesOf(layers: Rootfs): Promise<string[]> {
+  return Promise.all(layers.map((layer) => layer.directory()));
+}
+
+/** What `source` names in a tree: with its parents, for mounting the whole; and what lies below it, as paths of its own. */
+async function selectFiles(
+  tree: Tree,
+  source: string,
+  label: string,
+): Promise<{ readonly whole: Entry[]; readonly below: Entry[] }> {
+  const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
+  if (!resolved.entry) throw new BuildError("source", `"${source}": not found in ${label}`);
+  const walked = await tree.walk(resolved.path);
+  const entries = await Promise.all(
+    walked.map(async (entry) => (entry.type === "file" ? { ...entry, bytes: await tree.locate(entry) } : entry)),
+  );
+  const parents: Entry[] = [];
+  for (let cut = resolved.path.indexOf("/"); cut > 0; cut = resolved.path.indexOf("/", cut + 1)) {
+    const parent = await tree.lstat(resolved.path.slice(0, cut));
+    assert(parent, `a resolved path has parents: ${resolved.path}`);
+    parents.push(parent);
+  }
+  const depth = resolved.path === "" ? 0 : resolved.path.length + 1;
+  const below = entries.filter((entry) => entry.path.length > depth).map((entry) => rerooted(entry, depth));
+  return { whole: [...parents, ...entries].filter((entry) => entry.path !== ""), below };
+}
+
+function rerooted(entry: Entry, depth: number): Entry {
+  const { hardlink } = entry;
+  return {
+    ...entry,
+    path: entry.path.slice(depth),
+    ...(hardlink === undefined ? {} : { hardlink: hardlink.slice(depth) }),
+  };
+}

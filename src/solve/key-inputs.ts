@@ -1,0 +1,131 @@
+// What a step sees of its inputs, as parts of its key. By definition: the keys of root file systems and the digests of selected source files, before anything ran.
+// By content: what the inputs turned out to be, so that an input that was made again but is the same does not count as changed (Q20–Q24; early cut-off).
+import { relativePath } from "../base/container-path.ts";
+import type { Vertex } from "../graph/graph.ts";
+import type { CopyAction, ExecOp, FileOp } from "../graph/op.ts";
+import { digestOfJson, type Digest } from "../oci/digest.ts";
+import type { Rootfs } from "../rootfs/layer.ts";
+import { resolvePath } from "../rootfs/resolve.ts";
+import { RootfsView } from "../rootfs/view.ts";
+import { treeDigest } from "../tree/digest.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { KeyPart } from "./cache-key.ts";
+import type { SourceTree } from "./services.ts";
+
+/** How the parts of the solver reach each other's results. */
+export interface Results {
+  vertex(id: Digest): Vertex;
+  rootfs(id: Digest): Promise<Rootfs>;
+  rootfsKey(id: Digest): Promise<Digest>;
+  tree(id: Digest): Promise<SourceTree>;
+}
+
+/** Files of one input that a step selects: paths or patterns, relative to its root. */
+interface Selection {
+  readonly input: Digest;
+  /** For people: `files of mount /src`, `files`. */
+  readonly name: string;
+  readonly patterns: readonly string[];
+  readonly hasWildcards: boolean;
+}
+
+export class KeyInputs {
+  readonly #results: Results;
+  readonly #signal: AbortSignal;
+
+  constructor(results: Results, signal: AbortSignal) {
+    this.#results = results;
+    this.#signal = signal;
+  }
+
+  /** Parts known before anything ran. */
+  async definitionParts(vertex: Vertex & { readonly op: ExecOp | FileOp }): Promise<KeyPart[]> {
+    const parts: KeyPart[] = [];
+    if (!isLinked(vertex.op)) {
+      const below = vertex.inputs[0];
+      parts.push({ name: "base", value: below === undefined ? "scratch" : await this.#results.rootfsKey(below) });
+    }
+    for (const selection of selectionsOf(vertex)) {
+      const value = isRootfs(this.#results.vertex(selection.input))
+        ? digestOfJson([await this.#results.rootfsKey(selection.input), selection.patterns])
+        : await this.#sourceDigest(selection);
+      parts.push({ name: selection.name, value });
+    }
+    return parts;
+  }
+
+  /** Parts known once the inputs are there: the base by the content of its layers, other inputs by what is selected of them. */
+  async contentParts(vertex: Vertex & { readonly op: ExecOp | FileOp }): Promise<KeyPart[]> {
+    const below = vertex.inputs[0];
+    const layers = below === undefined ? [] : await this.#results.rootfs(below);
+    const ids = await Promise.all(layers.map((layer) => layer.contentId()));
+    const parts: KeyPart[] = [{ name: "base", value: ids.join(" ") }];
+    for (const selection of selectionsOf(vertex)) {
+      const value = isRootfs(this.#results.vertex(selection.input))
+        ? await this.#selectionDigest(new RootfsView(await this.#results.rootfs(selection.input)), selection)
+        : await this.#sourceDigest(selection);
+      parts.push({ name: selection.name, value });
+    }
+    return parts;
+  }
+
+  async #sourceDigest(selection: Selection): Promise<string> {
+    const { tree, identity } = await this.#results.tree(selection.input);
+    if (identity !== undefined) return digestOfJson([identity, selection.patterns]);
+    return this.#selectionDigest(tree, selection);
+  }
+
+  /** Digest of everything that the patterns can reach. It may hold more than the step takes (an excluded file): the content key then finds what this one misses. */
+  async #selectionDigest(tree: Tree, selection: Selection): Promise<string> {
+    const digests: string[] = [];
+    for (const pattern of selection.patterns) {
+      this.#signal.throwIfAborted();
+      const literal = selection.hasWildcards ? literalPrefix(pattern) : relativePath(pattern);
+      const resolved = await resolvePath(tree, literal, { followLast: true });
+      digests.push(resolved.entry ? `${resolved.path} ${treeDigest(await tree.walk(resolved.path))}` : "missing");
+    }
+    return digestOfJson(digests);
+  }
+}
+
+export function isRootfs(vertex: Vertex): boolean {
+  return vertex.op.kind === "image" || vertex.op.kind === "exec" || vertex.op.kind === "file";
+}
+
+function isLinked(op: ExecOp | FileOp): boolean {
+  return op.kind === "file" && op.isLinked;
+}
+
+function selectionsOf(vertex: Vertex & { readonly op: ExecOp | FileOp }): Selection[] {
+  const { op } = vertex;
+  if (op.kind === "exec") return mountSelections(vertex, op);
+  return op.action.kind === "copy" ? copySelections(vertex, op.action) : [];
+}
+
+function mountSelections(vertex: Vertex, op: ExecOp): Selection[] {
+  const selections: Selection[] = [];
+  for (const mount of op.mounts) {
+    if ((mount.kind !== "bind" && mount.kind !== "cache") || mount.input === undefined) continue;
+    const input = vertex.inputs[mount.input];
+    if (input === undefined) continue;
+    selections.push({ input, name: `files of mount ${mount.target}`, patterns: [mount.source], hasWildcards: false });
+  }
+  return selections;
+}
+
+function copySelections(vertex: Vertex, action: CopyAction): Selection[] {
+  const byInput = new Map<Digest, string[]>();
+  for (const source of action.sources) {
+    if (source.kind !== "path") continue;
+    const input = vertex.inputs[source.input];
+    if (input !== undefined) byInput.set(input, [...(byInput.get(input) ?? []), source.pattern]);
+  }
+  return [...byInput].map(([input, patterns]) => ({ input, name: "files", patterns, hasWildcards: true }));
+}
+
+/** The directory above the first component with a wildcard, or the whole path. */
+function literalPrefix(pattern: string): string {
+  const components = relativePath(pattern).split("/");
+  const wild = components.findIndex((component) => /[*?[\\]/.test(component));
+  return components.slice(0, wild < 0 ? components.length : wild).join("/");
+}

@@ -1,0 +1,112 @@
+// What solving needs from the world, declared here and constructed by the engine.
+import type { Vertex } from "../graph/graph.ts";
+import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { EventSink } from "../progress/events.ts";
+import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { KeyPart } from "./cache-key.ts";
+
+/** Files that a vertex without rootfs stands for. */
+export interface SourceTree {
+  readonly tree: Tree;
+  /** What the files are, where that is known without reading them (a commit, a checksum); undefined = digest what is selected. */
+  readonly identity: Digest | undefined;
+  /** Word for explanations: `context`, `https://…`. */
+  readonly label: string;
+}
+
+/** A step that was done before. */
+export interface CacheRecord {
+  readonly layer: Layer;
+  /** Whether the layer's content is there: a list of entries alone has to be worked out again. */
+  readonly isDurable: boolean;
+  readonly parts: readonly KeyPart[];
+}
+
+/** Remembers which key made which layer. */
+export interface CacheIndex {
+  find(key: Digest): CacheRecord | undefined;
+  /** Whether any record was ever made for this op, whatever its inputs: without one, content keys need not be worked out. */
+  knowsOp(op: Digest): boolean;
+  put(record: NewRecord): void;
+  /** Parts and layer of the newest record of the same place in the same Dockerfile. */
+  lastOfSlot(slot: string): { readonly parts: readonly KeyPart[]; readonly layer: Layer | undefined } | undefined;
+  /** Milliseconds that the op took when it last ran. */
+  durationOf(op: Digest): number | undefined;
+}
+
+export interface NewRecord {
+  readonly key: Digest;
+  readonly op: Digest;
+  readonly layer: Layer;
+  readonly parts: readonly KeyPart[];
+  readonly slot: string;
+  readonly durationMs: number;
+}
+
+/** Makes layers; each is whole and durable as far as its faces go when the promise settles. */
+export interface LayerFactory {
+  /** Takes a step's upper directory over. What is in it is hashed in the background, until {@link settled}. */
+  fromUpper(upperDir: string, createdBy: string): Promise<Layer>;
+  /** A layer that is only a list of entries whose bytes lie elsewhere; equal lists are one layer. */
+  fromManifest(entries: readonly LayerEntry[], createdBy: string): Layer;
+  /** Ends when nothing is being hashed any more; fails where hashing did. */
+  settled(): Promise<void>;
+}
+
+export interface AcquiredMount extends AsyncDisposable {
+  readonly path: string;
+  readonly isNew: boolean;
+}
+
+export interface CacheMountRequest {
+  readonly id: string;
+  readonly sharing: "shared" | "private" | "locked";
+  /** Identity of the initial content and of mode, uid, gid: another one is another cache. */
+  readonly seed: string;
+  /** Start empty whatever is kept. */
+  readonly isFresh: boolean;
+  /** Fills a new cache's directory. */
+  readonly prepare: (directory: string) => Promise<void>;
+  readonly onWait: (holder: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface StepLog extends Disposable {
+  readonly path: string;
+  write(chunk: Uint8Array): void;
+}
+
+export interface SolveServices {
+  readonly cache: CacheIndex;
+  readonly layers: LayerFactory;
+  /** Made at the first RUN. */
+  sandbox(): Promise<Sandbox>;
+  /** Layers of an image, without fetching them. */
+  openImage(op: ImageOp): Promise<Rootfs>;
+  openTree(op: LocalOp | HttpOp | GitOp, signal: AbortSignal): Promise<SourceTree>;
+  /** A lock that holds across processes until disposed: two builds that need the same step run it once. */
+  lockStep(key: Digest, onWait: (holder: string) => void, signal: AbortSignal): Promise<AsyncDisposable>;
+  acquireCacheMount(request: CacheMountRequest): Promise<AcquiredMount>;
+  /** An empty directory of this build's lease, removed with it at the latest. */
+  makeScratchDir(name: string): string;
+  openLog(vertex: Vertex): StepLog;
+  /** The value of a secret; undefined where none was given. */
+  secret(id: string): Promise<Uint8Array | undefined>;
+  /** A socket of an ssh agent; undefined where none was given. */
+  sshSocket(id: string): Promise<string | undefined>;
+  /** Addresses for the names of --add-host. */
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly caCert: string | undefined;
+  /** Opens ADD's archives. */
+  readonly openArchive: (bytes: FileBytes, signal: AbortSignal) => Promise<Tree | undefined>;
+  readonly xattrNamespace: "trusted" | "user";
+  /** Modification time of directories that a COPY or WORKDIR makes. */
+  readonly createdMtimeNs: bigint;
+  /** Names the place of the Dockerfile, so that a step can be told from its namesake elsewhere. */
+  readonly slotScope: string;
+  readonly onEvent: EventSink;
+}
