@@ -1,0 +1,194 @@
+// Directories of RUN --mount=type=cache, shared by processes (reference Q34, M20–M25). Directories with the same id and the same initial content form
+// a pool. shared: all users are in one directory; private: one of the pool that is free, else a new one; locked: the pool's directory, alone, after a wait.
+// As in BuildKit the three draw from one pool, so a private user never meets a shared one.
+import { closeSync, existsSync, ftruncateSync, mkdirSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { assert } from "../base/assert.ts";
+import { nowMs, randomName } from "../base/clock.ts";
+import { isErrno } from "../base/fs-atomic.ts";
+import { digestHex, digestOfJson } from "../oci/digest.ts";
+import { TMP_GONE } from "./content.ts";
+import type { Database } from "./database.ts";
+import { tryLock, tryLockExisting, type LockMode } from "./file-lock.ts";
+import { storeError, type StorePaths } from "./layout.ts";
+import { acquireLock, pauseFor } from "./locks.ts";
+import { removeTree } from "./remove-tree.ts";
+
+export interface CacheMountOptions {
+  /** As the user wrote it, cleaned, with the namespace in front if there is one. */
+  readonly id: string;
+  readonly sharing: "shared" | "private" | "locked";
+  /** Stands for the initial content and its owner and mode: another text is another cache. */
+  readonly seed?: string;
+  /** Fills a new directory before anybody sees it. If it fails or the process dies, the directory is made anew next time. */
+  readonly prepare?: (directory: string) => Promise<void>;
+  /** Leave the directories of the pool to those who are in them, and start over (reference Q30). */
+  readonly isFresh?: boolean;
+  readonly onWait?: (holder: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A cache directory in use. The caller disposes when the process that writes to it has ended. */
+export interface AcquiredCacheMount extends AsyncDisposable {
+  readonly path: string;
+  /** It was made for this call (and `prepare` has run). */
+  readonly isNew: boolean;
+}
+
+export interface CacheMountContext {
+  readonly database: Database;
+  readonly paths: StorePaths;
+}
+
+interface MountRow {
+  readonly name: string;
+  readonly is_ready: number;
+}
+
+const RETRY_MS = 100;
+
+/** A cache directory for one RUN step. Rejects with the signal's reason, or code "store". */
+export async function acquireCacheMount(
+  context: CacheMountContext,
+  options: CacheMountOptions,
+): Promise<AcquiredCacheMount> {
+  const { onWait, signal } = options;
+  const pool = digestHex(digestOfJson({ id: options.id, seed: options.seed ?? "" })).slice(0, 32);
+  let isFresh = options.isFresh === true;
+  let told: string | undefined;
+  for (;;) {
+    const outcome = await choose(context, options, pool, isFresh);
+    isFresh = false;
+    if (typeof outcome !== "string") return outcome;
+    if (outcome !== told) onWait?.(outcome);
+    told = outcome;
+    await pauseFor(RETRY_MS, signal);
+  }
+}
+
+/** One attempt, alone in the pool: the mount, or who is in the way. */
+async function choose(
+  context: CacheMountContext,
+  options: CacheMountOptions,
+  pool: string,
+  isFresh: boolean,
+): Promise<AcquiredCacheMount | string> {
+  const { database, paths } = context;
+  const { sharing, signal } = options;
+  const holder = `cache mount ${JSON.stringify(options.id)} of pid ${process.pid}`;
+  // Short, except while a new directory is being filled; then everybody who wants this cache has to wait for it anyway.
+  await using lock = await acquireLock(join(paths.locks, `pool-${pool}`), {
+    mode: "exclusive",
+    holder,
+    ...(signal === undefined ? {} : { signal }),
+    ...(options.onWait === undefined ? {} : { onWait: options.onWait }),
+  });
+  void lock;
+  if (isFresh) database.run("UPDATE mounts SET is_superseded = 1 WHERE pool = ?", pool);
+  const mode: LockMode = sharing === "shared" ? "shared" : "exclusive";
+  const rows = database.all<MountRow>(
+    "SELECT name, is_ready FROM mounts WHERE pool = ? AND is_superseded = 0 ORDER BY created_ms, rowid",
+    pool,
+  );
+  let inTheWay: string | undefined;
+  for (const row of rows) {
+    const lock = join(paths.mounts, row.name, "lock");
+    const fd = tryLockExisting(lock, mode);
+    if (fd === undefined && !existsSync(lock)) await discard(context, row.name);
+    else if (fd === undefined) inTheWay ??= readHolder(lock);
+    else if (row.is_ready === 1) return useMount(context, row.name, fd, false);
+    else {
+      // Somebody died while filling it: whoever fills one is alone in the pool until it is ready.
+      closeSync(fd);
+      await discard(context, row.name);
+    }
+  }
+  if (sharing === "locked" && inTheWay !== undefined) return inTheWay;
+  return createMount(context, options, pool, mode);
+}
+
+async function createMount(
+  context: CacheMountContext,
+  options: CacheMountOptions,
+  pool: string,
+  mode: LockMode,
+): Promise<AcquiredCacheMount> {
+  const { database, paths } = context;
+  const name = randomName(6);
+  const folder = join(paths.mounts, name);
+  const now = nowMs();
+  database.run(
+    "INSERT INTO mounts (name, pool, cache_id, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?)",
+    name,
+    pool,
+    options.id,
+    now,
+    now,
+  );
+  let fd: number | undefined;
+  try {
+    mkdirSync(join(folder, "data"), { recursive: true, mode: 0o755 });
+    fd = tryLock(join(folder, "lock"), mode);
+    assert(fd !== undefined, "nobody else knows a cache mount that is being made");
+    await options.prepare?.(join(folder, "data"));
+    options.signal?.throwIfAborted();
+    database.run("UPDATE mounts SET is_ready = 1 WHERE name = ?", name);
+    return useMount(context, name, fd, true);
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    await discard(context, name);
+    throw storeError(error, paths.root);
+  }
+}
+
+function useMount(context: CacheMountContext, name: string, fd: number, isNew: boolean): AcquiredCacheMount {
+  const { database, paths } = context;
+  const note = (): void => {
+    database.run("UPDATE mounts SET last_used_ms = ?, uses = uses + 1 WHERE name = ?", nowMs(), name);
+  };
+  note();
+  ftruncateSync(fd, 0);
+  writeSync(fd, `pid ${process.pid}`, 0);
+  let isHeld = true;
+  return {
+    path: join(paths.mounts, name, "data"),
+    isNew,
+    [Symbol.asyncDispose]() {
+      if (isHeld) {
+        isHeld = false;
+        closeSync(fd);
+        // The size may have changed until now, so this is the time that counts.
+        note();
+      }
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Removes a cache mount that nobody can be in. */
+async function discard(context: CacheMountContext, name: string): Promise<void> {
+  const gone = context.database.transaction(() => detachMount(context, name));
+  if (gone !== undefined) await removeTree(gone);
+}
+
+/** Takes a cache mount away at once; what has to be removed from the disk is returned. Call within a transaction, holding its lock or knowing that nobody does. */
+export function detachMount(context: CacheMountContext, name: string): string | undefined {
+  const { database, paths } = context;
+  database.run("DELETE FROM mounts WHERE name = ?", name);
+  const gone = join(paths.tmp, TMP_GONE + randomName());
+  try {
+    renameSync(join(paths.mounts, name), gone);
+    return gone;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw storeError(error, paths.root);
+  }
+}
+
+function readHolder(lock: string): string {
+  try {
+    return readFileSync(lock, "utf8") || "another step that uses this cache";
+  } catch {
+    return "another step that uses this cache";
+  }
+}
