@@ -1,0 +1,95 @@
+// Bytes of regular files, read in slices through one reused buffer, and their sha256.
+import { createHash, hash } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { seekData, seekHole } from "../base/libc.ts";
+import { assert } from "../base/assert.ts";
+import { isErrno } from "../base/fs-atomic.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import type { Entry, FileBytes } from "../tree/entry.ts";
+import { hostPath } from "./names.ts";
+import type { Pace } from "./pace.ts";
+
+/** sha256 hex of no bytes. */
+export const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/** Where an entry's bytes are. Absent: the entry says so itself. */
+export type Locate = (entry: Entry) => FileBytes | Promise<FileBytes>;
+
+const BUFFER_SIZE = 1 << 18;
+const ZEROS = Buffer.alloc(BUFFER_SIZE);
+
+/** Where `entry`'s bytes are: what `locate` says, else what the entry carries. */
+export function bytesOf(entry: Entry, locate: Locate | undefined): FileBytes | Promise<FileBytes> {
+  if (locate) return locate(entry);
+  assert(entry.bytes, `nobody knows where the bytes of "${entry.path}" are`);
+  return entry.bytes;
+}
+
+/** Opens a regular file for reading, never through a symlink in its place, never waiting for a pipe's other end. */
+export function openForReading(path: string): number {
+  return openSync(hostPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+/** Opens a file that an entry says its bytes are in. Fails with "source". */
+export function openSource(path: string): number {
+  try {
+    return openForReading(path);
+  } catch (error) {
+    if (["ENOENT", "ELOOP", "ENOTDIR", "ENXIO"].some((code) => isErrno(error, code))) throw changed(path, error);
+    throw new BuildError("source", `cannot read "${path}": ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A file is not what it was when its digest was taken. */
+export function changed(path: string, cause?: unknown): BuildError {
+  return new BuildError("source", `"${path}" changed during the build`, {
+    cause,
+    help: "build again when nothing writes to the file",
+  });
+}
+
+/** Computes sha256 of files; holds one buffer. */
+export class FileHasher {
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
+  readonly #pace: Pace;
+
+  constructor(options: { readonly pace: Pace }) {
+    this.#pace = options.pace;
+  }
+
+  /** sha256 hex of the first `size` bytes of the file, or undefined where it has fewer. */
+  async hash(path: string, size: number): Promise<string | undefined> {
+    if (size === 0) return EMPTY_SHA256;
+    const fd = openForReading(path);
+    try {
+      if (size > BUFFER_SIZE) return await this.#hashLarge(fd, size);
+      const count = readSync(fd, this.#buffer, 0, size, 0);
+      return count === size ? hash("sha256", this.#buffer.subarray(0, size), "hex") : undefined;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async #hashLarge(fd: number, size: number): Promise<string | undefined> {
+    const digest = createHash("sha256");
+    const isSparse = fstatSync(fd).blocks * 512 < size;
+    let [position, dataEnd] = [0, isSparse ? 0 : size];
+    while (position < size) {
+      if (this.#pace.isDue()) await this.#pace.rest();
+      if (position >= dataEnd) {
+        const dataStart = Math.min(seekData(fd, position) ?? size, size);
+        for (; position < dataStart; position += Math.min(BUFFER_SIZE, dataStart - position)) {
+          if (this.#pace.isDue()) await this.#pace.rest();
+          digest.update(ZEROS.subarray(0, dataStart - position));
+        }
+        dataEnd = position < size ? Math.min(seekHole(fd, position) ?? size, size) : size;
+        continue;
+      }
+      const count = readSync(fd, this.#buffer, 0, Math.min(BUFFER_SIZE, dataEnd - position), position);
+      if (count === 0) return undefined;
+      digest.update(this.#buffer.subarray(0, count));
+      position += count;
+    }
+    return digest.digest("hex");
+  }
+}
