@@ -3,14 +3,22 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
 import { dirname } from "node:path";
 import { randomName } from "./clock.ts";
 
-/** Replaces `path` by `data` so that every reader sees the old or the new bytes, also after a crash. */
-export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o644): void {
+/**
+ * Replaces `path` by `data` so that every reader sees the old or the new bytes, also after a crash. With "unsynced" a crash may leave an empty or partial file:
+ * for what carries its own checksum and can be made again.
+ */
+export function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  mode = 0o644,
+  durability: "synced" | "unsynced" = "synced",
+): void {
   const temp = `${path}.${randomName(6)}.tmp`;
   try {
     const fd = openSync(temp, "wx", mode);
     try {
       writeFileSync(fd, data);
-      fsyncSync(fd);
+      if (durability === "synced") fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
@@ -19,7 +27,7 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 
     rmSync(temp, { force: true });
     throw error;
   }
-  syncFolder(dirname(path));
+  if (durability === "synced") syncFolder(dirname(path));
 }
 
 /** Makes renames into `folder` durable. */

@@ -1,0 +1,141 @@
+// Gets the digests of a tree's files: a few here, many on threads while the walk goes on, with what is under way bounded.
+// A file that changes while it is read gets a second chance; see hash-file.ts for how that is noticed.
+import { BuildError } from "../diagnostics/build-error.ts";
+import { hashFile, READ_SIZE, type HashedFile } from "./hash-file.ts";
+import { HashPool, type HashPoolOptions } from "./hash-pool.ts";
+import type { UnreadFile } from "./hash-worker.ts";
+import { withXattrs, type LocalFiles, type Node } from "./local-files.ts";
+import { errnoOf, readError } from "./read-error.ts";
+import type { StatIndex } from "./stat-index.ts";
+
+export interface HashQueueOptions {
+  readonly files: LocalFiles;
+  readonly index: StatIndex;
+  readonly nowMs: () => number;
+  readonly workers: HashPoolOptions;
+}
+
+/** Less than this is hashed here: a thread costs 20–30 ms to start. */
+const BATCH_FILES = 256;
+const BATCH_BYTES = 8 * 1024 * 1024;
+/** Batches under way before the walk waits. */
+const MAX_RUNNING = 16;
+/** What the system says of a file that was replaced or removed after it was seen. */
+const CHANGED = new Set(["", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE"]);
+
+/** Hashes nodes that have a stamp, and gives their entries the digest. */
+export class HashQueue {
+  readonly counts: { hashedFiles: number; hashedBytes: number } = { hashedFiles: 0, hashedBytes: 0 };
+  readonly #options: HashQueueOptions;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+  #batch: Node[] = [];
+  #batchBytes = 0;
+  #pool: HashPool | undefined;
+  #buffer: Buffer | undefined;
+
+  constructor(options: HashQueueOptions) {
+    this.#options = options;
+  }
+
+  add(node: Node): void {
+    this.#batch.push(node);
+    this.#batchBytes += node.entry?.size ?? 0;
+    if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) this.#submit();
+  }
+
+  get isFull(): boolean {
+    return this.#running.size >= MAX_RUNNING;
+  }
+
+  /** Waits until a batch may be added; throws the first failure. */
+  async room(): Promise<void> {
+    while (this.isFull) await Promise.race(this.#running);
+    this.#throwFailure();
+  }
+
+  /** Waits for all that was added; throws the first failure. */
+  async finish(): Promise<void> {
+    if (this.#running.size > 0 && this.#batch.length > 0) this.#submit();
+    for (const node of this.#batch) this.#hashHere(node, false);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    await Promise.all(this.#running);
+    this.#throwFailure();
+  }
+
+  /** Drops what is under way and ends the threads; the queue can be used again. */
+  async stop(): Promise<void> {
+    const pool = this.#pool;
+    this.#pool = undefined;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    await pool?.[Symbol.asyncDispose]();
+    await Promise.all(this.#running);
+    this.#failure = undefined;
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure.error;
+  }
+
+  #submit(): void {
+    const work = this.#hashOnThreads(this.#batch)
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#running.delete(work));
+    this.#running.add(work);
+    this.#batch = [];
+    this.#batchBytes = 0;
+  }
+
+  async #hashOnThreads(nodes: readonly Node[]): Promise<void> {
+    const { files, nowMs, workers } = this.#options;
+    this.#pool ??= new HashPool(workers);
+    const readAtMs = nowMs();
+    const stamped = nodes.map((node) => ({ path: files.hostPath(node.path), stamp: files.stamps.get(node)! }));
+    const outcomes = await this.#pool.hash(stamped);
+    nodes.forEach((node, index) => this.#settle(node, outcomes[index]!, readAtMs, false));
+  }
+
+  #hashHere(node: Node, isRetry: boolean): void {
+    const readAtMs = this.#options.nowMs();
+    this.#settle(node, this.#tryHash(node), readAtMs, isRetry);
+  }
+
+  #tryHash(node: Node): HashedFile | UnreadFile {
+    const { files } = this.#options;
+    this.#buffer ??= Buffer.allocUnsafeSlow(READ_SIZE);
+    try {
+      const hashed = hashFile(files.hostPath(node.path), files.stamps.get(node)!, this.#buffer);
+      return hashed ?? { code: "", message: "it changed" };
+    } catch (error) {
+      if (errnoOf(error) === "") throw error;
+      return { code: errnoOf(error), message: String(error) };
+    }
+  }
+
+  /** Takes over a file's digest. One that was changing gets a second chance; one that has gone was never there. */
+  #settle(node: Node, outcome: HashedFile | UnreadFile, readAtMs: number, isRetry: boolean): void {
+    const { files, index } = this.#options;
+    if ("sha256" in outcome) {
+      this.counts.hashedFiles++;
+      this.counts.hashedBytes += node.entry!.size;
+      node.entry = withXattrs({ ...node.entry!, sha256: outcome.sha256 }, outcome.xattrs);
+      index.record(node.path, files.stamps.get(node)!, outcome, readAtMs);
+      files.stamps.delete(node);
+      return;
+    }
+    if (!CHANGED.has(outcome.code))
+      throw readError("read", node.path, Object.assign(new Error(outcome.message), { code: outcome.code }));
+    node.entry = undefined;
+    files.stamps.delete(node);
+    if (!files.look(node)) return;
+    if (isRetry || !files.stamps.has(node))
+      throw new BuildError("source", `file "${node.path}" changed while it was read`, {
+        help: "stop what writes to it during the build, or name it in .dockerignore",
+      });
+    this.#hashHere(node, true);
+  }
+}
