@@ -75,17 +75,32 @@ async function choose(
 ): Promise<AcquiredCacheMount | string> {
   const { database, paths } = context;
   const { sharing, signal } = options;
-  const holder = `cache mount ${JSON.stringify(options.id)} of pid ${process.pid}`;
   // Short, except while a new directory is being filled; then everybody who wants this cache has to wait for it anyway.
-  await using lock = await acquireLock(join(paths.locks, `pool-${pool}`), {
+  const lock = await acquireLock(join(paths.locks, `pool-${pool}`), {
     mode: "exclusive",
-    holder,
+    holder: `cache mount ${JSON.stringify(options.id)} of pid ${process.pid}`,
     ...(signal === undefined ? {} : { signal }),
     ...(options.onWait === undefined ? {} : { onWait: options.onWait }),
   });
-  void lock;
-  if (isFresh) database.run("UPDATE mounts SET is_superseded = 1 WHERE pool = ?", pool);
-  const mode: LockMode = sharing === "shared" ? "shared" : "exclusive";
+  try {
+    if (isFresh) database.run("UPDATE mounts SET is_superseded = 1 WHERE pool = ?", pool);
+    const mode: LockMode = sharing === "shared" ? "shared" : "exclusive";
+    const found = await findFree(context, pool, mode);
+    if (typeof found === "object") return found;
+    if (sharing === "locked" && found !== undefined) return found;
+    return await createMount(context, options, pool, mode);
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
+}
+
+/** A directory of the pool that can be used in this mode; else who is in the way, or undefined where the pool is empty. Call alone in the pool. */
+async function findFree(
+  context: CacheMountContext,
+  pool: string,
+  mode: LockMode,
+): Promise<AcquiredCacheMount | string | undefined> {
+  const { database, paths } = context;
   const rows = database.all<MountRow>(
     "SELECT name, is_ready FROM mounts WHERE pool = ? AND is_superseded = 0 ORDER BY created_ms, rowid",
     pool,
@@ -94,17 +109,15 @@ async function choose(
   for (const row of rows) {
     const lock = join(paths.mounts, row.name, "lock");
     const fd = tryLockExisting(lock, mode);
-    if (fd === undefined && !existsSync(lock)) await discard(context, row.name);
-    else if (fd === undefined) inTheWay ??= readHolder(lock);
-    else if (row.is_ready === 1) return useMount(context, row.name, fd, false);
+    if (fd !== undefined && row.is_ready === 1) return useMount(context, row.name, fd, false);
+    if (fd === undefined && existsSync(lock)) inTheWay ??= readHolder(lock);
     else {
-      // Somebody died while filling it: whoever fills one is alone in the pool until it is ready.
-      closeSync(fd);
+      // Somebody died while filling it (who does so is alone in the pool until it is ready), or it was removed by hand.
+      if (fd !== undefined) closeSync(fd);
       await discard(context, row.name);
     }
   }
-  if (sharing === "locked" && inTheWay !== undefined) return inTheWay;
-  return createMount(context, options, pool, mode);
+  return inTheWay;
 }
 
 async function createMount(

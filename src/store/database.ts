@@ -1,6 +1,6 @@
 // The store's SQLite database: one connection, statements by their text, write transactions across processes. Damage costs records, never a build:
 // a damaged file is set aside and an empty one takes its place. What the tables mean is in the files that use them.
-import { existsSync, renameSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, renameSync, statSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { nowIso, randomName } from "../base/clock.ts";
@@ -24,6 +24,7 @@ export type Value = SQLInputValue;
 const BUSY_MS = 30_000;
 
 // Primary result codes of sqlite3.h.
+const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
 const SQLITE_CORRUPT = 11;
@@ -46,7 +47,7 @@ export class Database implements Disposable {
     try {
       this.#handle = this.#open();
     } catch (error) {
-      if (!isDamage(error)) throw this.#explain(error);
+      if (!this.#isReplaceable(error)) throw this.#explain(error);
       this.#handle = this.#replace();
     }
   }
@@ -117,6 +118,12 @@ export class Database implements Disposable {
     }
   }
 
+  /** Looks at every page, a few milliseconds per megabyte; a damaged database is replaced. Some damage shows only here: an index that misses rows. */
+  verify(): void {
+    const row = this.get<{ integrity_check: string }>("PRAGMA integrity_check(1)");
+    if (row?.integrity_check !== "ok") this.#handle = this.#replace();
+  }
+
   /** Gives pages that nothing uses back to the disk, where that is many and nobody else is at work. */
   compact(): void {
     const count = (pragma: string): number => Number(Object.values(this.get<Record<string, number>>(pragma) ?? {})[0]);
@@ -163,10 +170,17 @@ export class Database implements Disposable {
     try {
       return work();
     } catch (error) {
-      if (!isDamage(error)) throw this.#explain(error);
+      if (!this.#isReplaceable(error)) throw this.#explain(error);
       this.#handle = this.#replace();
       return work();
     }
+  }
+
+  /** Whether another file in its place would help. "Read-only" of a file that can be written: its header is damaged, or another process has moved it. */
+  #isReplaceable(error: unknown): boolean {
+    if (isDamage(error)) return true;
+    const { path, mode } = this.#options;
+    return mode === "write" && primaryCode(error) === SQLITE_READONLY && isWritableFile(path);
   }
 
   #open(): DatabaseSync {
@@ -312,9 +326,20 @@ function primaryCode(error: unknown): number | undefined {
   return ((error as { readonly errcode?: number }).errcode ?? 0) & 0xff;
 }
 
-/** Damage also shows as an error of SQL where the page that holds the schema was hit: a table that every migration makes is gone. */
+/** Damage also shows as an error of SQL, where the page that holds the schema was hit, and as numbers that nobody wrote. */
 function isDamage(error: unknown): boolean {
   const code = primaryCode(error);
   if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return true;
-  return code === 1 && /no such (table|column)|malformed|already exists/.test(messageOf(error));
+  if (code === SQLITE_ERROR)
+    return /no such (table|column)|malformed|already exists|unsupported file/.test(messageOf(error));
+  return code === undefined && (error as NodeJS.ErrnoException | undefined)?.code === "ERR_OUT_OF_RANGE";
+}
+
+function isWritableFile(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
