@@ -49,6 +49,8 @@ interface InstructionBase {
   readonly original: string;
   /** Comment lines directly above, each without "#" and one leading blank: descriptions and `check=` comments. */
   readonly comments: readonly string[];
+  /** Blank lines among its continuations, and its last physical line (BuildKit reports that one). Absent where there are none. */
+  readonly emptyContinuation?: { readonly lines: readonly Span[]; readonly last: Span };
 }
 
 export interface ShellForm {

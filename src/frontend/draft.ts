@@ -1,0 +1,142 @@
+// What every instruction's builder starts from: its name, flags and arguments, split as the grammar's row says, and its arity.
+// Reference L06, L09, L11, L12, O15.
+import { instructionRules, type InstructionRule } from "../../grammar/instructions.ts";
+import { suggest } from "../base/suggest.ts";
+import type { Span } from "../diagnostics/source.ts";
+import type { Command, Heredoc, Word } from "./ast.ts";
+import type { PlacedFlag } from "./flags.ts";
+import { parseHeredocWord } from "./heredoc.ts";
+import { isMalformedJson, parseJsonForm, type JsonForm } from "./json-form.ts";
+import { firstWord, flagTokens, listWords } from "./lexer.ts";
+import { spanIn, trimRange, type LogicalLine, type Range } from "./logical-line.ts";
+import type { Report } from "./report.ts";
+
+/** The head of an instruction: its name, its flags as tokens, where its arguments are. */
+export interface Head {
+  readonly line: LogicalLine;
+  readonly escape: string;
+  readonly keyword: Word;
+  readonly rule: InstructionRule | undefined;
+  /** From the name to the last argument. */
+  readonly range: Range;
+  readonly flags: ReturnType<typeof flagTokens>["flags"];
+  readonly args: Range;
+}
+
+/** What the builders of nodes share. */
+export interface Draft extends Head {
+  readonly rule: InstructionRule;
+  readonly placed: readonly PlacedFlag[];
+  readonly base: {
+    readonly span: Span;
+    readonly keyword: Word;
+    readonly flags: readonly PlacedFlag["flag"][];
+    readonly original: string;
+    readonly comments: readonly string[];
+  };
+  readonly heredocs: readonly Heredoc[];
+  readonly report: Report;
+}
+
+/** Splits name, flags and arguments of `line.text[range]`. */
+export function readHead(line: LogicalLine, within: Range, escape: string): Head {
+  const range = trimRange(line.text, within);
+  const first = firstWord(line.text, range, escape) ?? {
+    word: { start: range.start, end: range.start },
+    rest: range.end,
+  };
+  const keyword = wordAt(line, first.word);
+  const { flags, rest } = flagTokens(line.text, { start: first.rest, end: range.end }, escape);
+  const args = trimRange(line.text, { start: rest, end: range.end });
+  return { line, escape, keyword, rule: instructionRules.get(keyword.text.toUpperCase()), range, flags, args };
+}
+
+/** Reports a name that is no instruction, with the nearest one in the same case. */
+export function reportUnknown(head: Head, report: Report): void {
+  const { text, span } = head.keyword;
+  const isLower = text === text.toLowerCase();
+  const near = text.length > 20 ? undefined : suggest(text, instructionRules.keys());
+  const help = near === undefined ? undefined : `did you mean "${isLower ? near.toLowerCase() : near}"?`;
+  report("UnknownInstruction", span, `unknown instruction: ${text}`, { help });
+}
+
+/** `line.text[range]` as a word. */
+export function wordAt(line: LogicalLine, range: Range): Word {
+  return { text: line.text.slice(range.start, range.end), span: spanIn(line, range) };
+}
+
+/** Reports a wrong number of arguments. */
+export function wrongCount(draft: Draft, message: string, help?: string): undefined {
+  const { line, keyword, args, report } = draft;
+  const span = args.end > args.start ? spanIn(line, args) : keyword.span;
+  report("WrongArgumentCount", span, message, { help });
+  return undefined;
+}
+
+/** Whether `count` arguments are enough for the row's arity; reports where they are not. */
+export function checkCount(draft: Draft, count: number): boolean {
+  const { name, arity } = draft.rule;
+  if (arity === "any" || arity === "from") return true;
+  if (arity === "sources" ? count >= 2 : count >= 1) return true;
+  if (arity === "one") wrongCount(draft, `${name} requires exactly one argument`);
+  else if (arity === "some") wrongCount(draft, `${name} requires at least one argument`);
+  else {
+    wrongCount(
+      draft,
+      `${name} requires at least two arguments, but only one was provided. Destination could not be determined`,
+      `write ${name} <source> <destination>`,
+    );
+  }
+  return false;
+}
+
+/** The whole rest as one word; undefined: reported. */
+export function readText(draft: Draft): Word | undefined {
+  const { line, args } = draft;
+  return checkCount(draft, args.end > args.start ? 1 : 0) ? wordAt(line, args) : undefined;
+}
+
+/** The arguments as JSON; a mixed array is reported. */
+export function readJson(draft: Draft, range: Range): JsonForm {
+  const json = parseJsonForm(draft.line.text, range);
+  if (json.kind === "mixed") {
+    draft.report(
+      "InvalidJsonArray",
+      spanIn(draft.line, range),
+      "when using JSON array syntax, arrays must be comprised of strings only",
+      { help: "put every element in double quotes" },
+    );
+  }
+  return json;
+}
+
+/** The exec form where the text is a JSON array, else the shell form; undefined: reported. */
+export function readCommand(draft: Draft, range: Range): Command | undefined {
+  const { line, rule, heredocs } = draft;
+  const json = readJson(draft, range);
+  if (json.kind === "mixed") return undefined;
+  const span = spanIn(line, range);
+  if (json.kind === "array") return { kind: "exec", args: json.items.map(({ text }) => text), span };
+  const text = line.text.slice(range.start, range.end);
+  if (isMalformedJson(text)) {
+    draft.report(
+      "MalformedJsonForm",
+      span,
+      `${rule.name} runs this as shell text, because it is not a valid JSON array`,
+      {
+        help: "use double quotes and commas for the exec form",
+      },
+    );
+  }
+  const isOnlyHeredoc = heredocs.length > 0 && parseHeredocWord(text) !== undefined;
+  return { kind: "shell", text: isOnlyHeredoc ? "" : text, span };
+}
+
+/** Words of a JSON array, else blank-separated ones; undefined: reported. */
+export function readPaths(draft: Draft): readonly Word[] | undefined {
+  const { line, args, escape } = draft;
+  const json = readJson(draft, args);
+  if (json.kind === "mixed") return undefined;
+  if (json.kind === "array") return json.items.map(({ text, range }) => ({ text, span: spanIn(line, range) }));
+  return listWords(line.text, args, escape).map((range) => wordAt(line, range));
+}

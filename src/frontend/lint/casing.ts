@@ -1,0 +1,63 @@
+// Upper and lower case: K01 StageNameCasing, K02 FromAsCasing, K04 ConsistentInstructionCasing.
+import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
+import type { Dockerfile, Word } from "../ast.ts";
+import { stageInstructions, warn, type LintRule } from "./rule.ts";
+
+function isLower(text: string): boolean {
+  return text === text.toLowerCase();
+}
+
+function isUpper(text: string): boolean {
+  return text === text.toUpperCase();
+}
+
+function recase(
+  word: Word,
+  toLower: boolean,
+): { readonly help: string; readonly fix: { span: Word["span"]; text: string } } {
+  const text = toLower ? word.text.toLowerCase() : word.text.toUpperCase();
+  return { help: `write "${text}"`, fix: { span: word.span, text } };
+}
+
+function* stageNameCasing(file: Dockerfile): Generator<Diagnostic> {
+  for (const { from } of file.stages) {
+    const { name } = from;
+    if (!name || isLower(name.text)) continue;
+    // no fix: COPY --from and --target may name it too, in any case
+    const help = `write "${name.text.toLowerCase()}"`;
+    yield warn("StageNameCasing", name.span, `Stage name '${name.text}' should be lowercase`, { help });
+  }
+}
+
+function* fromAsCasing(file: Dockerfile): Generator<Diagnostic> {
+  for (const { from } of file.stages) {
+    const { as, keyword } = from;
+    if (!as || (!isLower(keyword.text) && !isUpper(keyword.text))) continue;
+    const wantsLower = isLower(keyword.text);
+    if (wantsLower ? isLower(as.text) : isUpper(as.text)) continue;
+    const message = `'${as.text}' and '${keyword.text}' keywords' casing do not match`;
+    yield warn("FromAsCasing", as.span, message, recase(as, wantsLower));
+  }
+}
+
+function* instructionCasing(file: Dockerfile): Generator<Diagnostic> {
+  let lower = 0;
+  let upper = 0;
+  for (const { keyword } of stageInstructions(file)) {
+    if (isLower(keyword.text)) lower++;
+    else if (isUpper(keyword.text)) upper++;
+  }
+  const wantsLower = lower > upper;
+  for (const { keyword } of stageInstructions(file)) {
+    if (wantsLower ? isLower(keyword.text) : isUpper(keyword.text)) continue;
+    const majority = wantsLower ? "lowercase" : "uppercase";
+    const message = `Command '${keyword.text}' should match the case of the command majority (${majority})`;
+    yield warn("ConsistentInstructionCasing", keyword.span, message, recase(keyword, wantsLower));
+  }
+}
+
+export const casingRules: readonly LintRule[] = [
+  { code: "StageNameCasing", scope: "file", run: stageNameCasing },
+  { code: "FromAsCasing", scope: "file", run: fromAsCasing },
+  { code: "ConsistentInstructionCasing", scope: "file", run: instructionCasing },
+];

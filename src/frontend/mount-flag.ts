@@ -1,0 +1,228 @@
+// The value of `--mount`: comma-separated fields, and every check of them that needs no variables. Reference M01–M03, M40, M45, M52, M60, M61.
+// Not what the options mean: that is the planner's, after expansion.
+import { suggest } from "../base/suggest.ts";
+import type { Span } from "../diagnostics/source.ts";
+import type { MountField, MountFlag } from "./ast.ts";
+import type { PlacedFlag } from "./flags.ts";
+import { goQuote } from "./quote.ts";
+import { spanIn, type LogicalLine } from "./logical-line.ts";
+import type { Report } from "./report.ts";
+
+type MountType = MountFlag["type"];
+
+const mountTypes: readonly MountType[] = ["bind", "cache", "tmpfs", "secret", "ssh"];
+const knownKeys = [
+  ...["type", "from", "source", "target", "readonly", "id", "sharing", "required", "size", "mode", "uid", "gid"],
+  ...["src", "dst", "destination", "ro", "rw", "readwrite", "env"],
+];
+const bareKeys: ReadonlySet<string> = new Set(["readonly", "ro", "readwrite", "rw", "required"]);
+const sharingModes = ["shared", "private", "locked"];
+
+/** Parses one flag; undefined where it is wrong (reported). */
+export function parseMount(line: LogicalLine, placed: PlacedFlag, report: Report): MountFlag | undefined {
+  const { flag, indices } = placed;
+  const value = flag.value ?? "";
+  const place = (start: number, end: number): Span => {
+    const first = indices[start];
+    const last = indices[end - 1];
+    return first === undefined || last === undefined || end <= start
+      ? flag.valueSpan
+      : spanIn(line, { start: first, end: last + 1 });
+  };
+  const csv = splitCsv(value);
+  if (typeof csv === "string") {
+    report("InvalidMount", flag.valueSpan, `failed to parse csv mounts: ${csv}`, {
+      help: "write --mount=type=<type>,<key>=<value>,…",
+    });
+    return undefined;
+  }
+  const fields = csv.map(({ text, start, end }): MountField & { readonly text: string } => {
+    const equals = text.indexOf("=");
+    const key = (equals < 0 ? text : text.slice(0, equals)).toLowerCase();
+    return { key, value: equals < 0 ? undefined : text.slice(equals + 1), span: place(start, end), text };
+  });
+  const type = checkFields(fields, flag.span, report);
+  if (type === undefined) return undefined;
+  return { type, fields: fields.map(({ key, value, span }) => ({ key, value, span })), span: flag.span };
+}
+
+interface CsvField {
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Fields of one CSV record, or what is wrong with it. A field in double quotes may hold commas; `""` is a quote. */
+function splitCsv(value: string): CsvField[] | string {
+  if (value === "") return "EOF";
+  const fields: CsvField[] = [];
+  let at = 0;
+  for (;;) {
+    const start = at;
+    let text = "";
+    if (value[at] === '"') {
+      const quoted = /"((?:[^"]|"")*)"/y;
+      quoted.lastIndex = at;
+      const match = quoted.exec(value);
+      if (match === null)
+        return `parse error on line 1, column ${value.length + 1}: extraneous or missing " in quoted-field`;
+      text = match[1]!.replaceAll('""', '"');
+      at = quoted.lastIndex;
+      if (at < value.length && value[at] !== ",") {
+        return `parse error on line 1, column ${at}: extraneous or missing " in quoted-field`;
+      }
+    } else {
+      const comma = value.indexOf(",", at);
+      at = comma < 0 ? value.length : comma;
+      text = value.slice(start, at);
+      if (text.includes('"')) {
+        return `parse error on line 1, column ${start + text.indexOf('"') + 1}: bare " in non-quoted-field`;
+      }
+    }
+    fields.push({ text, start, end: at });
+    if (at >= value.length) return fields;
+    at++;
+  }
+}
+
+interface Checked {
+  readonly value: string | undefined;
+  readonly span: Span;
+}
+
+/** Goes through the fields in order, as BuildKit does: an option that depends on the type must come after it. */
+function checkFields(
+  fields: readonly (MountField & { readonly text: string })[],
+  span: Span,
+  report: Report,
+): MountType | undefined {
+  let type: MountType = "bind";
+  let isSound = true;
+  const given = new Map<string, Checked>();
+  const fail = (at: Span, message: string, help?: string): void => {
+    isSound = false;
+    report("InvalidMount", at, message, { help });
+  };
+  for (const { key, value, span: at, text } of fields) {
+    if (value === undefined && !bareKeys.has(key)) {
+      const near = suggest(key, [...bareKeys]);
+      fail(at, `invalid field '${text}' must be a key=value pair`, near && `did you mean "${near}"?`);
+      continue;
+    }
+    if (!knownKeys.includes(key)) {
+      const near = suggest(key, knownKeys);
+      fail(at, `unexpected key '${key}' in '${text}'`, near && `did you mean "${near}"?`);
+      continue;
+    }
+    given.set(canonicalKey(key), { value, span: at });
+    if (key === "type") {
+      const found = mountTypes.find((known) => known === value?.toLowerCase());
+      if (found === undefined) {
+        const near = suggest(value ?? "", mountTypes);
+        const help =
+          near === undefined ? `the types are ${mountTypes.join(", ")}, written out` : `did you mean "${near}"?`;
+        fail(at, `unsupported mount type ${goQuote(value ?? "")}`, help);
+      } else type = found;
+    } else {
+      const message = valueProblem(key, value, type);
+      if (message !== undefined) fail(at, ...message);
+    }
+  }
+  if (isSound) checkCombination(type, given, span, fail);
+  return isSound ? type : undefined;
+}
+
+function canonicalKey(key: string): string {
+  if (key === "src") return "source";
+  return key === "dst" || key === "destination" ? "target" : key;
+}
+
+/** The message for one option, with its remedy; values that will be expanded or unquoted first are not looked at. */
+function valueProblem(key: string, value: string | undefined, type: MountType): [string, string?] | undefined {
+  if (key === "from" && value !== undefined && /\$./.test(value)) {
+    return [
+      "'from' doesn't support variable expansion, define alias stage instead",
+      "add a stage FROM the variable and name that",
+    ];
+  }
+  const allowed: Readonly<Record<string, readonly MountType[]>> = {
+    required: ["secret", "ssh"],
+    size: ["tmpfs"],
+    env: ["secret"],
+  };
+  const types = allowed[key];
+  if (types !== undefined && !types.includes(type)) {
+    return [`unexpected key '${key}' for mount type '${type}'`, `write type=${types.join(" or type=")} before it`];
+  }
+  if (value === undefined || /[$'"\\]/.test(value)) return undefined;
+  switch (key) {
+    case "readonly":
+    case "ro":
+    case "readwrite":
+    case "rw":
+    case "required":
+      return isGoBool(value) ? undefined : [`invalid value for ${key}: ${value}`, "write true or false"];
+    case "size":
+      return /^\d+(?:\.\d+)* ?[kmgtp]?i?b?$/i.test(value)
+        ? undefined
+        : [`invalid value for ${key}: ${value}`, "write bytes or a size such as 64m"];
+    case "sharing": {
+      if (sharingModes.includes(value.toLowerCase())) return undefined;
+      const near = suggest(value, sharingModes);
+      return [
+        `unsupported sharing value ${goQuote(value)}`,
+        near ? `did you mean "${near}"?` : "write shared, private or locked",
+      ];
+    }
+    case "mode":
+      return isUint(value, 8) ? undefined : [`invalid value ${value} for mode`, "write an octal number such as 0755"];
+    case "uid":
+    case "gid":
+      return isUint(value, 10) ? undefined : [`invalid value ${value} for ${key}`, "write a number"];
+    default:
+      return undefined;
+  }
+}
+
+/** Go's strconv.ParseBool accepts it. */
+export function isGoBool(value: string): boolean {
+  return /^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(value);
+}
+
+function isUint(value: string, radix: 8 | 10): boolean {
+  if (!(radix === 8 ? /^[0-7]+$/ : /^[0-9]+$/).test(value)) return false;
+  return Number.parseInt(value, radix) <= 0xffff_ffff;
+}
+
+function checkCombination(
+  type: MountType,
+  given: ReadonlyMap<string, Checked>,
+  span: Span,
+  fail: (at: Span, message: string, help?: string) => void,
+): void {
+  const has = (key: string): Span | undefined => {
+    const found = given.get(key);
+    return found?.value === "" ? undefined : found?.span;
+  };
+  if (type === "bind" || type === "tmpfs") {
+    for (const key of ["mode", "uid", "gid"]) {
+      const at = has(key);
+      if (at) fail(at, `${key} not allowed for "${type}" type mounts`, "remove it");
+    }
+  }
+  const sharing = has("sharing");
+  if (type === "secret") {
+    const from = has("from");
+    const source = has("source");
+    if (from) fail(from, "secret mount should not have a from", "remove it");
+    if (sharing) fail(sharing, "secret mount should not define sharing", "remove it");
+    if (!source && !has("target") && !has("id")) {
+      fail(span, "invalid secret mount. one of source, target required", "add id=<name>");
+    }
+    if (source && has("id")) fail(source, "both source and id can't be set", "keep id");
+  } else if (sharing && type !== "cache") {
+    fail(sharing, `invalid cache sharing set for ${type} mount`, "remove it");
+  }
+  const source = has("source");
+  if (type === "ssh" && source) fail(source, "ssh does not support source", "name the socket with id");
+}

@@ -1,0 +1,212 @@
+// Lists of patterns that leave paths out: .dockerignore and --exclude (moby/patternmatcher). Reference I02–I06, C14, T35, T36.
+// A path is out when the last pattern that matches it, or a directory above it, is not negated. Not reading files of patterns.
+import { cleanPath, parentPath } from "../base/container-path.ts";
+import { badPattern, compileGlob } from "./glob.ts";
+
+export interface PatternLine {
+  readonly text: string;
+  /** One-based, for messages. */
+  readonly line: number;
+}
+
+/** A pattern in force. */
+export interface Pattern {
+  /** Cleaned, without "!". */
+  readonly text: string;
+  readonly line: number;
+  readonly isNegated: boolean;
+}
+
+export interface PatternError {
+  readonly line: number;
+  readonly message: string;
+}
+
+interface CompiledPattern extends Pattern {
+  readonly matches: (path: string) => boolean;
+  /** Whether something strictly below a directory can match, by the directory's segments. */
+  readonly reachesBelow: (segments: readonly string[]) => boolean;
+}
+
+/** Directories remembered at once. */
+const memoLimit = 100_000;
+
+/** Compiled patterns with the answers for directories already asked about. Paths are relative and clean; "" is never out. */
+export class PatternMatcher {
+  readonly #patterns: readonly CompiledPattern[];
+  readonly #decisions = new Map<string, number>();
+  #lastParent = "";
+  #lastDecision = -1;
+  /** Lines that are no pattern; they are left out of the matching. */
+  readonly errors: readonly PatternError[];
+
+  private constructor(patterns: readonly CompiledPattern[], errors: readonly PatternError[]) {
+    this.#patterns = patterns;
+    this.errors = errors;
+  }
+
+  /** Compiles lines in order. Blank ones are skipped; bad ones are in {@link errors}. */
+  static parse(lines: readonly PatternLine[]): PatternMatcher {
+    const patterns: CompiledPattern[] = [];
+    const errors: PatternError[] = [];
+    for (const line of lines) {
+      const pattern = compile(line);
+      if (pattern === undefined) continue;
+      if ("message" in pattern) errors.push(pattern);
+      else patterns.push(pattern);
+    }
+    return new PatternMatcher(patterns, errors);
+  }
+
+  get patterns(): readonly Pattern[] {
+    return this.#patterns;
+  }
+
+  get isEmpty(): boolean {
+    return this.#patterns.length === 0;
+  }
+
+  get hasNegations(): boolean {
+    return this.#patterns.some(({ isNegated }) => isNegated);
+  }
+
+  /** Whether the path is left out. */
+  excludes(path: string): boolean {
+    const decision = this.#decide(path);
+    return decision >= 0 && !this.#patterns[decision]!.isNegated;
+  }
+
+  /** The pattern that leaves the path out; undefined where it is kept. */
+  excludedBy(path: string): Pattern | undefined {
+    const pattern = this.#patterns[this.#decide(path)];
+    return pattern === undefined || pattern.isNegated ? undefined : pattern;
+  }
+
+  /** Whether the directory is left out and nothing below it can come back in. */
+  canPrune(dir: string): boolean {
+    const decision = this.#decide(dir);
+    if (decision < 0 || this.#patterns[decision]!.isNegated) return false;
+    const segments = dir.split("/");
+    // earlier negations are overruled below as well, since the deciding pattern matches a parent of everything there
+    return !this.#patterns.slice(decision + 1).some((pattern) => pattern.isNegated && pattern.reachesBelow(segments));
+  }
+
+  /** Index of the last pattern that matches the path or a directory above it; -1: none. */
+  #decide(path: string): number {
+    if (path === "" || path === ".") return -1;
+    const known = this.#decisions.get(path);
+    return known ?? this.#match(path, this.#decideParent(parentPath(path)));
+  }
+
+  #decideParent(dir: string): number {
+    if (dir === this.#lastParent) return this.#lastDecision;
+    const decision = this.#remember(dir);
+    this.#lastParent = dir;
+    this.#lastDecision = decision;
+    return decision;
+  }
+
+  /** Iterative, so that a path of any depth is fine. */
+  #remember(dir: string): number {
+    const pending: string[] = [];
+    let at = dir;
+    while (at !== "" && !this.#decisions.has(at)) {
+      pending.push(at);
+      at = parentPath(at);
+    }
+    let decision = at === "" ? -1 : this.#decisions.get(at)!;
+    if (this.#decisions.size + pending.length > memoLimit) this.#decisions.clear();
+    for (const path of pending.toReversed()) {
+      decision = this.#match(path, decision);
+      this.#decisions.set(path, decision);
+    }
+    return decision;
+  }
+
+  #match(path: string, inherited: number): number {
+    const patterns = this.#patterns;
+    for (let i = patterns.length - 1; i > inherited; i--) if (patterns[i]!.matches(path)) return i;
+    return inherited;
+  }
+}
+
+function compile({ text, line }: PatternLine): CompiledPattern | PatternError | undefined {
+  const trimmed = text.trim();
+  if (trimmed === "") return undefined;
+  const cleaned = cleanPath(trimmed);
+  const isNegated = cleaned.startsWith("!");
+  const pattern = isNegated ? cleaned.slice(1) : cleaned;
+  if (pattern === "") return { line, message: 'illegal exclusion pattern: "!"' };
+  if (compileGlob(pattern) === undefined) return { line, message: badPattern };
+  return { text: pattern, line, isNegated, matches: matcherOf(pattern), reachesBelow: reachOf(pattern) };
+}
+
+function matcherOf(pattern: string): (path: string) => boolean {
+  if (!/[*?[\]\\]/.test(pattern)) return (path) => path === pattern;
+  const literal = /^\*\*\/?([^*?[\]\\]*)$/.exec(pattern);
+  if (literal !== null) {
+    // "**/x" matches "x" itself and "a/x"; "**x" any path that ends with x
+    const suffix = pattern.slice(2);
+    const bare = suffix.startsWith("/") ? suffix.slice(1) : undefined;
+    return (path) => path.endsWith(suffix) || path === bare;
+  }
+  const prefix = /^([^*?[\]\\]*)\*\*$/.exec(pattern);
+  if (prefix !== null) return (path) => path.startsWith(prefix[1]!);
+  const expression = new RegExp(`^${translate(pattern)}$`, "su");
+  return (path) => expression.test(path);
+}
+
+/** The pattern as a regular expression; the pattern is known to be a valid glob. */
+function translate(pattern: string): string {
+  let expression = "";
+  for (let at = 0; at < pattern.length; at++) {
+    const char = pattern[at]!;
+    if (char === "*" && pattern[at + 1] === "*") {
+      at += pattern[at + 2] === "/" ? 2 : 1;
+      expression += at + 1 >= pattern.length ? ".*" : "(?:.*/)?";
+    } else if (char === "*") expression += "[^/]*";
+    else if (char === "?") expression += "[^/]";
+    else if (char === "\\") expression += quote(pattern[++at]!);
+    else if (char === "[") {
+      const end = classEnd(pattern, at);
+      expression += translateClass(pattern.slice(at + 1, end));
+      at = end;
+    } else expression += quote(char);
+  }
+  return expression;
+}
+
+/** Index of the "]" that closes the class opened at `open`. */
+function classEnd(pattern: string, open: number): number {
+  let at = open + 1;
+  while (at < pattern.length && pattern[at] !== "]") at += pattern[at] === "\\" ? 2 : 1;
+  return at;
+}
+
+function translateClass(content: string): string {
+  const isNegated = content.startsWith("^");
+  const body = (isNegated ? content.slice(1) : content).replace(/\\?([^])/gu, (pair, char: string) =>
+    pair === "-" ? "-" : quote(char),
+  );
+  return `[${isNegated ? "^" : ""}${body}]`;
+}
+
+function quote(char: string): string {
+  return /[\\^$.*+?()[\]{}|/-]/.test(char) ? `\\${char === "-" ? "x2d" : char}` : char;
+}
+
+/** Whether a path strictly below a directory can match: conservative for patterns with `**`. */
+function reachOf(pattern: string): (segments: readonly string[]) => boolean {
+  const parts = pattern.split("/").map((part) => (part.includes("**") ? undefined : compileGlob(part)));
+  const sources = pattern.split("/");
+  // a class or an escape may hold a "/", then segments tell nothing
+  if (/[[\\]/.test(pattern)) return () => true;
+  return (segments) => {
+    for (let i = 0; i < segments.length; i++) {
+      if (sources[i]?.includes("**") === true) return true;
+      const part = parts[i];
+      if (part === undefined || !part(segments[i]!)) return false;
+    }
+    return sources.length > segments.length;
+  };
+}
