@@ -1,0 +1,110 @@
+// What an instruction takes files from besides its own stage: `COPY --from` and a mount's `from` (reference F10, F11, V22, V26).
+import type { Span } from "../diagnostics/source.ts";
+import type { CopyInstruction, Instruction, MountFlag, RunInstruction } from "../frontend/ast.ts";
+import { expandWord } from "../frontend/expand.ts";
+import { quoteGo } from "./go-format.ts";
+import type { PlanOptions } from "./options.ts";
+import { didYouMean, type Reporter } from "./reporter.ts";
+import { COMMON_IMAGES, externalRequest, findStage, type SourceRequest, type StageNode } from "./stages.ts";
+
+export interface Link {
+  readonly request: SourceRequest;
+  /** As written. */
+  readonly text: string;
+  readonly span: Span;
+  readonly kind: "copy" | "mount";
+}
+
+/** Undefined = the build context, or nothing. COPY has at most one, RUN one per mount. */
+export type Links = readonly (Link | undefined)[];
+
+interface LinkScope {
+  readonly nodes: readonly StageNode[];
+  readonly options: PlanOptions;
+  readonly escape: string;
+  readonly reporter: Reporter;
+}
+
+/** The links of an instruction of `node`; errors are reported and leave no link. */
+export function linksOf(instruction: Instruction, node: StageNode, scope: LinkScope): Links {
+  if (instruction.kind === "copy") return copyLinks(instruction, node, scope);
+  if (instruction.kind === "run") return mountLinks(instruction, node, scope);
+  return [];
+}
+
+function copyLinks(instruction: CopyInstruction, node: StageNode, scope: LinkScope): Links {
+  const { from } = instruction;
+  if (!from || from.text === "") return [];
+  const expansion = expandWord(from.text, { get: () => undefined, names: () => [] }, { escape: scope.escape });
+  if (expansion.error !== undefined || expansion.value !== from.text) {
+    const message =
+      "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround";
+    scope.reporter.error("VariableInFrom", from.span, message);
+    return [];
+  }
+  const request = requestFor(from.text, from.span, node, scope, true);
+  return request ? [{ request, text: from.text, span: from.span, kind: "copy" }] : [];
+}
+
+function mountLinks(instruction: RunInstruction, node: StageNode, scope: LinkScope): Links {
+  return instruction.mounts.map((mount) => {
+    const field = fromField(mount);
+    if (!field?.value || (mount.type !== "bind" && mount.type !== "cache")) return undefined;
+    if (/\$./.test(field.value)) {
+      const message = "'from' doesn't support variable expansion, define alias stage instead";
+      scope.reporter.error("VariableInFrom", field.span, message);
+      return undefined;
+    }
+    const request = requestFor(field.value, field.span, node, scope, false);
+    return request && { request, text: field.value, span: field.span, kind: "mount" };
+  });
+}
+
+function fromField(mount: MountFlag): MountFlag["fields"][number] | undefined {
+  return mount.fields.findLast(({ key }) => key === "from");
+}
+
+function requestFor(
+  text: string,
+  span: Span,
+  node: StageNode,
+  scope: LinkScope,
+  isIndexRequired: boolean,
+): SourceRequest | undefined {
+  const { nodes, options, reporter } = scope;
+  if (/^[+-]?\d+$/.test(text)) {
+    const index = Number(text);
+    if (nodes[index]) return { kind: "stage", index };
+    if (isIndexRequired) {
+      reporter.error("InvalidStageIndex", span, `invalid stage index ${index}`, {
+        help: `stages are numbered from 0 to ${nodes.length - 1}`,
+      });
+      return undefined;
+    }
+  }
+  const found = findStage(nodes, text, node.index);
+  if (found) return { kind: "stage", index: found.index };
+  const request = externalRequest(text, options.platform, options);
+  if (!request) {
+    const names = nodes.map(({ name }) => name).filter((name) => name !== "");
+    reporter.error("InvalidBaseName", span, `failed to parse stage name ${quoteGo(text)}`, {
+      help: didYouMean(text, [...names, ...COMMON_IMAGES]),
+    });
+  }
+  return request;
+}
+
+/** Reports a link to a stage that comes too late; true where it is usable (F10). */
+export function checkOrder(link: Link, node: StageNode, nodes: readonly StageNode[], reporter: Reporter): boolean {
+  if (link.request.kind !== "stage" || link.request.index < node.index) return true;
+  const [text, current] = [quoteGo(link.text), quoteGo(node.displayName)];
+  const message =
+    link.kind === "copy"
+      ? `cannot copy from stage ${text}, it needs to be defined before current stage ${current}`
+      : `cannot mount from stage ${text} to ${current}, stage needs to be defined before current command`;
+  const declared = nodes[link.request.index]!.stage.from;
+  reporter.error("StageDefinedLater", link.span, message, {
+    related: [{ span: declared.name?.span ?? declared.span, message: `stage ${text} is declared here` }],
+  });
+  return false;
+}

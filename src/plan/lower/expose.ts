@@ -1,0 +1,60 @@
+// EXPOSE: ports, ranges and protocols (reference O05, V24, K21, K22).
+import type { Span } from "../../diagnostics/source.ts";
+import type { ExposeInstruction } from "../../frontend/ast.ts";
+import { expandWords } from "../../frontend/expand.ts";
+import { parsePortSpec, type PortSpec } from "../../frontend/literals.ts";
+import { historyEntry, listHistory } from "../history.ts";
+import { scopeOf, withConfig, withHistory, type ImageState } from "../image-state.ts";
+import { checkUndefinedVariables } from "../lint.ts";
+import type { Reporter } from "../reporter.ts";
+import type { LowerContext } from "./context.ts";
+
+export function lowerExpose(instruction: ExposeInstruction, state: ImageState, context: LowerContext): ImageState {
+  const ports = new Set<string>();
+  let isBroken = false;
+  for (const word of instruction.ports) {
+    for (const text of expandPort(word, state, context) ?? [undefined]) {
+      const parsed = text === undefined ? undefined : readPort(text, word.span, context.reporter);
+      if (!parsed) {
+        isBroken = true;
+        continue;
+      }
+      for (let port = parsed.start; port <= parsed.end; port++) ports.add(`${port}/${parsed.protocol}`);
+    }
+  }
+  if (isBroken) return state;
+  const sorted = [...ports].sort();
+  const ExposedPorts = { ...state.config.ExposedPorts, ...Object.fromEntries(sorted.map((port) => [port, {}])) };
+  return withHistory(withConfig(state, { ExposedPorts }), historyEntry(listHistory("EXPOSE", sorted)));
+}
+
+/** The words that one word becomes. */
+function expandPort(
+  { text, span }: { readonly text: string; readonly span: Span },
+  state: ImageState,
+  { escape, reporter }: LowerContext,
+): readonly string[] | undefined {
+  const scope = scopeOf(state);
+  const expansion = expandWords(text, scope, { escape });
+  checkUndefinedVariables(reporter, span, expansion, scope, new Set(state.declaredArgs.map(({ name }) => name)));
+  if (expansion.error === undefined) return expansion.words;
+  reporter.error("ExpansionFailed", span, expansion.error);
+  return undefined;
+}
+
+function readPort(text: string, span: Span, reporter: Reporter): PortSpec | undefined {
+  const parsed = parsePortSpec(text);
+  if ("message" in parsed) {
+    reporter.error("InvalidPort", span, parsed.message, { help: "write it as port, port/protocol or first-last" });
+    return undefined;
+  }
+  const { hasHostPart, rawProtocol } = parsed.value;
+  if (hasHostPart) {
+    const message = `EXPOSE instruction should not define an IP address or host-port mapping, found '${text}'`;
+    reporter.warn("ExposeInvalidFormat", span, message);
+  }
+  if (rawProtocol !== rawProtocol.toLowerCase()) {
+    reporter.warn("ExposeProtoCasing", span, `Defined protocol '${text}' in EXPOSE instruction should be lowercase`);
+  }
+  return parsed.value;
+}
