@@ -1,6 +1,6 @@
 // One layer's entries, arranged for look-ups: path → entry, directory → names, and which directories of lower layers it hides.
 // Not responsible for stacking: view.ts. Follows image-spec layer.md, "Whiteouts" and "Opaque Whiteout".
-import { baseName, joinRelative, parentPath } from "../base/container-path.ts";
+import { baseName, parentPath } from "../base/container-path.ts";
 import type { LayerEntry } from "../tree/entry.ts";
 
 /** What a view needs of a layer: its entries, each path once, and where a regular file's bytes are. */
@@ -41,10 +41,10 @@ export class LayerIndex {
     const known = this.#hides.get(directory);
     if (known !== undefined) return known;
     const entry = this.#entries.get(directory);
-    const isMerged = !entry || (entry.type === "dir" && !entry.opaque);
-    const hides = !isMerged || this.hides(parentPath(directory));
-    // Only directories that the layer names can differ from their parents; remembering the others would grow with every look-up.
-    if (entry || this.#implied.has(directory)) this.#hides.set(directory, hides);
+    if (entry && entry.type !== "dir") return true;
+    const hides = entry?.opaque === true || this.hides(parentPath(directory));
+    // Remembering directories that the layer does not have would grow with every look-up.
+    if (entry) this.#hides.set(directory, hides);
     return hides;
   }
 
@@ -87,5 +87,5 @@ export class LayerIndex {
 
 /** Path of `name` in `directory`. */
 export function pathIn(directory: string, name: string): string {
-  return joinRelative(directory, name);
+  return directory === "" ? name : `${directory}/${name}`;
 }

@@ -23,8 +23,10 @@ export async function readGroups(tree: Tree): Promise<readonly PasswdGroup[]> {
 async function readDatabase(tree: Tree, path: string): Promise<string | undefined> {
   const { entry } = await resolvePath(tree, path);
   if (!entry) return undefined;
-  if (entry.type !== "file") throw new BuildError("source", `/${path} of the image is not a regular file`, { help: HELP });
-  if (entry.size > MAX_SIZE) throw new BuildError("source", `/${path} of the image is larger than 10 MiB`, { help: HELP });
+  if (entry.type !== "file")
+    throw new BuildError("source", `/${path} of the image is not a regular file`, { help: HELP });
+  if (entry.size > MAX_SIZE)
+    throw new BuildError("source", `/${path} of the image is larger than 10 MiB`, { help: HELP });
   return readText(await tree.locate(entry), entry.size);
 }
 

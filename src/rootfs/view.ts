@@ -1,6 +1,6 @@
 // Stacked layers seen as one tree of files, without mounting or unpacking. Lazy: a look-up asks layers top-down and stops as soon as it is decided, so a
 // layer that nobody needs is never listed. Follows image-spec layer.md: a directory on a directory merges, anything else replaces.
-import { baseName, parentPath } from "../base/container-path.ts";
+import { parentPath } from "../base/container-path.ts";
 import { assert } from "../base/assert.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -75,7 +75,7 @@ export class RootfsView implements Tree {
     if (!start) return [];
     const all = await Promise.all(this.#layers.map((_, i) => this.#index(i)));
     const walker = new Walker(all, keep);
-    walker.visit(start, visibleIn(all, path));
+    walker.visit(start, upToHiding(all.toReversed(), path));
     return walker.entries;
   }
 
@@ -96,7 +96,7 @@ export class RootfsView implements Tree {
     for (let i = this.#layers.length - 1; i >= 0; i--) {
       const index = await this.#index(i);
       const entry = index.get(path);
-      if (entry?.type === "dir") return { entry, layer: i };
+      if (entry?.type === "dir") return { entry: withoutOpaque(entry), layer: i };
       // A directory that a higher layer implies takes the place of what is no directory here.
       if (entry) return entry.type === "whiteout" || isImplied ? bare(path, isImplied) : { entry, layer: i };
       isImplied ||= index.implies(path);
@@ -119,24 +119,27 @@ export class RootfsView implements Tree {
   }
 }
 
+/** What hides in one layer does not hide in a layer made from it. */
+function withoutOpaque(entry: Entry & { readonly opaque?: true }): Entry {
+  if (!entry.opaque) return entry;
+  const { opaque: _opaque, ...rest } = entry;
+  return rest;
+}
+
 function bare(path: string, isThere: boolean): Found | undefined {
   return isThere ? { entry: { path, ...BARE_DIRECTORY }, layer: -1 } : undefined;
 }
 
-/** Indexes of the layers that can show something inside `directory`, top first. */
-function visibleIn(all: readonly LayerIndex[], directory: string): LayerIndex[] {
-  const visible: LayerIndex[] = [];
-  for (let i = all.length - 1; i >= 0; i--) {
-    visible.push(all[i]!);
-    if (all[i]!.hides(directory)) break;
-  }
-  return visible;
+/** The layers, top first, down to the first that hides what others have inside `path`. */
+function upToHiding(topFirst: readonly LayerIndex[], path: string): readonly LayerIndex[] {
+  const last = topFirst.findIndex((index) => index.hides(path));
+  return last < 0 ? topFirst : topFirst.slice(0, last + 1);
 }
 
 function linkedTo(entry: Entry, first: string): Entry {
   if (first === entry.path) {
     if (entry.hardlink === undefined) return entry;
-    const { hardlink: _, ...rest } = entry;
+    const { hardlink: _hardlink, ...rest } = entry;
     return rest;
   }
   return entry.hardlink === first ? entry : { ...entry, hardlink: first };
@@ -146,6 +149,7 @@ function linkedTo(entry: Entry, first: string): Entry {
 class Walker {
   readonly entries: Entry[] = [];
   readonly #keep: (path: string, isDirectory: boolean) => "keep" | "skip" | "prune";
+  /** Layers may share an index (the same layer twice): then the higher number stands for both, which says the same. */
   readonly #numbers: ReadonlyMap<LayerIndex, number>;
   /** First name seen of each inode that has several, by layer and first name there. */
   readonly #firstNames = new Map<string, string>();
@@ -163,7 +167,7 @@ class Walker {
     if (!isDirectory || verdict === "prune") return;
     for (const name of namesIn(visible, entry.path)) {
       const path = pathIn(entry.path, name);
-      const inside = visible.slice(0, 1 + visible.findIndex((index) => index.hides(path)) || undefined);
+      const inside = visible.length === 1 ? visible : upToHiding(visible, path);
       const found = this.#resolve(path, inside);
       if (found) this.visit(found, inside);
     }
@@ -174,7 +178,7 @@ class Walker {
     for (const index of visible) {
       const entry = index.get(path);
       if (entry && entry.type !== "whiteout" && (entry.type === "dir" || !isImplied)) {
-        return { entry, layer: this.#numbers.get(index)! };
+        return { entry: entry.type === "dir" ? withoutOpaque(entry) : entry, layer: this.#numbers.get(index)! };
       }
       if (entry) break;
       isImplied ||= index.implies(path);
@@ -196,9 +200,4 @@ function namesIn(visible: readonly LayerIndex[], directory: string): string[] {
   const names = new Set<string>();
   for (const index of visible) for (const name of index.namesIn(directory)) names.add(name);
   return [...names].sort();
-}
-
-/** Name of an entry in its directory. */
-export function nameOf(entry: Entry): string {
-  return baseName(entry.path);
 }

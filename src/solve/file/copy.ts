@@ -1,0 +1,226 @@
+// COPY and ADD as a list of entries, worked out from what the sources and the root file system below say, without reading or writing a file.
+// Follows reference C02–C16 and AD01–AD04, and BuildKit where they are silent (fixtures/copy holds what it does). What is copied: select.ts; the layer: draft.ts.
+import { createHash } from "node:crypto";
+import { assert } from "../../base/assert.ts";
+import { baseName, cleanPath, joinRelative, parentPath, relativePath } from "../../base/container-path.ts";
+import { BuildError } from "../../diagnostics/build-error.ts";
+import type { CopyAction, CopySource } from "../../graph/op.ts";
+import { resolvePath } from "../../rootfs/resolve.ts";
+import type { RootfsView } from "../../rootfs/view.ts";
+import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
+import type { PatternMatcher } from "../../tree/patterns.ts";
+import type { Tree } from "../../tree/tree.ts";
+import { unpackArchive, type ArchiveTree } from "./archive.ts";
+import { parseChmod, type Chmod } from "./chmod.ts";
+import { resolveOwner, ROOT_OWNER } from "./chown.ts";
+import { Draft, notADirectory, type Inode, type Manifest, type Owner } from "./draft.ts";
+import {
+  copiedEntries,
+  hasWildcards,
+  missingSource,
+  parsePatterns,
+  parseSource,
+  selectSources,
+  type CopiedEntry,
+  type SelectedSource,
+} from "./select.ts";
+
+export interface CopyOptions {
+  /** The root file system that is copied onto; undefined with --link, which must not look at it. */
+  readonly below: RootfsView | undefined;
+  /** The trees that sources of kind `path` number. */
+  readonly inputs: readonly (Tree | undefined)[];
+  /** Opens a file as an archive; undefined where it is none. */
+  readonly openArchive?: (bytes: FileBytes) => Promise<ArchiveTree | undefined> | undefined;
+  /** Words for the inputs in messages: `context`, a stage's name. */
+  readonly labels?: readonly (string | undefined)[];
+  /** Time of directories and heredoc files made here; default the epoch, so that layers are reproducible. Directories that exist below keep theirs. */
+  readonly createdMtimeNs?: bigint;
+  readonly signal: AbortSignal;
+}
+
+/** Entries of the layer of a COPY or ADD, files with the place of their bytes. Fails as {@link planCopy} does. */
+export async function copyManifest(action: CopyAction, options: CopyOptions): Promise<LayerEntry[]> {
+  return (await planCopy(action, options)).locate();
+}
+
+/**
+ * The layer of a COPY or ADD, sorted. Needs metadata only: where bytes are is asked when `locate` is called, so that a cache hit fetches nothing.
+ * Fails with `source` where something is missing or in the way, with `usage` where --chown or --chmod means nothing.
+ */
+export async function planCopy(action: CopyAction, options: CopyOptions): Promise<Manifest> {
+  const copy = new Copy(action, options, {
+    owner: action.chown === undefined ? undefined : await resolveOwner(action.chown, options.below),
+    chmod: action.chmod === undefined ? undefined : parseChmod(action.chmod),
+    exclude: action.exclude.length === 0 ? undefined : parsePatterns(action.exclude),
+  });
+  for (const source of action.sources) {
+    options.signal.throwIfAborted();
+    await copy.addSource(source);
+  }
+  return copy.draft.finish();
+}
+
+interface Attributes {
+  readonly owner: Owner | undefined;
+  readonly chmod: Chmod | undefined;
+  readonly exclude: PatternMatcher | undefined;
+}
+
+/** One COPY on its way: later sources see what earlier ones made. */
+class Copy {
+  readonly draft: Draft;
+  readonly #action: CopyAction;
+  readonly #options: CopyOptions;
+  readonly #attributes: Attributes;
+  readonly #createdMtimeNs: bigint;
+
+  constructor(action: CopyAction, options: CopyOptions, attributes: Attributes) {
+    this.#action = action;
+    this.#options = options;
+    this.#attributes = attributes;
+    this.#createdMtimeNs = options.createdMtimeNs ?? 0n;
+    this.draft = new Draft({ below: options.below, createdMtimeNs: this.#createdMtimeNs });
+  }
+
+  async addSource(source: CopySource): Promise<void> {
+    if (source.kind === "inline") return this.#addInline(source.name, source.content);
+    const tree = this.#options.inputs[source.input];
+    assert(tree, `a COPY reads from input ${source.input}, which is none`);
+    const spec = parseSource(source.pattern, this.#action.parents);
+    const label = this.#options.labels?.[source.input] ?? "source";
+    const { isWildcardAllowed } = source;
+    const { exclude } = this.#attributes;
+    const unpacks = this.#action.unpack === "always" || (this.#action.unpack === "auto" && isWildcardAllowed);
+    for (const selected of await selectSources(tree, spec.base, { isWildcardAllowed, exclude, label })) {
+      if (unpacks && selected.entry.type === "file" && (await this.#unpack(tree, selected))) continue;
+      const copied = await copiedEntries(tree, selected, { include: spec.include, exclude });
+      if (spec.include !== undefined && !hasWildcards(source.pattern) && !isFound(copied, spec.include)) {
+        throw await missingSource(tree, joinRelative(spec.base, spec.include), label);
+      }
+      await this.#copyTo(await this.#destinationOf(selected.name, selected.entry), tree, copied);
+    }
+  }
+
+  async #addInline(name: string, content: string): Promise<void> {
+    const data = Buffer.from(content);
+    const sha256 = createHash("sha256").update(data).digest("hex");
+    const common = { mode: 0o644, uid: 0, gid: 0, mtimeNs: this.#createdMtimeNs };
+    const entry: Entry = { path: name, type: "file", size: data.length, sha256, ...common };
+    const target = await this.#destinationOf(baseName(name), entry);
+    await this.#putObject({ ...this.#attributed(entry), path: target }, { locate: () => ({ kind: "inline", data }) });
+  }
+
+  async #unpack(tree: Tree, selected: SelectedSource): Promise<boolean> {
+    const archive = await this.#options.openArchive?.(selected.entry.bytes ?? (await tree.locate(selected.entry)));
+    if (!archive) return false;
+    const { owner } = this.#attributes;
+    await unpackArchive(archive, { draft: this.draft, dest: this.#action.dest, owner, signal: this.#options.signal });
+    return true;
+  }
+
+  /** Where one source goes (C03, C05): directories onto the destination, anything else into it if it is or must be a directory. Its parent is there afterwards. */
+  async #destinationOf(name: string, source: Entry): Promise<string> {
+    const { dest } = this.#action;
+    const lastName = dest.slice(dest.lastIndexOf("/") + 1);
+    const needed = lastName === "" || lastName === "." ? dest : dest.slice(0, -lastName.length);
+    await this.#makeDirectories((await resolvePath(this.draft, needed)).path);
+    const { path, entry, blockedBy } = await resolvePath(this.draft, cleanPath(dest));
+    if (blockedBy !== undefined) throw notADirectory("mkdir", blockedBy);
+    const isDirectory = source.type === "dir";
+    const target = !isDirectory && entry?.type === "dir" ? joinRelative(path, name) : path;
+    if (!isDirectory) await this.#makeDirectories(parentPath(target));
+    else if (!entry) await this.#makeDirectories(target);
+    return target;
+  }
+
+  #makeDirectories(path: string): Promise<void> {
+    const { owner, chmod } = this.#attributes;
+    return this.draft.makeDirectories(path, owner ?? ROOT_OWNER, chmod?.parentMode ?? 0o755);
+  }
+
+  async #copyTo(target: string, tree: Tree, copied: readonly CopiedEntry[]): Promise<void> {
+    const links = new LinkGroups(tree, copied);
+    /** Directories that wait for something in them to be copied. */
+    const waiting: CopiedEntry[] = [];
+    for (const [i, item] of copied.entries()) {
+      if (i % 1024 === 1023) this.#options.signal.throwIfAborted();
+      while (waiting.length > 0 && !item.path.startsWith(`${waiting.at(-1)!.path}/`)) waiting.pop();
+      if (!item.isIncluded) {
+        if (item.entry.type === "dir") waiting.push(item);
+        continue;
+      }
+      for (const parent of waiting.splice(0)) await this.#putParent(joinRelative(target, parent.path), parent.entry);
+      const path = joinRelative(target, item.path);
+      if (item.entry.type === "dir") await this.#putDirectory(path, item);
+      else await this.#putObject({ ...this.#attributed(item.entry), path }, links.inodeOf(item.entry));
+    }
+  }
+
+  /** The top of a copied directory only fills the one that is there; those in it also bring their attributes (C04). */
+  async #putDirectory(path: string, { path: below, entry }: CopiedEntry): Promise<void> {
+    const existing = await this.draft.lstat(path);
+    if (!existing) this.draft.put({ ...this.#attributed(entry), path }, undefined);
+    else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
+    else if (below === "") this.draft.setDirectory(existing, { mtimeNs: entry.mtimeNs });
+    else {
+      const { mode, uid, gid, mtimeNs } = this.#attributed(entry);
+      const xattrs = { ...existing.xattrs, ...entry.xattrs };
+      this.draft.setDirectory(existing, { mode, uid, gid, mtimeNs, xattrs });
+    }
+  }
+
+  /** A directory that is copied for the sake of what is in it gives an existing one only its mode, as BuildKit's does. */
+  async #putParent(path: string, entry: Entry): Promise<void> {
+    const existing = await this.draft.lstat(path);
+    if (!existing) this.draft.put({ ...this.#attributed(entry), path }, undefined);
+    else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
+    else this.draft.setDirectory(existing, { mode: entry.mode });
+  }
+
+  async #putObject(entry: Entry, inode: Inode | undefined): Promise<void> {
+    const existing = await this.draft.lstat(entry.path);
+    if (existing?.type === "dir") throw cannotCopy(`cannot replace to directory /${entry.path} with file`);
+    this.draft.put(entry, inode);
+  }
+
+  /** The entry with --chown and --chmod applied. */
+  #attributed(entry: Entry): Entry {
+    const { owner, chmod } = this.#attributes;
+    if (!owner && !chmod) return entry;
+    const mode = chmod && entry.type !== "symlink" ? chmod.apply(entry.mode, entry.type === "dir") : entry.mode;
+    return { ...entry, ...owner, mode };
+  }
+}
+
+/** Hard links inside one source stay hard links; their inodes by the first name in the source (C09). */
+class LinkGroups {
+  readonly #tree: Tree;
+  readonly #firstNames: ReadonlySet<string>;
+  readonly #inodes = new Map<string, Inode>();
+
+  constructor(tree: Tree, copied: readonly CopiedEntry[]) {
+    this.#tree = tree;
+    this.#firstNames = new Set(copied.flatMap(({ entry }) => entry.hardlink ?? []));
+  }
+
+  inodeOf(entry: Entry): Inode | undefined {
+    if (entry.type !== "file") return undefined;
+    const first = entry.hardlink ?? entry.path;
+    const known = this.#inodes.get(first);
+    if (known) return known;
+    const inode: Inode = { locate: () => entry.bytes ?? this.#tree.locate(entry) };
+    if (this.#firstNames.has(first)) this.#inodes.set(first, inode);
+    return inode;
+  }
+}
+
+function isFound(copied: readonly CopiedEntry[], path: string): boolean {
+  return copied.some((item) => item.path === relativePath(path));
+}
+
+function cannotCopy(message: string): BuildError {
+  return new BuildError("source", message, {
+    help: "a file and a directory of the same name cannot become one: remove one of them first, or copy to another place",
+  });
+}

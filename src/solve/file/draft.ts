@@ -1,0 +1,163 @@
+// A layer while it is being drawn: what the operation has made so far, on top of what it sees below. Knows only the rules of a file system, not those of COPY.
+// When it is finished it is a list of entries: what was made, and the directories on the way to it as they are below (reference T01).
+import { comparePaths, parentPath } from "../../base/container-path.ts";
+import { assert } from "../../base/assert.ts";
+import { BuildError } from "../../diagnostics/build-error.ts";
+import type { PathLookup } from "../../rootfs/resolve.ts";
+import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
+
+/** One inode: names that share it are hard links of one another. */
+export interface Inode {
+  /** Where its bytes are. Asked only when the layer is really made, because it may mean fetching a layer. */
+  readonly locate: () => Promise<FileBytes> | FileBytes;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+interface Node {
+  entry: Entry;
+  readonly inode: Inode | undefined;
+  /** The directory below that this one is; undefined = made here, so that nothing below shows in it. */
+  readonly original: Entry | undefined;
+}
+
+const ROOT: Entry = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 0, mtimeNs: 0n };
+
+/** The entries of a layer, and where the bytes of its files are once somebody asks. */
+export interface Manifest {
+  /** Sorted by `comparePaths`; every regular file has its sha256. */
+  readonly entries: readonly LayerEntry[];
+  /** The same entries, each regular file with the place of its bytes. */
+  locate(): Promise<LayerEntry[]>;
+}
+
+export class Draft implements PathLookup {
+  readonly #below: PathLookup | undefined;
+  readonly #createdMtimeNs: bigint;
+  readonly #nodes = new Map<string, Node>();
+
+  /** `below` undefined: nothing is below, or must not matter (--link). */
+  constructor({ below, createdMtimeNs }: { readonly below: PathLookup | undefined; readonly createdMtimeNs: bigint }) {
+    this.#below = below;
+    this.#createdMtimeNs = createdMtimeNs;
+  }
+
+  async lstat(path: string): Promise<Entry | undefined> {
+    const node = this.#nodes.get(path);
+    if (node) return node.entry;
+    if (this.#isHidden(path)) return undefined;
+    if (this.#below) return this.#below.lstat(path);
+    return path === "" ? ROOT : undefined;
+  }
+
+  /** Whether what is below cannot show at `path`, because a directory above it was made here or is none any more. */
+  #isHidden(path: string): boolean {
+    for (let at = path; at !== "";) {
+      at = parentPath(at);
+      const node = this.#nodes.get(at);
+      if (node) return node.original === undefined;
+    }
+    return false;
+  }
+
+  /** Makes `path` and what is missing above it. Fails with `source` where something on the way is no directory. */
+  async makeDirectories(path: string, { uid, gid }: Owner, mode: number): Promise<void> {
+    const existing = await this.lstat(path);
+    if (existing?.type === "dir") return;
+    if (existing) throw notADirectory("mkdir", path);
+    await this.makeDirectories(parentPath(path), { uid, gid }, mode);
+    this.#nodes.set(path, {
+      entry: { path, type: "dir", mode, uid, gid, size: 0, mtimeNs: this.#createdMtimeNs },
+      inode: undefined,
+      original: undefined,
+    });
+  }
+
+  /** Puts an object where no directory is. Its parent exists. A directory is new here: nothing below shows in it. */
+  put(entry: Entry, inode: Inode | undefined): void {
+    assert(
+      (entry.type === "file") === (inode !== undefined),
+      `"${entry.path}" has an inode of its own exactly if it is a file`,
+    );
+    this.#nodes.set(entry.path, { entry, inode, original: undefined });
+  }
+
+  /** Changes the attributes of an existing directory. */
+  setDirectory(existing: Entry, changes: Partial<Pick<Entry, "mode" | "uid" | "gid" | "mtimeNs" | "xattrs">>): void {
+    assert(existing.type === "dir", `"${existing.path}" is no directory`);
+    const node = this.#nodes.get(existing.path);
+    const entry = { ...existing, ...changes };
+    if (node) node.entry = entry;
+    else this.#nodes.set(existing.path, { entry, inode: undefined, original: existing });
+  }
+
+  /** Removes whatever is at `path`, with everything in it; something else is put there next. */
+  clear(path: string): void {
+    this.#nodes.delete(path);
+    for (const other of this.#nodes.keys()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other);
+  }
+
+  /** The layer. The draft must not be changed afterwards. */
+  async finish(): Promise<Manifest> {
+    const said = new Map<string, Node>();
+    for (const [path, node] of this.#nodes) {
+      if (path === "" || !isChanged(node)) continue;
+      said.set(path, node);
+      await this.#addParents(path, said);
+    }
+    const nodes = [...said.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path));
+    return manifestOf(nodes);
+  }
+
+  async #addParents(path: string, said: Map<string, Node>): Promise<void> {
+    for (let at = parentPath(path); at !== "" && !said.has(at); at = parentPath(at)) {
+      const entry = await this.lstat(at);
+      assert(entry?.type === "dir", `the parent "${at}" of "${path}" is no directory`);
+      said.set(at, this.#nodes.get(at) ?? { entry, inode: undefined, original: entry });
+    }
+  }
+}
+
+/** Whether the layer must say it. A directory that is as it was below and has nothing new in it is no change: BuildKit's differ leaves it out, too. */
+function isChanged({ entry, original }: Node): boolean {
+  if (!original) return true;
+  const isSame = entry.mode === original.mode && entry.uid === original.uid && entry.gid === original.gid;
+  return !isSame || !sameXattrs(entry.xattrs ?? {}, original.xattrs ?? {});
+}
+
+function sameXattrs(a: Readonly<Record<string, Uint8Array>>, b: Readonly<Record<string, Uint8Array>>): boolean {
+  const names = Object.keys(a);
+  if (names.length !== Object.keys(b).length) return false;
+  return names.every((name) => b[name] !== undefined && Buffer.compare(a[name]!, b[name]) === 0);
+}
+
+function manifestOf(nodes: readonly Node[]): Manifest {
+  const firstNames = new Map<Inode, string>();
+  const entries = nodes.map(({ entry: { hardlink: _hardlink, bytes: _bytes, ...entry }, inode }): LayerEntry => {
+    if (!inode) return entry;
+    assert(entry.sha256 !== undefined, `nobody has hashed "${entry.path}"`);
+    const first = firstNames.get(inode);
+    if (first !== undefined) return { ...entry, hardlink: first };
+    firstNames.set(inode, entry.path);
+    return entry;
+  });
+  const locate = async (): Promise<LayerEntry[]> => {
+    const located: LayerEntry[] = [];
+    for (const [i, entry] of entries.entries()) {
+      const inode = nodes[i]!.inode;
+      located.push(inode ? ({ ...entry, bytes: await inode.locate() } as LayerEntry) : entry);
+    }
+    return located;
+  };
+  return { entries, locate };
+}
+
+/** The error of a system call that wants a directory, in BuildKit's words. */
+export function notADirectory(call: string, path: string): BuildError {
+  return new BuildError("source", `${call} /${path}: not a directory`, {
+    help: "something that is not a directory stands where the destination needs one",
+  });
+}

@@ -1,0 +1,167 @@
+// Which files of a source a COPY takes: wildcards, symlinks on the way, --parents patterns and --exclude (reference C02, C07, C08, C13, C14).
+// Not responsible for where they go: copy.ts.
+import { baseName, joinRelative, relativePath } from "../../base/container-path.ts";
+import { suggest } from "../../base/suggest.ts";
+import { BuildError } from "../../diagnostics/build-error.ts";
+import { resolvePath } from "../../rootfs/resolve.ts";
+import type { Entry } from "../../tree/entry.ts";
+import { compileGlob } from "../../tree/glob.ts";
+import { PatternMatcher } from "../../tree/patterns.ts";
+import type { Tree } from "../../tree/tree.ts";
+
+/** A source as the user wrote it, taken apart. */
+export interface SourceSpec {
+  /** Path or wildcard pattern within the source, clean. */
+  readonly base: string;
+  /** With --parents: what is taken of each match of `base`, as a path pattern relative to it; undefined = all of it. */
+  readonly include: string | undefined;
+}
+
+/** One match of a source. */
+export interface SelectedSource {
+  /** Where it really is: no symlink in it. */
+  readonly path: string;
+  /** Last name as written or matched, which is what a file is called in a directory. */
+  readonly name: string;
+  readonly entry: Entry;
+}
+
+export interface SelectOptions {
+  readonly isWildcardAllowed: boolean;
+  /** --exclude, for what a wildcard matches. */
+  readonly exclude: PatternMatcher | undefined;
+  /** Word for the source in messages. */
+  readonly label: string;
+}
+
+/** Takes a source apart. With --parents only what follows the first "/./" keeps its directories. */
+export function parseSource(pattern: string, parents: boolean): SourceSpec {
+  if (!parents) return { base: relativePath(pattern), include: undefined };
+  const pivot = pattern.indexOf("/./");
+  const include = relativePath(pivot < 0 ? pattern : pattern.slice(pivot + 3));
+  return {
+    base: pivot < 0 ? "" : relativePath(pattern.slice(0, pivot)),
+    include: include === "" ? undefined : include,
+  };
+}
+
+/** Whether Go's `filepath.Match` would see more than plain text in `pattern`. */
+export function hasWildcards(pattern: string): boolean {
+  return /^(?:[^\\*?[]|\\.)*[*?[]/su.test(pattern);
+}
+
+/**
+ * Matches of `base` in the order of their names; a path without wildcards is its own match, backslashes included. Symlinks are followed on the way and at the end,
+ * but a wildcard does not look behind them. Fails with `source` where a path without wildcards, or a match that is a symlink, leads nowhere.
+ */
+export async function selectSources(tree: Tree, base: string, options: SelectOptions): Promise<SelectedSource[]> {
+  const paths = options.isWildcardAllowed && hasWildcards(base) ? await expand(tree, base, options.exclude) : [base];
+  const selected: SelectedSource[] = [];
+  for (const path of paths) {
+    const { path: real, entry } = await resolvePath(tree, path);
+    if (!entry) throw await missingSource(tree, path, options.label);
+    selected.push({ path: real, name: baseName(path), entry });
+  }
+  return selected;
+}
+
+async function expand(tree: Tree, pattern: string, exclude: PatternMatcher | undefined): Promise<string[]> {
+  const parts = pattern.split("/");
+  const firstWild = parts.findIndex(hasWildcards);
+  const literal = parts.slice(0, firstWild).join("/");
+  const start = await resolvePath(tree, literal);
+  if (start.entry?.type !== "dir") {
+    throw new BuildError("source", `lstat /${literal}: no such file or directory`, {
+      help: "only file names may match nothing",
+    });
+  }
+  let matches = [start.path];
+  for (const [i, part] of parts.slice(firstWild).entries()) {
+    // A bad pattern matches nothing (Go's Match fails, and nobody looks at the error).
+    const isMatch = compileGlob(part) ?? (() => false);
+    const isLast = firstWild + i === parts.length - 1;
+    const next: string[] = [];
+    for (const directory of matches) {
+      for (const name of await tree.readdir(directory)) {
+        if (!isMatch(name)) continue;
+        const path = joinRelative(directory, name);
+        if (isLast || (await tree.lstat(path))?.type === "dir") next.push(path);
+      }
+    }
+    matches = next;
+  }
+  const prefix = start.path === "" ? 0 : start.path.length + 1;
+  return matches.filter((path) => !exclude?.excludes(path.slice(prefix)));
+}
+
+/** The error for a source that is not there, in BuildKit's words. */
+export async function missingSource(tree: Tree, path: string, label: string): Promise<BuildError> {
+  const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
+  const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
+  const similar = suggest(baseName(path), names);
+  return new BuildError(
+    "source",
+    `failed to compute cache key: failed to calculate checksum of ref ${label}: ${JSON.stringify(`/${path}`)}: not found`,
+    {
+      help:
+        similar === undefined
+          ? "the path is relative to the root of the source; in a build context, what .dockerignore excludes is not there"
+          : `did you mean "/${joinRelative(parent.path, similar)}"?`,
+    },
+  );
+}
+
+/** A file of a selected source; `path` is relative to the source, "" = the source itself. */
+export interface CopiedEntry {
+  readonly path: string;
+  readonly entry: Entry;
+  /** False: a directory that is only there for the sake of what is in it. */
+  readonly isIncluded: boolean;
+}
+
+/** What of one source is copied, parents first. */
+export async function copiedEntries(
+  tree: Tree,
+  source: SelectedSource,
+  { include, exclude }: { readonly include: string | undefined; readonly exclude: PatternMatcher | undefined },
+): Promise<CopiedEntry[]> {
+  const prefix = source.path === "" ? 0 : source.path.length + 1;
+  const wanted = include === undefined ? undefined : parsePatterns([include]);
+  const isIncluded = (path: string): boolean =>
+    path === "" || ((wanted?.excludes(path) ?? true) && !(exclude?.excludes(path) ?? false));
+  const isUnfiltered = !wanted && !exclude;
+  const keep = (full: string, isDirectory: boolean): "keep" | "skip" | "prune" => {
+    const path = full.slice(prefix);
+    if (isIncluded(path)) return "keep";
+    if (!isDirectory) return "skip";
+    const isHopeless = exclude?.canPrune(path) === true || (include !== undefined && !mayMatchBelow(include, path));
+    return isHopeless ? "prune" : "keep";
+  };
+  const entries = await (isUnfiltered ? tree.walk(source.path) : tree.walk(source.path, keep));
+  return entries.map((entry) => {
+    const path = entry.path.slice(prefix);
+    return { path, entry, isIncluded: isUnfiltered || isIncluded(path) };
+  });
+}
+
+/** Compiles --exclude or --parents patterns. Fails with `usage` where one is none. */
+export function parsePatterns(patterns: readonly string[]): PatternMatcher {
+  const matcher = PatternMatcher.parse(patterns.map((text, i) => ({ text, line: i + 1 })));
+  const [error] = matcher.errors;
+  if (!error) return matcher;
+  throw new BuildError("usage", `invalid excludepatterns: [${patterns.join(" ")}]: ${error.message}`, {
+    help: `write "${patterns[error.line - 1]}" as a .dockerignore pattern`,
+  });
+}
+
+/** Whether `pattern`, as a --parents pattern, can match something in the directory `path` that does not match itself. */
+function mayMatchBelow(pattern: string, path: string): boolean {
+  const wanted = pattern.split("/");
+  const parts = path.split("/");
+  for (const [i, part] of parts.entries()) {
+    if (wanted[i] === "**") return true;
+    if (wanted[i] === undefined || wanted[i].includes("**")) return wanted[i] !== undefined;
+    if (compileGlob(wanted[i])?.(part) !== true) return false;
+  }
+  return wanted.length > parts.length;
+}

@@ -1,0 +1,58 @@
+// What BuildKit 0.25 (docker 28.5) made of a Dockerfile line, replayed on trees in memory. How the fixtures came to be: fixtures/copy/README.md.
+import { expect, test } from "vitest";
+import { RootfsView, type LayerSource } from "../../../../src/rootfs/view.ts";
+import { copyManifest } from "../../../../src/solve/file/copy.ts";
+import { mkdirManifest } from "../../../../src/solve/file/mkdir.ts";
+import type { LayerEntry } from "../../../../src/tree/entry.ts";
+import { formatEntries, MemoryTree, parseEntries, readGoldenCases, type GoldenCase } from "./golden.ts";
+
+const { signal } = new AbortController();
+
+function layerOf(lines: readonly string[]): LayerSource {
+  const tree = new MemoryTree(parseEntries(lines));
+  return { entries: async () => (await tree.walk("")).slice(1), locate: (entry) => tree.locate(entry) };
+}
+
+async function replay({ action, below, input = [], archives, isLinked }: GoldenCase): Promise<LayerEntry[]> {
+  const view = new RootfsView(below ? [layerOf(below)] : []);
+  if (action.kind === "mkdir") return mkdirManifest(action, { below: view });
+  const tree = new MemoryTree(parseEntries(input));
+  return copyManifest(action, {
+    below: isLinked ? undefined : view,
+    inputs: [tree],
+    openArchive: async (bytes) => {
+      const name = bytes.kind === "inline" ? Buffer.from(bytes.data).toString() : "";
+      const lines = archives?.[name];
+      if (!lines || lines.length === 0) return undefined;
+      const entries = parseEntries(lines);
+      return { walk: async () => entries, locate: async (entry) => entry.bytes! };
+    },
+    signal,
+  });
+}
+
+/** Seconds of the times that BuildKit took from somewhere, rather than from its clock. */
+function timesOf(lines: readonly string[]): [string, string][] {
+  return lines.flatMap((line) => {
+    const match = /^(\S+) .*? @(\d+)(?: |$)/su.exec(line);
+    return match ? [[match[1]!, match[2]!]] : [];
+  });
+}
+
+test.for(
+  readGoldenCases().map(
+    (golden) => [`${golden.rows.join(" ")} ${golden.name}: ${JSON.stringify(golden.dockerfile)}`, golden] as const,
+  ),
+)("%s", async ([, golden]) => {
+  if (golden.error !== undefined) {
+    await expect(replay(golden)).rejects.toThrow(golden.error);
+    return;
+  }
+  const layer = await replay(golden);
+  const expected = golden.expected!.map((line) => line.replace(/ @\d+/u, ""));
+  expect(formatEntries(layer)).toEqual(expected);
+  const times = new Map(
+    layer.map((entry) => [entry.path, entry.type === "whiteout" ? 0n : entry.mtimeNs / 1_000_000_000n]),
+  );
+  expect(timesOf(golden.expected!).filter(([path, time]) => times.get(path) !== BigInt(time))).toEqual([]);
+});
