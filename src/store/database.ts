@@ -293,7 +293,7 @@ function versionOf(handle: DatabaseSync): number {
   const row = handle.prepare("PRAGMA user_version").get();
   const version = Number(row?.["user_version"] ?? 0);
   // No release will ever get there: the header is damaged.
-  return version > 10_000 || version < 0 ? 0 : version;
+  return version > 1000 || version < 0 ? 0 : version;
 }
 
 function emptyDatabase(): DatabaseSync {
@@ -331,7 +331,7 @@ function isDamage(error: unknown): boolean {
   const code = primaryCode(error);
   if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return true;
   if (code === SQLITE_ERROR)
-    return /no such (table|column)|malformed|already exists|unsupported file/.test(messageOf(error));
+    return /no such (table|column)|has no column|malformed|already exists|unsupported file/.test(messageOf(error));
   return code === undefined && (error as NodeJS.ErrnoException | undefined)?.code === "ERR_OUT_OF_RANGE";
 }
 

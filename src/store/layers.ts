@@ -82,7 +82,8 @@ export class LayerTable {
 
   /** A new layer without faces. */
   create(layer: NewLayer): StoredLayer {
-    const now = nowMs();
+    const lastUsedMs = nowMs();
+    const createdAt = layer.createdAt ?? nowIso();
     // Short, because overlayfs takes its lower directories in one string of a page.
     const id = BigInt(`0x${randomName(8)}`)
       .toString(32)
@@ -94,12 +95,12 @@ export class LayerTable {
       layer.treeDigest === undefined ? null : seal(layer.treeDigest),
       layer.diffId === undefined ? null : seal(layer.diffId),
       layer.uncompressedSize ?? null,
-      layer.createdAt ?? nowIso(),
+      createdAt,
       layer.createdBy,
       layer.origin === undefined ? null : seal(JSON.stringify(layer.origin)),
-      now,
+      lastUsedMs,
     );
-    return this.get(id)!;
+    return { ...layer, id, createdAt, hasDirectory: false, hasEntries: false, lastUsedMs };
   }
 
   /** The layer with this diffID, made without faces where there is none: what every layer of a base image starts as. */

@@ -10,7 +10,8 @@ export function seal(text: string): string {
 
 /** The text of a seal; undefined where it is damaged or absent. */
 export function unseal(sealed: string | null): string | undefined {
-  if (sealed === null) return undefined;
+  // Where the schema itself is damaged, a row may come without the column.
+  if (typeof sealed !== "string") return undefined;
   const text = sealed.slice(WIDTH);
   return sealed.slice(0, WIDTH) === checksum(text) ? text : undefined;
 }
@@ -22,6 +23,7 @@ export function sealBytes(bytes: Uint8Array): Uint8Array {
 
 /** The bytes of a seal; undefined where they are damaged. */
 export function unsealBytes(sealed: Uint8Array): Uint8Array | undefined {
+  if (!(sealed instanceof Uint8Array)) return undefined;
   const bytes = sealed.subarray(WIDTH);
   return Buffer.from(sealed.subarray(0, WIDTH)).toString("latin1") === checksum(bytes) ? bytes : undefined;
 }

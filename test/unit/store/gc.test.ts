@@ -1,0 +1,175 @@
+import { existsSync, linkSync, lstatSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, test } from "vitest";
+import { digestOf, type Digest } from "../../../src/oci/digest.ts";
+import { evictionOrder } from "../../../src/store/gc.ts";
+import type { UsageItem } from "../../../src/store/usage.ts";
+import { digestFor, putImage, tempStore, writeFiles, type TempStore } from "../../support/store/temp-store.ts";
+
+const MIB = 1024 * 1024;
+
+/** Allocated bytes below `path`, each inode once: what `du` says. */
+function du(path: string): number {
+  const seen = new Set<number>();
+  let total = statSync(path).blocks * 512;
+  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
+    const stat = lstatSync(join(entry.parentPath, entry.name));
+    if (!seen.has(stat.ino)) total += stat.blocks * 512;
+    seen.add(stat.ino);
+  }
+  return total;
+}
+
+/** A layer with a directory of `size` bytes, a blob and a record, last used `age` ms ago. */
+async function addLayer(temp: TempStore, name: string, size: number, age = 0): Promise<{ id: string; blob: Digest }> {
+  const { layers, records, content, paths } = temp.store;
+  const { id } = layers.create({ createdBy: name });
+  await layers.adoptDirectory(id, writeFiles(join(paths.tmp, name), { file: Buffer.alloc(size, name) }));
+  layers.writeEntries(id, []);
+  const blob = content.put(Buffer.from(`blob of ${name}`));
+  layers.addBlob(id, { compression: "gzip", digest: blob, size: 8 });
+  records.put({ key: digestFor(name), layerId: id, kind: "definition", parts: [], slot: name, durationMs: 1 });
+  using database = new DatabaseSync(paths.database);
+  database.prepare("UPDATE layers SET last_used_ms = last_used_ms - ? WHERE id = ?").run(age, id);
+  return { id, blob };
+}
+
+test("pain 3: usage agrees with du, hard links, cache mounts, logs and all", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const { id } = await addLayer(temp, "a", 3 * MIB);
+  linkSync(join(store.layers.directory(id)!, "file"), join(store.layers.directory(id)!, "again"));
+  putImage(store, Buffer.alloc(MIB, "z"));
+  const mount = await store.acquireCacheMount({ id: "c", sharing: "shared" });
+  writeFileSync(join(mount.path, "x"), Buffer.alloc(MIB));
+  await mount[Symbol.asyncDispose]();
+  using log = store.openStepLog("b", "1");
+  log.write(Buffer.alloc(200_000));
+  await using lease = await store.openLease({ kind: "build" });
+  writeFiles(lease.tempDirectory("up"), { y: Buffer.alloc(MIB) });
+  const { total, items } = await store.diskUsage();
+  const real = du(temp.root);
+  expect(Math.abs(total - real) / real).toBeLessThan(0.01);
+  expect(items.find((item) => item.id === id)).toMatchObject({ kind: "layer", description: "a" });
+  const again = await store.acquireCacheMount({ id: "c", sharing: "shared" });
+  writeFileSync(join(again.path, "y"), Buffer.alloc(4 * MIB));
+  await again[Symbol.asyncDispose]();
+  expect((await store.diskUsage()).total - total).toBeGreaterThan(3.9 * MIB);
+});
+
+test("pain 3: the ceiling holds, the least recently used go first, with their blobs and records", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const old = await addLayer(temp, "old", 2 * MIB, 3000);
+  const middle = await addLayer(temp, "middle", 2 * MIB, 2000);
+  const young = await addLayer(temp, "young", 2 * MIB, 1000);
+  const dry = await store.prune({ maxSize: 5 * MIB, dryRun: true });
+  expect(dry.removed.map((item) => item.id)).toEqual([old.id]);
+  expect(store.layers.get(old.id)).toBeDefined();
+  const { removed, freed, total } = await store.prune({ maxSize: 5 * MIB });
+  expect(removed.map((item) => item.id)).toEqual([old.id]);
+  expect(freed).toBeGreaterThan(2 * MIB - 1);
+  expect(total).toBeLessThan(5 * MIB);
+  expect(Math.abs(du(temp.root) - total) / total).toBeLessThan(0.01);
+  expect([store.content.has(old.blob), store.records.find(digestFor("old"))]).toEqual([false, undefined]);
+  expect([store.layers.directory(middle.id), store.layers.directory(young.id)].every(Boolean)).toBe(true);
+  expect(await store.ensureRoom({ bytes: 3 * MIB, maxSize: 6 * MIB })).toBe(true);
+  expect([store.layers.get(middle.id), store.layers.get(young.id)?.id]).toEqual([undefined, young.id]);
+  expect(await store.ensureRoom({ bytes: 7 * MIB, maxSize: 6 * MIB })).toBe(false);
+});
+
+test("T50: a lease keeps its layers and blobs, whatever prune is asked for", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const { id, blob } = await addLayer(temp, "used", MIB);
+  const image = putImage(store, Buffer.from("layer"));
+  {
+    await using lease = await temp.open().openLease({ kind: "build" });
+    lease.pin("layer", id);
+    lease.pin("image", image.manifest.digest);
+    await store.prune({ all: true });
+    expect([store.layers.directory(id) !== undefined, store.content.has(blob)]).toEqual([true, true]);
+    expect([store.content.has(image.layer), store.content.has(image.manifest.digest)]).toEqual([true, true]);
+  }
+  await store.prune({ all: true });
+  expect([store.layers.get(id), store.content.list()]).toEqual([undefined, []]);
+});
+
+test("an image keeps its blobs; a directory that can be unpacked again goes, one that is all there is stays", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const { manifest, layer } = putImage(store, Buffer.from("layer bytes"));
+  store.images.set("docker.io/library/app:1", manifest);
+  const packed = await addLayer(temp, "packed", MIB);
+  store.layers.addBlob(packed.id, { compression: "uncompressed", digest: layer, size: 11 });
+  const bare = await addLayer(temp, "bare", MIB);
+  const manifestOfBare = Buffer.from(
+    JSON.stringify({ layers: [{ digest: digestFor("nowhere"), size: 1, mediaType: "m" }] }),
+  );
+  store.layers.addBlob(bare.id, { compression: "uncompressed", digest: digestFor("nowhere"), size: 1 });
+  store.images.set("docker.io/library/bare:1", {
+    mediaType: "m",
+    digest: store.content.put(manifestOfBare),
+    size: manifestOfBare.length,
+  });
+  await store.prune({ all: true });
+  expect([store.layers.get(packed.id)?.hasDirectory, store.content.has(layer)]).toEqual([false, true]);
+  expect(store.layers.directory(bare.id)).toBeDefined();
+  expect(store.records.find(digestFor("packed"))).toBeDefined();
+  store.images.remove("docker.io/library/app:1");
+  await store.prune({ all: true });
+  expect([store.layers.get(packed.id), store.content.has(layer)]).toEqual([undefined, false]);
+});
+
+test("a blob of two layers goes with the second", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const one = await addLayer(temp, "one", MIB, 2000);
+  const two = await addLayer(temp, "two", MIB, 1000);
+  store.layers.addBlob(two.id, { compression: "zstd", digest: one.blob, size: 11 });
+  await store.prune({ olderThanMs: 1500 });
+  expect([store.layers.get(one.id), store.content.has(one.blob)]).toEqual([undefined, true]);
+  await store.prune();
+  expect(store.content.has(one.blob)).toBe(false);
+});
+
+test("Q34: prune leaves cache mounts unless asked, and never one that is in use", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const used = await store.acquireCacheMount({ id: "used", sharing: "shared" });
+  await (await store.acquireCacheMount({ id: "free", sharing: "shared" }))[Symbol.asyncDispose]();
+  await store.prune();
+  expect(readdirSync(store.paths.mounts)).toHaveLength(2);
+  const { removed } = await store.prune({ all: true });
+  expect(removed.map((item) => item.description)).toEqual(["free"]);
+  expect(existsSync(used.path)).toBe(true);
+  await used[Symbol.asyncDispose]();
+});
+
+test("untagged images are dropped, and their blobs with them", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const one = putImage(store, Buffer.from("one"));
+  const two = putImage(store, Buffer.from("two"));
+  store.images.set("docker.io/library/app:1", one.manifest);
+  store.images.set("docker.io/library/app:1", two.manifest);
+  await store.prune();
+  expect(store.images.untagged()).toEqual([]);
+  expect([store.content.has(one.layer), store.content.has(two.layer)]).toEqual([false, true]);
+  expect(store.content.has(digestOf("two"))).toBe(true);
+});
+
+test("GC04: last use and use count weigh the same", () => {
+  const item = (id: string, lastUsedMs: number, uses: number): UsageItem => ({
+    kind: "layer",
+    id,
+    description: "",
+    size: 1,
+    createdMs: 0,
+    lastUsedMs,
+    uses,
+  });
+  const items = [item("new, used once", 30, 1), item("old, used often", 10, 9), item("old, used once", 11, 1)];
+  expect(evictionOrder(items).map(({ id }) => id)).toEqual(["old, used once", "old, used often", "new, used once"]);
+});
