@@ -1,5 +1,5 @@
 // Names of steps as BuildKit shows them (reference 1.14, H07). Never identity.
-import { expandWord, type VariableScope } from "../frontend/expand.ts";
+import { expandWord, type ExpandOptions, type VariableScope } from "../frontend/expand.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 
 export const CONTEXT_NAME = "[internal] load build context";
@@ -34,9 +34,11 @@ function crossTarget(own: Platform, env: ReadonlyMap<string, string>): string {
   return `->${formatPlatform(target).slice(target.os.length + 1)}`;
 }
 
-/** The instruction with its variables put in, unset ones as written, keyword in upper case; credentials in URLs are hidden. */
+/** The instruction with its variables put in and its keyword in upper case; RUN keeps quotes and unset variables. Credentials in URLs are hidden. */
 export function instructionText(original: string, scope: VariableScope, escape: string): string {
-  const expansion = expandWord(original.trim(), scope, { escape, quotes: "keep", keepUnset: true });
+  const isRun = /^\s*run\b/i.test(original);
+  const options: ExpandOptions = isRun ? { escape, quotes: "keep", keepUnset: true } : { escape };
+  const expansion = expandWord(original.trim(), scope, options);
   const text = expansion.error === undefined ? expansion.value : original.trim();
   return hideCredentials(text.replace(/^\S+/, (keyword) => keyword.toUpperCase()));
 }

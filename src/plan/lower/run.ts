@@ -54,7 +54,7 @@ function commandOf(instruction: RunInstruction, state: ImageState): RunCommand {
   const summary = heredocSummary(only.content);
   if (!only.content.startsWith("#!")) return { args: [...shell, only.content], pipes: [], summary };
   const pipe = { name: only.name, content: only.content };
-  return { args: [`/dev/pipes/${only.name}`], pipes: [pipe], summary };
+  return { args: [...shell, `/dev/pipes/${only.name}`], pipes: [pipe], summary };
 }
 
 function rawBody(heredoc: Heredoc): string {
