@@ -9,7 +9,7 @@ import { checkLevel, compress, decompress, type CompressOptions } from "./compre
 import { packLayer, type PackOptions } from "./pack.ts";
 
 export interface WriteLayerOptions extends PackOptions, CompressOptions {
-  /** Takes the blob's bytes in order; the next chunk comes when its promise settles. */
+  /** Takes the blob's bytes in order; a chunk is only valid until the promise settles. */
   readonly write: (chunk: Uint8Array) => Promise<void> | void;
 }
 
@@ -27,7 +27,7 @@ export interface WrittenLayer {
 /** Packs and compresses `entries` (see packLayer and compress for order and failures) and hands the blob to `write`. */
 export async function writeLayer(entries: readonly LayerEntry[], options: WriteLayerOptions): Promise<WrittenLayer> {
   checkLevel(options);
-  const tar = new Meter(packLayer(entries, options));
+  const tar = new Meter(packLayer(entries, { ...options, reuseChunks: true }));
   const { write, signal } = options;
   if (options.compression === "uncompressed") {
     for await (const chunk of tar.read()) await write(chunk);

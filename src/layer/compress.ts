@@ -3,11 +3,12 @@
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
 import { constants, crc32, createGunzip, createZstdDecompress, deflateRaw, zstdCompress } from "node:zlib";
-import { PassThrough, type Transform } from "node:stream";
+import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Compression } from "../oci/media-type.ts";
 import { asBuffer } from "./names.ts";
+import { splitFrames } from "./zstd-frames.ts";
 
 export interface CompressOptions {
   readonly compression: Compression;
@@ -149,19 +150,13 @@ async function* inBlocks(
   }
 }
 
-/** A transform from blob bytes to tar bytes; takes gzip of several members and zstd of several frames. */
-export function decompressStream(compression: Compression): Transform {
-  switch (compression) {
-    case "uncompressed":
-      return new PassThrough({ highWaterMark: READ_SIZE });
-    case "gzip":
-      return createGunzip({ chunkSize: READ_SIZE });
-    case "zstd":
-      return createZstdDecompress({ chunkSize: READ_SIZE, params: { [constants.ZSTD_d_windowLogMax]: 31 } });
-  }
+/** A decoder. gzip may have several members; of zstd each write may hold bytes of one frame only. */
+function createDecoder(compression: "gzip" | "zstd"): Transform {
+  if (compression === "gzip") return createGunzip({ chunkSize: READ_SIZE });
+  return createZstdDecompress({ chunkSize: READ_SIZE, params: { [constants.ZSTD_d_windowLogMax]: 31 } });
 }
 
-/** Tar bytes of a compressed `source`. Fails with "content" where the bytes are damaged or end too early; an error of the source itself passes unchanged. */
+/** Tar bytes of a compressed `source`, which may be several gzip members or zstd frames in a row. Fails with "content" where the bytes are damaged or end too early; an error of the source itself passes unchanged. */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   options: { readonly compression: Compression; readonly signal?: AbortSignal | undefined },
@@ -170,9 +165,10 @@ export async function* decompress(
     yield* source;
     return;
   }
-  const transform = decompressStream(options.compression);
+  const transform = createDecoder(options.compression);
+  const input = options.compression === "zstd" ? splitFrames(source) : source;
   // The first error is the cause; what the other side of the pipe says afterwards is its echo.
-  const fed = pipeline(source, transform, options.signal ? { signal: options.signal } : {});
+  const fed = pipeline(input, transform, options.signal ? { signal: options.signal } : {});
   fed.catch(() => undefined);
   try {
     for await (const chunk of transform) yield chunk as Buffer;

@@ -86,9 +86,10 @@ export class MemberTree {
       return undefined;
     }
     const inode = toInode(member, member.type);
+    const at = joined(place, name, member.name);
     this.#clear(place, name);
     place.node.children.set(name, { kind: "leaf", inode });
-    this.#sink?.object(joined(place, name, member.name), inode);
+    this.#sink?.object(at, inode);
     return inode.type === "file" ? inode : undefined;
   }
 
@@ -143,10 +144,11 @@ export class MemberTree {
   /** A new directory. Where the layer also says that the name is gone, that is about what lower layers have: the directory hides it. */
   #makeDirectory(place: Place, name: string, shown: string): Directory {
     const isOpaque = place.node.children.get(name)?.kind === "whiteout";
+    const at = joined(place, name, shown);
     this.#clear(place, name);
     const node: Directory = { kind: "dir", children: new Map(), isOpaque };
     place.node.children.set(name, node);
-    this.#sink?.directory(joined(place, name, shown));
+    this.#sink?.directory(at);
     return node;
   }
 
@@ -186,8 +188,9 @@ export class MemberTree {
     const existing = place.node.children.get(name);
     if (existing?.kind === "dir") existing.isOpaque = true;
     if (existing) return;
+    const at = joined(place, name, name);
     place.node.children.set(name, { kind: "whiteout" });
-    this.#sink?.whiteout(joined(place, name, name));
+    this.#sink?.whiteout(at);
   }
 
   #clear(place: Place, name: string): void {

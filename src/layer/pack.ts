@@ -14,6 +14,8 @@ export interface PackOptions {
   readonly locate?: Locate | undefined;
   /** Later modification times become this one (SOURCE_DATE_EPOCH with rewritten timestamps). Seconds since the epoch. */
   readonly clampMtime?: number | undefined;
+  /** Each chunk is only valid until the next one is asked for; bounds memory where the receiver is done with it by then. */
+  readonly reuseChunks?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -28,11 +30,12 @@ const FLAGS: Readonly<Record<Entry["type"], TypeFlag>> = {
 };
 
 /**
- * Bytes of the layer tar of `entries`, which are sorted by `comparePaths`. Each chunk is the receiver's to keep. No entries give 1024 zero bytes.
+ * Bytes of the layer tar of `entries`, which are sorted by `comparePaths`. Unless `reuseChunks` is set, chunks are the receiver's to keep.
+ * No entries give 1024 zero bytes.
  * Fails with "source" where a file's bytes are no longer those of its sha256.
  */
 export async function* packLayer(entries: readonly LayerEntry[], options: PackOptions = {}): AsyncGenerator<Buffer> {
-  const out = new Output();
+  const out = new Output(options.reuseChunks ?? false);
   const links = new Set(entries.flatMap((entry) => (entry.type !== "whiteout" && entry.hardlink) || []));
   const written = new Set<string>();
   const latestNs = options.clampMtime === undefined ? undefined : BigInt(options.clampMtime) * 1_000_000_000n;
@@ -55,6 +58,7 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
     if (out.isReady) {
       options.signal?.throwIfAborted();
       yield* out.take();
+      out.recycle();
     }
   }
   out.pad(2 * BLOCK);
@@ -115,6 +119,7 @@ function* writeLarge(out: Output, entry: Entry, fd: number, path: string): Gener
     digest.update(slice);
     position += count;
     yield* out.take();
+    out.recycle();
   }
   if (!isDigest(entry, () => digest.digest("hex"))) throw changed(path);
 }
@@ -128,6 +133,14 @@ class Output {
   #full: Buffer[] = [];
   #chunk: Buffer = Buffer.allocUnsafeSlow(CHUNK_SIZE);
   #used = 0;
+  readonly #isReusing: boolean;
+  /** Memory of chunks that were given out, and that may be filled again. */
+  #given: Buffer[] = [];
+  #spare: Buffer[] = [];
+
+  constructor(isReusing: boolean) {
+    this.#isReusing = isReusing;
+  }
 
   /** Bytes left in the chunk that is being filled. */
   get room(): number {
@@ -173,6 +186,12 @@ class Output {
     return chunks;
   }
 
+  /** Says that whoever got chunks is done with them. */
+  recycle(): void {
+    this.#spare.push(...this.#given);
+    this.#given = [];
+  }
+
   /** Full chunks and the rest. */
   takeAll(): Buffer[] {
     this.#full.push(this.#chunk.subarray(0, this.#used));
@@ -180,8 +199,9 @@ class Output {
   }
 
   #turn(): void {
-    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
-    this.#chunk = Buffer.allocUnsafeSlow(CHUNK_SIZE);
+    this.#full.push(this.#chunk.subarray(0, this.#used));
+    if (this.#isReusing) this.#given.push(this.#chunk);
+    this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(CHUNK_SIZE);
     this.#used = 0;
   }
 }
