@@ -67,8 +67,8 @@ const rows: readonly Row[] = [
     "hxol",
     {
       checksum: "string",
-      chmod: "string",
       chown: "string",
+      chmod: "string",
       exclude: "strings",
       "keep-git-dir": "bool",
       link: "bool",
@@ -82,7 +82,7 @@ const rows: readonly Row[] = [
     "paths",
     "sources",
     "hxol",
-    { chmod: "string", chown: "string", exclude: "strings", from: "string", link: "bool", parents: "bool" },
+    { chown: "string", chmod: "string", exclude: "strings", from: "string", link: "bool", parents: "bool" },
   ],
   ["ENTRYPOINT", "command", "any", "o"],
   ["ENV", "pairs", "some", "xo"],

@@ -4,13 +4,11 @@ const tab = "    ";
 
 /** Tabs as four blanks, control characters as their pictures, so that neither moves the cursor or sends a command. */
 export function displayText(text: string): string {
-  return text
-    .replaceAll("\t", tab)
-    .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (char) => {
-      const code = char.charCodeAt(0);
-      if (code < 0x20) return String.fromCharCode(0x2400 + code);
-      return code === 0x7f ? "\u2421" : "\ufffd";
-    });
+  return text.replaceAll("\t", tab).replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (char) => {
+    const code = char.charCodeAt(0);
+    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    return code === 0x7f ? "\u2421" : "\ufffd";
+  });
 }
 
 /** Columns of a text without control characters: 2 for East Asian wide and emoji, 0 for marks that join the character before. */
@@ -20,7 +18,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-const zeroWidth = /^[\p{Mn}\p{Me}\u200b-\u200d\ufe00-\ufe0f\ufeff]$/u;
+const zeroWidth = /^(?:\p{Mn}|\p{Me}|\p{Cf})$/u;
 const emoji = /^\p{Emoji_Presentation}$/u;
 
 // Unicode East_Asian_Width W and F, in rows

@@ -36,7 +36,8 @@ export function checkFlags(
     if (seen.has(name) && kind !== "strings") {
       report("DuplicateFlag", span, `duplicate flag specified: --${name}`, { help: "keep one of them" });
     } else if (value === undefined ? kind !== "bool" : kind === "bool" && value === "") {
-      report("MissingFlagValue", span, `missing a value on flag: --${name}`, { help: `write --${name}=<value>` });
+      const help = kind === "bool" ? `write --${name} or --${name}=false` : `write --${name}=<value>`;
+      report("MissingFlagValue", span, `missing a value on flag: --${name}`, { help });
     } else if (kind === "bool" && value !== undefined && !/^(?:true|false)$/i.test(value)) {
       report("InvalidFlagValue", placed.flag.valueSpan, `expecting boolean value for flag --${name}, not: ${value}`, {
         help: `write --${name} or --${name}=false`,

@@ -86,7 +86,7 @@ function shellWords(text: string): Range[] | undefined {
 
 /** Index after the quoted text, escape, substitution, `<<` or single character at `at`. */
 function skipUnit(text: string, at: number, depth: number): number {
-  switch (text[at]) {
+  switch (text.charAt(at)) {
     case "'": {
       const close = text.indexOf("'", at + 1);
       return close < 0 ? failed : close + 1;

@@ -11,10 +11,10 @@ import type { Report } from "./report.ts";
 type MountType = MountFlag["type"];
 
 const mountTypes: readonly MountType[] = ["bind", "cache", "tmpfs", "secret", "ssh"];
-const knownKeys = [
-  ...["type", "from", "source", "target", "readonly", "id", "sharing", "required", "size", "mode", "uid", "gid"],
-  ...["src", "dst", "destination", "ro", "rw", "readwrite", "env"],
-];
+const knownKeys =
+  "type from source target readonly id sharing required size mode uid gid src dst destination ro rw readwrite env".split(
+    " ",
+  );
 const bareKeys: ReadonlySet<string> = new Set(["readonly", "ro", "readwrite", "rw", "required"]);
 const sharingModes = ["shared", "private", "locked"];
 

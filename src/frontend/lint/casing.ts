@@ -36,18 +36,24 @@ function* fromAsCasing(file: Dockerfile): Generator<Diagnostic> {
     const wantsLower = isLower(keyword.text);
     if (wantsLower ? isLower(as.text) : isUpper(as.text)) continue;
     const message = `'${as.text}' and '${keyword.text}' keywords' casing do not match`;
-    yield warn("FromAsCasing", as.span, message, recase(as, wantsLower));
+    const { help, fix } = recase(as, wantsLower);
+    // where FROM itself is to change its case, only one of the two fixes can be right
+    yield warn("FromAsCasing", as.span, message, wantsLower === majorityIsLower(file) ? { help, fix } : { help });
   }
 }
 
-function* instructionCasing(file: Dockerfile): Generator<Diagnostic> {
-  let lower = 0;
-  let upper = 0;
+/** A tie is upper case. */
+function majorityIsLower(file: Dockerfile): boolean {
+  let balance = 0;
   for (const { keyword } of stageInstructions(file)) {
-    if (isLower(keyword.text)) lower++;
-    else if (isUpper(keyword.text)) upper++;
+    if (isLower(keyword.text)) balance++;
+    else if (isUpper(keyword.text)) balance--;
   }
-  const wantsLower = lower > upper;
+  return balance > 0;
+}
+
+function* instructionCasing(file: Dockerfile): Generator<Diagnostic> {
+  const wantsLower = majorityIsLower(file);
   for (const { keyword } of stageInstructions(file)) {
     if (wantsLower ? isLower(keyword.text) : isUpper(keyword.text)) continue;
     const majority = wantsLower ? "lowercase" : "uppercase";

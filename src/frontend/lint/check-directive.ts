@@ -55,7 +55,7 @@ function includes(rules: RuleSet, code: string): boolean {
 }
 
 export interface CheckedDiagnostics {
-  /** Errors, and the warnings that are not silenced. */
+  /** Errors, and the warnings that are not silenced, in file order. */
   readonly diagnostics: readonly Diagnostic[];
   /** BuildKit's message where `error=true` makes the warnings fatal; undefined where the build may go on. */
   readonly failure: string | undefined;
@@ -95,7 +95,8 @@ export function applyChecks(
     const around = span.source === dockerfile.source ? enclosing(local, span.start) : undefined;
     return around === undefined || !includes(around.skip, code);
   });
-  const diagnostics = override === undefined ? [...file.diagnostics, ...kept] : kept;
+  const all = override === undefined ? [...file.diagnostics, ...kept] : kept;
+  const diagnostics = all.toSorted((a, b) => (a.span.source === b.span.source ? a.span.start - b.span.start : 0));
   const fatal = options.failsBuild ? kept.filter(isCheck).map(({ code }) => code) : [];
   const rules = [...new Set(fatal)].sort().join(", ");
   return { diagnostics, failure: rules === "" ? undefined : `lint violation found for rules: ${rules}` };

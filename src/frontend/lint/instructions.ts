@@ -9,11 +9,10 @@ function* emptyContinuation(file: Dockerfile): Generator<Diagnostic> {
   const args: readonly ArgInstruction[] = file.metaArgs;
   for (const { emptyContinuation: empty } of [...args, ...stageInstructions(file)]) {
     if (!empty) continue;
-    const related = empty.lines.map((span) => ({ span, message: "this line is empty" }));
-    yield warn("NoEmptyContinuation", empty.last, "Empty continuation line", {
-      help: "remove it, or make it a comment",
-      related,
-    });
+    const others = empty.lines.filter(({ start }) => start !== empty.last.start);
+    const related = others.map((span) => ({ span, message: "this line is empty" }));
+    const help = "remove the empty line, or make it a comment";
+    yield warn("NoEmptyContinuation", empty.last, "Empty continuation line", { help, related });
   }
 }
 

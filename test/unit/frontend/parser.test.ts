@@ -1,0 +1,322 @@
+// What golden files do not show: spans, recovery, triggers, robustness, speed.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { dockerfileExcerpt } from "../../../src/diagnostics/render.ts";
+import { spanText, type SourceFile, type Span } from "../../../src/diagnostics/source.ts";
+import type { Dockerfile, ParseResult } from "../../../src/frontend/ast.ts";
+import { applyChecks, parseCheckOptions } from "../../../src/frontend/lint/check-directive.ts";
+import { lint } from "../../../src/frontend/lint/lint.ts";
+import { parseDockerfile, parseTrigger } from "../../../src/frontend/parser.ts";
+
+function parse(text: string): ParseResult {
+  return parseDockerfile({ path: "Dockerfile", text });
+}
+
+function messages(text: string): readonly string[] {
+  return parse(text).diagnostics.map(({ message }) => message);
+}
+
+/** Pieces of Dockerfiles and of what breaks them, so that random texts get past the first line. */
+const fragments = [
+  ..."FROM busybox AS b|FROM a|RUN |COPY |ADD |ENV |LABEL a=|ARG x|CMD |HEALTHCHECK CMD |ONBUILD |SHELL |EXPOSE 80/|VOLUME ".split(
+    "|",
+  ),
+  ...'--mount=type=cache,target=/x|--from=b|--chown="a b"|--link|<<EOF|<<-"E F"|EOF|\tEOF|E F|["a", "b"]|["a", 1]|[\'a\']|${x:-'.split(
+    "|",
+  ),
+  ..."}|$x|'|\"|\\|`|\\\\|#|# escape=`|# check=skip=all|=|,|a b|é|🚀|\u00a0|\uFEFF|--".split("|"),
+  ...["\n", "\r\n", "\\\n", "\\ \t\r\n", "\n\n", "\n# c\n", " ", "\t", "\v", "\n", "\n", "\n"],
+];
+const dockerfiles = fc
+  .array(
+    fc.oneof(
+      { weight: 9, arbitrary: fc.constantFrom(...fragments) },
+      { weight: 1, arbitrary: fc.string({ unit: "binary" }) },
+    ),
+    {
+      maxLength: 40,
+    },
+  )
+  .map((parts) => parts.join(""));
+
+/** A node's own span and those of the nodes right below it. */
+interface Spanned {
+  readonly span: Span;
+  readonly text: string | undefined;
+  readonly children: readonly Spanned[];
+}
+
+function spanned(value: unknown): readonly Spanned[] {
+  if (value === null || typeof value !== "object") return [];
+  if (Array.isArray(value)) return value.flatMap(spanned);
+  const record = value as Readonly<Record<string, unknown>>;
+  const below = Object.entries(record)
+    .filter(
+      ([key]) =>
+        key !== "span" &&
+        key !== "source" &&
+        key !== "bodySpan" &&
+        key !== "valueSpan" &&
+        key !== "last" &&
+        key !== "lines",
+    )
+    .flatMap(([, child]) => spanned(child));
+  const own = ["bodySpan", "valueSpan"].flatMap((key) => {
+    const span = record[key] as Span | undefined;
+    return span === undefined ? [] : [{ span, text: undefined, children: [] }];
+  });
+  if (record["span"] === undefined) return [...below, ...own];
+  const isWord = Object.keys(record).sort().join() === "span,text";
+  const isHeredoc = record["bodySpan"] !== undefined;
+  const text = isWord ? (record["text"] as string) : undefined;
+  const node = { span: record["span"] as Span, text, children: isHeredoc ? below : [...below, ...own] };
+  return isHeredoc ? [node, ...own] : [node];
+}
+
+/** What the raw text of a span stands for: continuations, comments and blank lines inside it dropped. */
+function joined(raw: string, escape: string): string {
+  let text = "";
+  let isContinued = false;
+  for (const line of raw.split("\n")) {
+    const bare = line.replace(/\r+$/, "");
+    if (isContinued && /^\s*(?:#|$)/.test(bare)) continue;
+    const end = new RegExp(`(^|[^\\${escape}])\\${escape}[ \\t]*$`).exec(bare);
+    isContinued = end !== null;
+    text += end === null ? bare : bare.slice(0, end.index) + end[1]!;
+  }
+  return text;
+}
+
+function checkSpans(nodes: readonly Spanned[], within: Span, file: Dockerfile): void {
+  for (const { span, text, children } of nodes) {
+    expect(span.source).toBe(file.source);
+    expect(span.start).toBeGreaterThanOrEqual(within.start);
+    expect(span.end).toBeLessThanOrEqual(within.end);
+    expect(span.start).toBeLessThanOrEqual(span.end);
+    const raw = spanText(span);
+    // JSON elements and flag values are decoded, so their text is not what is written
+    if (text !== undefined && !raw.startsWith('"') && !/["'\\]/.test(raw.replaceAll(/\\[ \t]*\r*\n/g, ""))) {
+      expect(joined(raw, file.escape).trim()).toBe(text.trim());
+    }
+    checkSpans(children, span, file);
+  }
+}
+
+function whole(source: SourceFile): Span {
+  return { source, start: 0, end: source.text.length };
+}
+
+function checkFile({ dockerfile, diagnostics }: ParseResult): void {
+  const { metaArgs, stages, source } = dockerfile;
+  checkSpans(spanned([metaArgs, stages]), whole(source), dockerfile);
+  for (const { span } of [...diagnostics, ...lint(dockerfile)]) {
+    expect(span.start).toBeGreaterThanOrEqual(0);
+    expect(span.end).toBeLessThanOrEqual(source.text.length);
+  }
+}
+
+/** All spans in the order of the tree. */
+function offsets(result: ParseResult): readonly number[] {
+  const list: number[] = [];
+  const visit = (nodes: readonly Spanned[]): void => {
+    for (const { span, children } of nodes) {
+      list.push(span.start, span.end);
+      visit(children);
+    }
+  };
+  visit(spanned([result.dockerfile.metaArgs, result.dockerfile.stages]));
+  return list;
+}
+
+describe("properties", () => {
+  test("never throws, and every span lies in its parent and slices to its text (L01–L13, H01–H06)", () => {
+    fc.assert(
+      fc.property(dockerfiles, (text) => {
+        checkFile(parse(text));
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  test("arbitrary text never throws", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
+        checkFile(parse(text));
+        parseTrigger(text, "ONBUILD of x");
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("text before a file without directives shifts every span by its length", () => {
+    const above = "# a comment\n\n";
+    fc.assert(
+      fc.property(dockerfiles, (text) => {
+        fc.pre(!/^\s*(?:#|\/\/|\{|\uFEFF)/.test(text));
+        const plain = offsets(parse(text));
+        expect(offsets(parse(above + text))).toEqual(plain.map((offset) => offset + above.length));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("CRLF files have the same nodes at the same lines and columns (L02)", () => {
+    fc.assert(
+      fc.property(dockerfiles, (text) => {
+        fc.pre(!text.includes("\r"));
+        const crlf = text.replaceAll("\n", "\r\n");
+        const shift = (offset: number): number => offset + text.slice(0, offset).split("\n").length - 1;
+        const plain = offsets(parse(text)).map(shift);
+        expect(offsets(parse(crlf))).toEqual(plain);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("recovery", () => {
+  test("every error of a file is reported, in file order", () => {
+    const text = "FROM a\nRUM x\nENV k\nCOPY --x a b\nRUN --mount=type=x true\nUSER\n";
+    const found = parse(text).diagnostics.map(({ code }) => code);
+    expect(found).toEqual([
+      "UnknownInstruction",
+      "WrongArgumentCount",
+      "UnknownFlag",
+      "InvalidMount",
+      "WrongArgumentCount",
+    ]);
+  });
+
+  test("an instruction that is wrong does not hide its stage", () => {
+    const { dockerfile } = parse("FROM a b\nRUN x\nFROM c\n");
+    expect(dockerfile.stages.map(({ from, instructions }) => [from.image.text, instructions.length])).toEqual([
+      ["a", 1],
+      ["c", 0],
+    ]);
+  });
+
+  test("L07: files without a stage", () => {
+    expect(messages("")).toEqual(["the Dockerfile cannot be empty"]);
+    expect(messages("\n# x\n")).toEqual(["file with no instructions"]);
+    expect(messages("ARG a\n")).toEqual(["dockerfile contains no stages to build"]);
+    expect(messages("RUN a\nRUN b\nFROM c\n")).toEqual([
+      "dockerfile parse error on line 1: no build stage in current context",
+    ]);
+  });
+
+  test("L02: a physical line has at most 65535 bytes, wherever it is", () => {
+    const fits = `FROM a\nRUN ${"x".repeat(65531)}\n`;
+    expect(messages(fits)).toEqual([]);
+    const tooLong = `FROM a\nRUN <<E\n${"é".repeat(32768)}\nE\n`;
+    expect(messages(tooLong)).toEqual([
+      "dockerfile parse error on line 3: dockerfile line greater than max allowed size of 65535",
+    ]);
+  });
+});
+
+describe("ONBUILD triggers (O12)", () => {
+  test("a stored trigger parses back, heredoc included", () => {
+    const { dockerfile } = parse("FROM a\nONBUILD RUN --mount=type=cache,target=/c <<E\nmake\nE\n");
+    const [node] = dockerfile.stages[0]!.instructions;
+    expect(node?.kind === "onbuild" && node.trigger).toBe("RUN --mount=type=cache,target=/c <<E\nmake\nE");
+    const { instruction, diagnostics } = parseTrigger(
+      node?.kind === "onbuild" ? node.trigger : "",
+      "ONBUILD of debian:12",
+    );
+    expect(diagnostics).toEqual([]);
+    expect(instruction).toMatchObject({ kind: "run", heredocs: [{ content: "make\n" }], mounts: [{ type: "cache" }] });
+    expect(instruction?.span.source.path).toBe("ONBUILD of debian:12");
+  });
+
+  test.each([
+    ["", "file with no instructions"],
+    ["FROM x", "FROM isn't allowed as an ONBUILD trigger"],
+    ["FOO x", "dockerfile parse error on line 1: unknown instruction: FOO"],
+    ["RUN a\nRUN b", "an ONBUILD trigger is one instruction"],
+  ])("%j is refused", (text, message) => {
+    const { diagnostics } = parseTrigger(text, "ONBUILD of x");
+    expect(diagnostics.map((diagnostic) => diagnostic.message)).toEqual([message]);
+  });
+});
+
+describe("check directives", () => {
+  test("K30: options and their errors", () => {
+    expect(parseCheckOptions("skip=A, B;error=true;experimental=all")).toEqual({
+      skip: new Set(["A", "B"]),
+      experimental: "all",
+      failsBuild: true,
+    });
+    expect(parseCheckOptions("foo")).toEqual({ message: 'invalid check option "foo"' });
+    expect(parseCheckOptions("bar=1")).toEqual({ message: 'invalid check option "bar"' });
+    expect(parseCheckOptions("skip=A;error=zz")).toEqual({
+      message: 'failed to parse check option "error=zz": strconv.ParseBool: parsing "zz": invalid syntax',
+    });
+  });
+
+  test("K31: an override replaces the directive", () => {
+    const { dockerfile } = parse("# check=skip=all\nFROM a\nMAINTAINER me\n");
+    const found = lint(dockerfile);
+    expect(applyChecks(dockerfile, found).diagnostics).toEqual([]);
+    const override = parseCheckOptions("error=true");
+    expect("message" in override ? override : applyChecks(dockerfile, found, override).failure).toBe(
+      "lint violation found for rules: MaintainerDeprecated",
+    );
+  });
+
+  test("K34: checks of stages that are not needed are left out, checks of the file are not", () => {
+    const { dockerfile } = parse("FROM a AS X\nENV a b\nFROM b\nENV c d\n");
+    const codes = lint(dockerfile, ({ index }) => index === 1).map(({ code, span }) => `${code}@${span.start}`);
+    expect(codes).toEqual(["StageNameCasing@10", "LegacyKeyValueFormat@27"]);
+  });
+});
+
+describe("cost", () => {
+  test("10,000 lines take well under half a second, errors and continuations included", () => {
+    const block =
+      'RUN --mount=type=cache,target=/x echo a \\\n  && echo b\nENV a=b c="d e"\nCOPY --from=b a /b\nRUM x\n# comment\nLABEL a b\nCMD ["a", "b"]\n\n';
+    const text = `FROM a AS b\n${block.repeat(1112)}`;
+    parse(text);
+    const start = performance.now();
+    parse(text);
+    expect(performance.now() - start).toBeLessThan(500);
+  });
+
+  test("hostile input stays linear", () => {
+    const n = 60_000;
+    const hostile = [
+      `# syntax=${" ".repeat(n)}x`,
+      `FROM a\nRUN <<${"${a:-".repeat(n / 5)}`,
+      `FROM a\nENV a=${"\\ ".repeat(n)}`,
+      `FROM a\nCMD ${"[".repeat(n)}`,
+      `FROM a\n${"RUN <<A <<B\n".repeat(2000)}`,
+      `FROM a\nRUN ${"\\   ".repeat(n)}x`,
+      `FROM a\nCOPY ${"--x ".repeat(4000)}`,
+      `${"\\\n".repeat(n)}`,
+    ];
+    const start = performance.now();
+    for (const text of hostile) parse(text);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+});
+
+test("L08: BuildKit's excerpt of an instruction of several lines, and of one", () => {
+  const text = "FROM busybox\nRUN --foo a \\\n  b <<EOF\nx\nEOF\nENV x=y\n\n\n#1\n#2\n";
+  const { dockerfile } = parse(text);
+  expect(dockerfileExcerpt(dockerfile.stages[0]!.instructions[0]!.span)).toBe(
+    [
+      "Dockerfile:2",
+      "--------------------",
+      "   1 |     FROM busybox",
+      "   2 | >>> RUN --foo a \\",
+      "   3 | >>>   b <<EOF",
+      "   4 | >>> x",
+      "   5 | >>> EOF",
+      "   6 |     ENV x=y",
+      "--------------------",
+      "",
+    ].join("\n"),
+  );
+  expect(dockerfileExcerpt(dockerfile.stages[0]!.instructions[1]!.span)).toContain(
+    "   4 |     x\n   5 |     EOF\n   6 | >>> ENV x=y\n   7 |     \n   8 |     \n",
+  );
+});

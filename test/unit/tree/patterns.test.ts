@@ -1,0 +1,170 @@
+// .dockerignore and --exclude: which paths are left out, by which line, and which directories need not be read.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { PatternMatcher } from "../../../src/tree/patterns.ts";
+
+function matcher(...patterns: readonly string[]): PatternMatcher {
+  return PatternMatcher.parse(patterns.map((text, i) => ({ text, line: i + 1 })));
+}
+
+describe("PatternMatcher", () => {
+  test.each<readonly [patterns: readonly string[], out: readonly string[], kept: readonly string[]]>([
+    [["**"], ["a", "a/b"], [""]],
+    [["**/"], ["file", "dir/file"], []],
+    [["dir/**"], ["dir/file", "dir/dir2/file"], ["dir", "directory"]],
+    [["**/dir2/*"], ["dir/dir2/file", "dir2/file", "dir/dir2/dir2/file"], ["dir2", "dir/file"]],
+    [["**/dir2/**"], ["dir/dir2/dir2/file", "dir2/a/b"], ["dir2", "dir2x/file"]],
+    [["**file"], ["file", "dir/file", "dir/dirfile"], ["files"]],
+    [["**/file"], ["file", "dir/file"], ["dirfile"]],
+    [["**/file*"], ["dir/file.txt", "file"], ["dir/xfile"]],
+    [["**/*.txt"], ["a.txt", "x/y/.txt"], ["a.txtx"]],
+    [["**/**/*.txt"], ["a.txt", "x/y/b.txt"], []],
+    [["a/**/b"], ["a/b", "a/x/b", "a/x/y/b"], ["ab", "xa/b"]],
+    [["a/*.txt"], ["a/b.txt"], ["a/b/c.txt", "b.txt"]],
+    [["a[b-d]e"], ["ace"], ["aae"]],
+    [["a[^b-d]e"], ["aze", "a/e"], ["abe"]],
+    [["a\\*b"], ["a*b"], ["axb"]],
+    [["a\\[b\\]"], ["a[b]"], ["ab"]],
+    [["[*?]x"], ["*x", "?x"], ["ax"]],
+    [["abc.def+(1)|{2}$^"], ["abc.def+(1)|{2}$^"], ["abcZdef+(1)|{2}$^"]],
+    [["a.*b"], ["a.xb"], ["axxb"]],
+    [["*/foo"], ["x/foo", "x/foo/y"], ["foo", "x/y/foo"]],
+    [["foo/"], ["foo", "foo/bar"], ["foobar"]],
+    [["./foo/../bar"], ["bar"], ["foo"]],
+    [["日?"], ["日本", "日🚀"], ["日"]],
+    [["**/.git"], [".git", ".git/HEAD", "a/.git/objects/x"], [".gitignore", "a/.github"]],
+    [
+      ["*", "!x"],
+      ["y", "y/x"],
+      ["x", "x/z"],
+    ],
+    [
+      ["*", "!a/b"],
+      ["a", "a/c", "b"],
+      ["a/b", "a/b/c"],
+    ],
+    [["docs", "!docs/README.md", "docs/README.md"], ["docs/README.md"], []],
+    [
+      ["*.md", "!README*.md", "README-secret.md"],
+      ["a.md", "README-secret.md"],
+      ["README.md", "README-x.md", "d/a.md"],
+    ],
+    [["*.md", "README-secret.md", "!README*.md"], ["a.md"], ["README-secret.md"]],
+    [
+      ["**/*.go", "!**/main.go"],
+      ["a.go", "cmd/x.go"],
+      ["main.go", "cmd/main.go"],
+    ],
+    [["node_modules", "!**/*.md"], ["node_modules", "node_modules/a.js"], ["node_modules/x/README.md"]],
+    [["!a", "a"], ["a"], []],
+    [["a", "!a/b", "a"], ["a/b"], []],
+    [
+      ["dir/**/x", "!dir/keep/x"],
+      ["dir/x", "dir/a/x/y"],
+      ["dir/keep/x", "dir/keep"],
+    ],
+  ])("%j (I02–I04, I06, C14, T35, T36)", (patterns, out, kept) => {
+    const found = matcher(...patterns);
+    expect(found.errors).toEqual([]);
+    expect(out.filter((path) => !found.excludes(path))).toEqual([]);
+    expect(kept.filter((path) => found.excludes(path))).toEqual([]);
+  });
+
+  test("the deciding line is told", () => {
+    const found = matcher("a", "", "a/b/c", "!a/d");
+    expect(found.excludedBy("a/b/c/x")).toMatchObject({ text: "a/b/c", line: 3, isNegated: false });
+    expect(found.excludedBy("a/x")?.line).toBe(1);
+    expect(found.excludedBy("a/d")).toBeUndefined();
+    expect(found.excludedBy("z")).toBeUndefined();
+    expect(found.patterns).toMatchObject([{ line: 1 }, { line: 3 }, { text: "a/d", line: 4, isNegated: true }]);
+  });
+
+  test("bad patterns are errors and match nothing (I02)", () => {
+    const found = matcher("a[", "!", "ok", "b\\");
+    expect(found.errors).toEqual([
+      { line: 1, message: "syntax error in pattern" },
+      { line: 2, message: 'illegal exclusion pattern: "!"' },
+      { line: 4, message: "syntax error in pattern" },
+    ]);
+    expect(found.excludes("ok")).toBe(true);
+  });
+
+  test.each<readonly [patterns: readonly string[], pruned: readonly string[], read: readonly string[]]>([
+    [["node_modules"], ["node_modules", "node_modules/x"], ["src"]],
+    [["*", "!src"], ["docs", "docs/src"], ["src"]],
+    [
+      ["*", "!src/lib/*.ts"],
+      ["docs", "src/bin"],
+      ["src", "src/lib"],
+    ],
+    [["**/node_modules", "!**/*.md"], [], ["node_modules", "a/node_modules"]],
+    [["!src/a", "src"], ["src"], []],
+    [["a", "!a*/b"], ["a/x"], ["a"]],
+    [["a", "!**/b", "a/c"], ["a/c"], ["a"]],
+  ])("%j: directories that need not be read (T36)", (patterns, pruned, read) => {
+    const found = matcher(...patterns);
+    expect(pruned.filter((dir) => !found.canPrune(dir))).toEqual([]);
+    expect(read.filter((dir) => found.canPrune(dir))).toEqual([]);
+  });
+
+  const segment = fc.constantFrom("a", "b", "c", "*", "**", "a*", "?");
+  const patternTexts = fc
+    .tuple(fc.boolean(), fc.array(segment, { minLength: 1, maxLength: 4 }))
+    .map(([isNegated, parts]) => (isNegated ? "!" : "") + parts.join("/"));
+  const paths = fc
+    .array(fc.constantFrom("a", "b", "c", "ab"), { minLength: 1, maxLength: 5 })
+    .map((parts) => parts.join("/"));
+
+  test("pruning never loses a path that is kept, and the order of questions changes no answer", () => {
+    fc.assert(
+      fc.property(fc.array(patternTexts, { maxLength: 5 }), fc.array(paths, { maxLength: 12 }), (patterns, list) => {
+        const found = matcher(...patterns);
+        for (const path of list) {
+          const fresh = matcher(...patterns).excludes(path);
+          expect(found.excludes(path)).toBe(fresh);
+          if (fresh) continue;
+          const parts = path.split("/");
+          for (let i = 1; i < parts.length; i++) expect(found.canPrune(parts.slice(0, i).join("/"))).toBe(false);
+        }
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  test("the last pattern that matches the path or a parent decides", () => {
+    fc.assert(
+      fc.property(fc.array(patternTexts, { maxLength: 5 }), paths, (patterns, path) => {
+        const parts = path.split("/");
+        const above = parts.map((_, i) => parts.slice(0, i + 1).join("/"));
+        const last = patterns.findLast((pattern) => {
+          const single = matcher(pattern.replace(/^!/, ""));
+          return above.some((dir) => single.excludes(dir));
+        });
+        expect(matcher(...patterns).excludes(path)).toBe(last !== undefined && !last.startsWith("!"));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("100,000 paths are decided quickly", () => {
+    const found = matcher(
+      "**/node_modules",
+      "*.log",
+      "dist",
+      "**/*.tmp",
+      "!keep.tmp",
+      "docs/**/*.md",
+      ".git",
+      "**/.cache",
+      "a?c",
+      "[xyz]*",
+    );
+    const list = Array.from({ length: 100_000 }, (_, i) => `packages/p${i % 200}/src/d${i % 31}/file${i}.ts`);
+    for (const path of list.slice(0, 1000)) found.excludes(path);
+    const start = performance.now();
+    let out = 0;
+    for (const path of list) if (found.excludes(path)) out++;
+    expect(out).toBe(0);
+    expect(performance.now() - start).toBeLessThan(300);
+  });
+});
