@@ -20,6 +20,9 @@ export interface DatabaseOptions {
 
 export type Value = SQLInputValue;
 
+/** Bytes of the write-ahead log that are not worth a checkpoint. */
+const LOG_LIMIT = 256 * 1024;
+
 /** How long a writer waits for another process's transaction. Transactions here take milliseconds. */
 const BUSY_MS = 30_000;
 
@@ -124,6 +127,12 @@ export class Database implements Disposable {
     if (row?.integrity_check !== "ok") this.#handle = this.#replace();
   }
 
+  /** Empties a write-ahead log that has grown, so that it does not count against a ceiling. Where readers are in the way it stays for now. */
+  truncateLog(): void {
+    const log = statSync(`${this.#options.path}-wal`, { throwIfNoEntry: false });
+    if (log !== undefined && log.size > LOG_LIMIT) this.all("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
   /** Gives pages that nothing uses back to the disk, where that is many and nobody else is at work. */
   compact(): void {
     const count = (pragma: string): number => Number(Object.values(this.get<Record<string, number>>(pragma) ?? {})[0]);
@@ -189,7 +198,7 @@ export class Database implements Disposable {
     const handle = new DatabaseSync(path, { timeout: BUSY_MS });
     try {
       this.#inode = statSync(path).ino;
-      handle.exec("PRAGMA synchronous = NORMAL");
+      handle.exec(`PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${LOG_LIMIT}`);
       migrate(handle, path);
       return handle;
     } catch (error) {

@@ -49,8 +49,11 @@ const KEPT_ORPHAN_RECORDS = 2_000;
 
 /** Removes what `options` allow. Nothing that an image needs or a lease pins is touched. */
 export async function prune(context: GcContext, options: PruneOptions = {}): Promise<PruneResult> {
-  if (options.dryRun !== true) context.database.verify();
-  context.database.flush();
+  if (options.dryRun !== true) {
+    context.database.verify();
+    context.database.flush();
+    context.database.truncateLog();
+  }
   const usage = await measureUsage(context);
   const goal = options.maxSize ?? 0;
   let total = usage.total;
