@@ -194,11 +194,13 @@ export class FaceWriter implements TreeSink {
   }
 }
 
-/** Owns errors of writing: what the file system says becomes a BuildError "store" that names the layer's directory; others pass. */
+/** What the file system says becomes a BuildError "store" that names the layer's directory; others pass. */
 export function faceFailure(error: unknown, dir: string): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (error instanceof BuildError || !(error instanceof Error) || code === undefined || !/^E[A-Z0-9]+$/.test(code))
     return error;
+  if (code === "ENAMETOOLONG")
+    return new BuildError("content", "the layer has a path that is too long for this machine", { cause: error });
   const isFull = code === "ENOSPC" || code === "EDQUOT";
   return new BuildError("store", `cannot write a layer's files to ${dir}: ${messageOf(error)}`, {
     cause: error,
