@@ -1,0 +1,158 @@
+// Control groups of steps: which layout this machine has, what a step's group says when it is over, and its removal. The groups themselves are
+// made and limited by the OCI runtime. Reference S12, S13.
+import { accessSync, constants, readdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
+
+const ROOT = "/sys/fs/cgroup";
+const CGROUP2_MAGIC = 0x6367_7270;
+
+/** `hybrid`: v1 controllers, with an empty v2 tree beside them that crun does not accept. `none`: nothing that can be written. */
+export type CgroupLayout = "v1" | "v2" | "hybrid" | "none";
+
+/** Where a step's group is, below the root of each hierarchy. */
+export interface StepCgroup {
+  /** For `linux.cgroupsPath`; undefined = the runtime is not to make one. */
+  readonly specPath: string | undefined;
+  /** Directories to remove afterwards, relative to each hierarchy, innermost first. */
+  readonly directories: readonly string[];
+  /** The group around the container's own: it outlives the container, so that its counters can be read. */
+  readonly countedPath: string | undefined;
+}
+
+export interface OomVerdict {
+  readonly oomKilled: boolean;
+  readonly oomLimit?: number;
+}
+
+/** Looks at the mounted hierarchies; cheap. A process in a user namespace has no groups to give. */
+export function detectCgroupLayout(isRootless: boolean): CgroupLayout {
+  const layout = mountedLayout();
+  const isWritable = layout === "v2" ? canWrite(ROOT) : canWrite(join(ROOT, "memory")) || canWrite(join(ROOT, "pids"));
+  if (layout !== "hybrid" && (isRootless || !isWritable)) return "none";
+  return layout;
+}
+
+function mountedLayout(): CgroupLayout {
+  const type = fileSystemType(ROOT);
+  if (type === CGROUP2_MAGIC) return "v2";
+  if (type === undefined) return "none";
+  return fileSystemType(join(ROOT, "unified")) === CGROUP2_MAGIC ? "hybrid" : "v1";
+}
+
+/**
+ * The group of step `id` below `parent` (a path, or `slice:prefix` for systemd; undefined = the root). Where the counters of the container's
+ * own group are lost with it, it gets one more group around it.
+ */
+export function stepCgroup(
+  layout: CgroupLayout,
+  id: string,
+  parent: string | undefined,
+  isLimited: boolean,
+): StepCgroup {
+  if (layout === "none") return { specPath: undefined, directories: [], countedPath: undefined };
+  if (parent?.includes(":")) {
+    const [slice = "", prefix = ""] = parent.split(":");
+    return { specPath: `${slice}:${prefix}:${id}`, directories: [], countedPath: undefined };
+  }
+  const outer = `${parent === undefined ? "" : `/${parent.replace(/^\/+|\/+$/g, "")}`}/${id}`;
+  if (layout !== "v2" && !isLimited) return { specPath: outer, directories: [outer], countedPath: undefined };
+  return { specPath: `${outer}/run`, directories: [`${outer}/run`, outer], countedPath: outer };
+}
+
+/** Number of processes that the kernel has killed for want of memory, on the whole machine. */
+export function oomKillCount(): number {
+  const line = /^oom_kill (\d+)$/m.exec(readFileIfExists("/proc/vmstat")?.toString() ?? "");
+  return Number(line?.[1] ?? 0);
+}
+
+/** Whether the kernel killed something of a step that failed with `exitCode`. `killsBefore` is {@link oomKillCount} of when it began. */
+export function oomVerdict(options: {
+  readonly layout: CgroupLayout;
+  readonly cgroup: StepCgroup;
+  readonly exitCode: number;
+  readonly limit: number | undefined;
+  readonly killsBefore: number;
+}): OomVerdict {
+  const { layout, cgroup, exitCode, limit, killsBefore } = options;
+  const killed = limit === undefined ? { oomKilled: true } : { oomKilled: true, oomLimit: limit };
+  if (exitCode === 0 || oomKillCount() === killsBefore) return { oomKilled: false };
+  if (layout === "v2" && cgroup.countedPath !== undefined) {
+    const events = readFileIfExists(join(ROOT, cgroup.countedPath, "memory.events"))?.toString() ?? "";
+    return Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0) > 0 ? killed : { oomKilled: false };
+  }
+  // v1 counts kills in the container's own group, which is gone. What is left is the mark of the highest use, in the group around it.
+  if (limit !== undefined && cgroup.countedPath !== undefined) {
+    const highest = readFileIfExists(join(ROOT, "memory", cgroup.countedPath, "memory.max_usage_in_bytes"));
+    return Number(highest?.toString() ?? 0) >= limit * 0.95 ? killed : { oomKilled: false };
+  }
+  return { oomKilled: exitCode === 128 + 9 };
+}
+
+/** Kills what is left in a step's groups and removes them. */
+export function removeCgroups(directories: readonly string[]): void {
+  for (const hierarchy of hierarchies()) {
+    for (const directory of directories) removeCgroup(join(hierarchy, directory));
+  }
+}
+
+function removeCgroup(path: string): void {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    try {
+      rmdirSync(path);
+      return;
+    } catch (error) {
+      if (!isErrno(error, "EBUSY")) return;
+      for (const pid of processesOf(path)) killQuietly(pid);
+      // The kernel needs a moment to bury them.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4);
+    }
+  }
+}
+
+function processesOf(path: string): readonly number[] {
+  const text = readFileIfExists(join(path, "cgroup.procs"))?.toString() ?? "";
+  return text.split("\n").filter(Boolean).map(Number);
+}
+
+function killQuietly(pid: number): void {
+  try {
+    if (pid > 1) process.kill(pid, "SIGKILL");
+  } catch {
+    // Gone already.
+  }
+}
+
+/** Mount points of the hierarchies. */
+function hierarchies(): readonly string[] {
+  const type = fileSystemType(ROOT);
+  if (type === undefined) return [];
+  if (type === CGROUP2_MAGIC) return [ROOT];
+  return readdirSync(ROOT, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(ROOT, entry.name));
+}
+
+function fileSystemType(path: string): number | undefined {
+  try {
+    return statfsSync(path).type;
+  } catch {
+    return undefined;
+  }
+}
+
+function canWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    // Root passes the check above also on a read-only mount.
+    return !/\bro\b/.test(mountOptionsOf(path));
+  } catch {
+    return false;
+  }
+}
+
+function mountOptionsOf(path: string): string {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const fields = lines.map((line) => line.split(" ")).findLast((line) => line[4] === path);
+  return fields?.[5] ?? "";
+}

@@ -1,0 +1,192 @@
+// One container from `run` to its end: streams, exit code, cancellation. The bundle is there already; what the runtime says is told apart from
+// what the step says. Reference S15, T48, R09.
+import { spawn, type ChildProcess } from "node:child_process";
+import { addAbortListener, once } from "node:events";
+import { chmodSync, closeSync, constants, openSync, rmSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { readFileIfExists } from "../base/fs-atomic.ts";
+import { mkfifo } from "../base/libc.ts";
+import { runProcess } from "../base/process.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
+
+export type OutputConsumer = (stream: "stdout" | "stderr", chunk: Uint8Array) => void | Promise<void>;
+
+export interface ContainerOptions {
+  readonly id: string;
+  /** Directory with config.json; takes the runtime's log and pid file. */
+  readonly bundle: string;
+  readonly invocation: RuntimeInvocation;
+  readonly onOutput: OutputConsumer;
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds that a kill may take before the runtime itself is killed. */
+const KILL_LIMIT_MS = 2000;
+
+/** Runtimes fail a container with 1 when they could not start it; so do many commands. Only with an error in the runtime's log is it the former. */
+const START_FAILED = 1;
+
+/** The step's own fault: nothing there to execute, no right to, or not a program. Messages of crun, runc and youki. */
+const BAD_COMMAND =
+  /executable file|exec: "|exec format error|open executable|exec container process|find executable|chdir|cannot execute|permission denied.*exec/i;
+
+/** The runtime's environment: nothing of ours (NOTIFY_SOCKET, LISTEN_FDS) is to change what it does. */
+const RUNTIME_ENV = { PATH: DEFAULT_SEARCH_PATH };
+
+/**
+ * Runs the container to its end and resolves with its exit code. Rejects with the signal's reason once everything of it is dead,
+ * and with BuildError `runtime` where the runtime could not start it.
+ */
+export async function runContainer(options: ContainerOptions): Promise<number> {
+  const { id, bundle, invocation, onOutput, signal } = options;
+  const log = join(bundle, "log.json");
+  const pidFile = join(bundle, "pid");
+  const run = ["--log", log, "--log-format", "json", "run", "--bundle", bundle, "--pid-file", pidFile, id];
+  const [command = "", ...args] = runtimeCommand(invocation, run);
+  const stdout = openPipe(join(bundle, "stdout"));
+  const stderr = openPipe(join(bundle, "stderr"));
+  // A session of its own: Ctrl-C in a terminal is for this process, which cancels in order.
+  const child = spawn(command, args, {
+    stdio: ["ignore", stdout.writeFd, stderr.writeFd],
+    detached: true,
+    env: RUNTIME_ENV,
+  });
+  closeSync(stdout.writeFd);
+  closeSync(stderr.writeFd);
+  const kill = new Kill(options, child);
+  using listeners = new DisposableStack();
+  if (signal) listeners.use(addAbortListener(signal, () => kill.start()));
+  const pump = async (stream: "stdout" | "stderr", source: Socket): Promise<void> => {
+    try {
+      for await (const chunk of source) await onOutput(stream, chunk as Buffer);
+    } catch (error) {
+      // Who takes the output has failed: nothing of this step is wanted any more.
+      kill.start();
+      throw error;
+    }
+  };
+  const ended = exitOf(child, command);
+  const settled = await Promise.allSettled([ended, pump("stdout", stdout.reader), pump("stderr", stderr.reader)]);
+  await kill.done();
+  signal?.throwIfAborted();
+  for (const result of settled) if (result.status === "rejected") throw result.reason;
+  const exit = await ended;
+  if (exit.signal !== null) {
+    await kill.removeByForce();
+    throw new BuildError("runtime", `${invocation.runtime.name} was killed by ${exit.signal} while the step ran`);
+  }
+  if (exit.code === START_FAILED) checkRuntimeLog(options, log);
+  return exit.code ?? START_FAILED;
+}
+
+interface Pipe {
+  readonly reader: Socket;
+  readonly writeFd: number;
+}
+
+/**
+ * A pipe, by way of a named one that is unlinked at once. Node's own are sockets, and a program that opens /dev/stdout cannot open a socket;
+ * anybody may open this one, as a step's user need not be root.
+ */
+function openPipe(path: string): Pipe {
+  mkfifo(path, 0o600);
+  try {
+    chmodSync(path, 0o666);
+    // Order and flags matter: opening for writing waits for a reader, opening for reading would wait for a writer.
+    const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writeFd = openSync(path, constants.O_WRONLY);
+    return { reader: new Socket({ fd: readFd, readable: true, writable: false }), writeFd };
+  } finally {
+    rmSync(path);
+  }
+}
+
+async function exitOf(
+  child: ChildProcess,
+  command: string,
+): Promise<{ readonly code: number | null; readonly signal: string | null }> {
+  try {
+    const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
+    return { code, signal };
+  } catch (error) {
+    throw new BuildError("runtime", `cannot start ${command}`, { cause: error });
+  }
+}
+
+/** Throws where the runtime failed for another reason than what the step wants to run. Its message is among the step's output too, as with other builders. */
+function checkRuntimeLog({ invocation }: ContainerOptions, log: string): void {
+  const message = lastErrorOf(readFileIfExists(log)?.toString() ?? "");
+  if (message === undefined || BAD_COMMAND.test(message)) return;
+  throw new BuildError("runtime", `${invocation.runtime.name} could not run the container: ${message}`);
+}
+
+/** Message of the last error in a runtime's log, JSON or plain; undefined where it has none. */
+export function lastErrorOf(log: string): string | undefined {
+  const messages = log.split("\n").flatMap((line) => {
+    try {
+      const { level, msg } = JSON.parse(line) as { readonly level?: string; readonly msg?: string };
+      return (level === "error" || level === "fatal") && typeof msg === "string" ? [msg.trim()] : [];
+    } catch {
+      return [];
+    }
+  });
+  return messages.at(-1);
+}
+
+/** Ends a container that may be in any state between "not yet there" and "gone". */
+class Kill {
+  readonly #options: ContainerOptions;
+  readonly #child: ChildProcess;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ContainerOptions, child: ChildProcess) {
+    this.#options = options;
+    this.#child = child;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+    // Awaited in done(); a failure in between is no unhandled one.
+    this.#running.catch(() => undefined);
+  }
+
+  async done(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const deadline = AbortSignal.timeout(KILL_LIMIT_MS);
+    while (this.#isAlive() && !deadline.aborted) {
+      // Fails while the container is not there yet, so try again until the runtime has ended.
+      await this.#call(["kill", this.#options.id, "KILL"]);
+      if (this.#isAlive()) await exitOrTimeout(this.#child, 50);
+    }
+    if (!this.#isAlive()) return;
+    this.#child.kill("SIGKILL");
+    await this.removeByForce();
+  }
+
+  async removeByForce(): Promise<void> {
+    await this.#call(["delete", "--force", this.#options.id]);
+  }
+
+  async #call(args: readonly string[]): Promise<void> {
+    const [command = "", ...rest] = runtimeCommand(this.#options.invocation, args);
+    await runProcess(command, rest, { env: RUNTIME_ENV }).catch(() => undefined);
+  }
+
+  #isAlive(): boolean {
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+}
+
+async function exitOrTimeout(child: ChildProcess, ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  child.once("exit", resolve);
+  await promise;
+  clearTimeout(timer);
+  child.off("exit", resolve);
+}

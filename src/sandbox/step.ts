@@ -1,0 +1,240 @@
+// One step from empty directories to a changed upper directory: overlay, user, mounts, network, spec, container, and all of it taken down again.
+// Everything made here is undone in reverse order, whatever happens; after a kill -9 reap.ts does it from the record in the scratch directory.
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cleanPath, comparePaths } from "../base/container-path.ts";
+import { isErrno } from "../base/fs-atomic.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import { CA_BUNDLE_TARGET, caBundle, withCaVariables } from "./ca-bundle.ts";
+import { oomKillCount, oomVerdict, removeCgroups, stepCgroup, type CgroupLayout } from "./cgroup.ts";
+import { runContainer } from "./container.ts";
+import { openMounts, type OpenedMount } from "./mounts.ts";
+import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
+import { adoptRoot, mountOverlay } from "./overlay.ts";
+import { writeStepRecord } from "./reap.ts";
+import { hostsFile } from "./resolv-conf.ts";
+import { resolveInRoot } from "./root-path.ts";
+import { DEFAULT_SEARCH_PATH, runtimeCommand, type Runtime, type RuntimeInvocation } from "./runtime.ts";
+import type { StepRequest, StepResult } from "./step-request.ts";
+import { DEFAULT_SHM_SIZE, runtimeSpec, type SpecHost, type SpecInput } from "./spec.ts";
+import { MountStubs } from "./stubs.ts";
+import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
+
+/** What steps of one sandbox share. */
+export interface StepWorld {
+  readonly runtime: Runtime;
+  /** Where the runtime keeps its state. */
+  readonly runtimeRoot: string;
+  /** See {@link RuntimeInvocation}. */
+  readonly unshare: string | undefined;
+  readonly layout: CgroupLayout;
+  readonly isRootless: boolean;
+  readonly processes: "private" | "host";
+  readonly networks: NetworkPool;
+  readonly host: SpecHost;
+}
+
+const HIDDEN_FILE: readonly string[] = ["ro", "nosuid", "nodev", "noexec"];
+
+/** See Sandbox.run. */
+export async function runStep(world: StepWorld, request: StepRequest): Promise<StepResult> {
+  const { signal, scratchDir } = request;
+  signal?.throwIfAborted();
+  await using held = new AsyncDisposableStack();
+  held.defer(() => emptyDirectory(scratchDir));
+  const cgroup = stepCgroup(world.layout, request.id, request.cgroupParent, request.resources?.memory !== undefined);
+  const invocation = invocationOf(world, request);
+  writeStepRecord(scratchDir, {
+    kill: runtimeCommand(invocation, ["delete", "--force", request.id]),
+    cgroups: cgroup.directories,
+  });
+  held.defer(() => removeCgroups(cgroup.directories));
+
+  const network = await acquireNetwork(world, request, held);
+  const rootfs = join(scratchDir, "rootfs");
+  const stubs = new MountStubs(rootfs, request.upperDir);
+  // Deferred before the mount, so run after the unmount: only then is the upper directory ours alone.
+  held.defer(() => stubs.remove());
+  mountRootfs(world, request, rootfs, held);
+  const user = resolveStepUser(rootfs, request);
+  makeSystemDirectories(rootfs);
+  makeCwd(rootfs, request.cwd, user);
+  const { isRootless } = world;
+  const opened = await openMounts({ mounts: request.mounts, pipes: request.pipes, scratchDir, isRootless }, held);
+  const files = writeStepFiles(rootfs, request, network, opened);
+  const mounts = [...files, ...opened].sort((a, b) => comparePaths(a.target.slice(1), b.target.slice(1)));
+  const input: SpecInput = {
+    rootfs,
+    args: request.args,
+    env: environmentOf(request, user),
+    cwd: cleanPath(`/${request.cwd}`),
+    user,
+    hostname: request.hostname,
+    security: request.security,
+    network: specNetwork(request, network),
+    mounts: mounts.map((mount) => (mount.isInRootfs ? { ...mount, target: stubs.prepare(mount) } : mount)),
+    shmSize: request.shmSize ?? DEFAULT_SHM_SIZE,
+    ulimits: request.ulimits,
+    resources: request.resources ?? {},
+    cgroupsPath: cgroup.specPath,
+    cgroups: world.layout === "hybrid" ? "v1" : world.layout,
+    isRootless,
+    processes: world.processes,
+    host: world.host,
+  };
+  writeFileSync(join(scratchDir, "config.json"), JSON.stringify(runtimeSpec(input)));
+
+  signal?.throwIfAborted();
+  const killsBefore = oomKillCount();
+  const { id, onOutput } = request;
+  const container = { id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) };
+  const exitCode = await runContainer(container);
+  const verdict = oomVerdict({ layout: world.layout, cgroup, exitCode, limit: request.resources?.memory, killsBefore });
+  const signalName = signalOf(exitCode);
+  return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict };
+}
+
+function invocationOf(world: StepWorld, request: StepRequest): RuntimeInvocation {
+  const isSystemdCgroup = request.cgroupParent?.includes(":") ?? false;
+  return {
+    runtime: world.runtime,
+    root: world.runtimeRoot,
+    layout: world.layout,
+    isSystemdCgroup,
+    unshare: world.unshare,
+  };
+}
+
+/** Undefined where the step has nothing but what the runtime makes: no network, or the host's. */
+async function acquireNetwork(
+  world: StepWorld,
+  request: StepRequest,
+  held: AsyncDisposableStack,
+): Promise<StepNetwork | undefined> {
+  if (request.network !== "default") return undefined;
+  const network = await world.networks.acquire();
+  held.defer(() => world.networks.release(network, request.security === "insecure"));
+  return network;
+}
+
+function specNetwork(request: StepRequest, network: StepNetwork | undefined): SpecInput["network"] {
+  if (request.network === "none" || network?.isConnected === false) return { kind: "none" };
+  return network?.path === undefined ? { kind: "host" } : { kind: "path", path: network.path };
+}
+
+function mountRootfs(world: StepWorld, request: StepRequest, rootfs: string, held: AsyncDisposableStack): void {
+  const { lowerDirs, upperDir, scratchDir } = request;
+  mkdirSync(rootfs);
+  adoptRoot(lowerDirs, upperDir);
+  try {
+    held.use(
+      mountOverlay({
+        lowerDirs,
+        upperDir,
+        target: rootfs,
+        scratchDir: join(scratchDir, "overlay"),
+        isRootless: world.isRootless,
+      }),
+    );
+  } catch (error) {
+    throw new BuildError("runtime", `cannot mount the step's root file system: ${messageOf(error)}`, {
+      cause: error,
+      help: "the store must be on a file system that overlayfs can write to (ext4, xfs, btrfs, tmpfs), not on another overlay",
+    });
+  }
+}
+
+function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
+  try {
+    return resolveUser(rootfs, request.user);
+  } catch (error) {
+    if (!(error instanceof UnknownUserError)) throw error;
+    const message = `process "${request.args.join(" ")}" did not complete successfully: ${error.message}`;
+    throw new BuildError("command", message, { cause: error });
+  }
+}
+
+/** S62: where an image lacks them they become part of the layer; made here so that they are the same with every runtime. */
+function makeSystemDirectories(rootfs: string): void {
+  for (const path of ["/proc", "/dev", "/sys"]) {
+    const { existing, missing } = resolveInRoot(rootfs, path);
+    if (missing.length > 0) mkdirSync(join(rootfs, existing, ...missing), { recursive: true, mode: 0o755 });
+  }
+}
+
+/** S11, S65. */
+function makeCwd(rootfs: string, cwd: string, user: StepUser): void {
+  try {
+    const { existing, missing, stats } = resolveInRoot(rootfs, cwd);
+    if (missing.length === 0 && !stats.isDirectory())
+      throw new BuildError("command", `the working directory ${cwd} is not a directory`);
+    let path = join(rootfs, existing);
+    for (const name of missing) {
+      path = join(path, name);
+      mkdirSync(path);
+      chmodSync(path, 0o755);
+      chownSync(path, user.uid, user.gid);
+    }
+  } catch (error) {
+    if (!isErrno(error, "ENOTDIR") && !isErrno(error, "ELOOP")) throw error;
+    throw new BuildError("command", `cannot make the working directory ${cwd}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Files of our own that the step sees: S52, S53, pain 19. A mount of the step's over their place wins. */
+function writeStepFiles(
+  rootfs: string,
+  request: StepRequest,
+  network: StepNetwork | undefined,
+  opened: readonly OpenedMount[],
+): readonly OpenedMount[] {
+  const isHost =
+    request.network === "host" || (network !== undefined && network.isConnected && network.path === undefined);
+  const namespace = network ?? { path: undefined, isConnected: false, forwarder: undefined };
+  const texts: readonly (readonly [string, string, string])[] = [
+    ["/etc/resolv.conf", "resolv.conf", resolvConfOf(isHost ? undefined : namespace)],
+    ["/etc/hosts", "hosts", hostsFile(request.hostname, request.extraHosts)],
+    ...(request.caCert === undefined
+      ? []
+      : [[CA_BUNDLE_TARGET, "ca-bundle.pem", caBundle(rootfs, request.caCert)] as const]),
+  ];
+  const isHidden = (target: string): boolean =>
+    opened.some((mount) => target === mount.target || target.startsWith(`${mount.target}/`));
+  return texts
+    .filter(([target]) => !isHidden(target))
+    .map(([target, name, text]) => {
+      const source = join(request.scratchDir, name);
+      writeFileSync(source, text);
+      chmodSync(source, 0o644);
+      return { target, source, isDirectory: false, isInRootfs: target !== CA_BUNDLE_TARGET, options: HIDDEN_FILE };
+    });
+}
+
+/** S10, R08: what the step says, the last of each name; PATH and HOME only where it says nothing. */
+function environmentOf(request: StepRequest, user: StepUser): readonly string[] {
+  const byName = new Map<string, string>();
+  for (const variable of request.env) byName.set(variable.split("=", 1)[0] ?? "", variable);
+  if (!byName.has("PATH")) byName.set("PATH", `PATH=${DEFAULT_SEARCH_PATH}`);
+  if (!byName.has("HOME")) byName.set("HOME", `HOME=${user.home}`);
+  const env = [...byName.values()];
+  return request.caCert === undefined ? env : withCaVariables(env);
+}
+
+/** Shells and runtimes say "ended by signal n" as 128 + n. */
+function signalOf(exitCode: number): string | undefined {
+  return {
+    130: "SIGINT",
+    132: "SIGILL",
+    134: "SIGABRT",
+    135: "SIGBUS",
+    136: "SIGFPE",
+    137: "SIGKILL",
+    139: "SIGSEGV",
+    141: "SIGPIPE",
+    143: "SIGTERM",
+  }[exitCode];
+}
+
+function emptyDirectory(path: string): void {
+  for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true });
+}
