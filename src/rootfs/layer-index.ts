@@ -14,7 +14,7 @@ export class LayerIndex {
 
   constructor(entries: readonly LayerEntry[]) {
     for (const entry of entries) this.#entries.set(entry.path, entry);
-    for (const { path } of entries) this.#imply(parentPath(path));
+    for (const { path, type } of entries) if (type !== "whiteout") this.#imply(parentPath(path));
     const root = this.#entries.get("");
     if (root && root.type !== "whiteout" && root.opaque) this.#hides.set("", true);
   }

@@ -35,7 +35,7 @@ export async function resolvePath(
   { followLast = true }: ResolveOptions = {},
 ): Promise<ResolvedPath> {
   const todo = components(path).reverse();
-  const state: State = { at: "", entry: await tree.lstat(""), missingFrom: undefined, blockedBy: undefined };
+  const state: State = { at: "", entry: undefined, missingFrom: undefined, blockedBy: undefined };
   let links = 0;
   while (todo.length > 0) {
     const name = todo.pop()!;
@@ -48,7 +48,7 @@ export async function resolvePath(
     if (entry?.type === "symlink" && (todo.length > 0 || followLast)) {
       if (++links > MAX_LINKS) throw tooManyLinks(path);
       const target = entry.linkname ?? "";
-      if (target.startsWith("/")) [state.at, state.entry] = ["", await tree.lstat("")];
+      if (target.startsWith("/")) [state.at, state.entry] = ["", undefined];
       todo.push(...components(target).reverse());
       continue;
     }
@@ -56,11 +56,13 @@ export async function resolvePath(
   }
   const { at, entry, missingFrom, blockedBy } = state;
   const missing = missingFrom === undefined ? "" : at.slice(missingFrom === "" ? 0 : missingFrom.length + 1);
-  return { path: at, entry: missing === "" ? entry : undefined, missing, blockedBy };
+  if (missing !== "") return { path: at, entry: undefined, missing, blockedBy };
+  return { path: at, entry: at === "" ? await tree.lstat("") : entry, missing, blockedBy };
 }
 
 interface State {
   at: string;
+  /** What is at `at`; undefined also for the root, which nobody asks for unless it is the answer: in a stack of layers that means to list them all. */
   entry: Entry | undefined;
   /** Last component that exists, once one does not. */
   missingFrom: string | undefined;
@@ -82,7 +84,7 @@ async function ascend(tree: PathLookup, state: State): Promise<void> {
   // Back where things exist: ".." undoes a name that is not there.
   state.missingFrom = undefined;
   state.blockedBy = undefined;
-  state.entry = await tree.lstat(state.at);
+  state.entry = state.at === "" ? undefined : await tree.lstat(state.at);
 }
 
 function components(path: string): string[] {

@@ -40,7 +40,7 @@ export async function unpackArchive(
       continue;
     }
     const path = joinRelative(parent, baseName(entry.path));
-    if ((await draft.lstat(path))?.type === "dir") draft.clear(path);
+    if ((await draft.lstat(path))?.type === "dir") await draft.clear(path);
     if (entry.type !== "file") draft.put({ ...owned, path }, undefined);
     else {
       const inode = inodeOf(archive, entry, inodes);

@@ -37,13 +37,13 @@ function octalChmod(text: string): Chmod {
 }
 
 function badMode(text: string): BuildError {
-  return new BuildError(
-    "usage",
-    `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`,
-    {
-      help: 'write an octal mode such as 0755 or a symbolic one such as "u=rwX,go=rX"',
-    },
-  );
+  const isNumber = text === "" || /^\d/.test(text);
+  const message = isNumber
+    ? `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`
+    : `invalid syntax of the chmod parameter '${text}'`;
+  return new BuildError("usage", message, {
+    help: 'write an octal mode such as 0755 or a symbolic one such as "u=rwX,go=rX"',
+  });
 }
 
 /** `[ugoa]*` and one or more of `[+-=][rwxXstugo]*`. */
@@ -67,7 +67,7 @@ function parseAction(clauseWho: number, operator: Operator, letters: string): St
       steps.push(setStep(operator, who, bits));
       isAssigned = true;
     }
-    if (conditional !== 0) steps.push(conditionalStep(who, conditional));
+    if (conditional !== 0) steps.push(conditionalStep(operator, who, conditional));
     [bits, conditional] = [0, 0];
   };
   for (const letter of letters) {
@@ -76,7 +76,7 @@ function parseAction(clauseWho: number, operator: Operator, letters: string): St
       if (!reachesSpecial) continue;
       if (who !== 0) who |= STICKY;
       bits |= STICKY;
-    } else if (letter === "X") conditional = operator === "-" ? 0 : 0o111;
+    } else if (letter === "X") conditional = 0o111;
     else if (PERMISSIONS[letter] !== undefined) bits |= PERMISSIONS[letter];
     else {
       flush(false);
@@ -103,8 +103,9 @@ function setStep(operator: Operator, who: number, bits: number): Step {
 }
 
 /** `X`: execute and search, where it is a directory or somebody may execute it already. */
-function conditionalStep(who: number, bits: number): Step {
+function conditionalStep(operator: Operator, who: number, bits: number): Step {
   const changed = who === 0 ? bits : bits & who;
+  if (operator === "-") return (mode) => mode & ~changed;
   return (mode, before) => ((before.mode & 0o111) !== 0 || before.isDirectory ? mode | changed : mode);
 }
 

@@ -2,7 +2,7 @@
 // Follows reference C02–C16 and AD01–AD04, and BuildKit where they are silent (fixtures/copy holds what it does). What is copied: select.ts; the layer: draft.ts.
 import { createHash } from "node:crypto";
 import { assert } from "../../base/assert.ts";
-import { baseName, cleanPath, joinRelative, parentPath, relativePath } from "../../base/container-path.ts";
+import { baseName, cleanPath, joinRelative, parentPath } from "../../base/container-path.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
@@ -17,9 +17,9 @@ import { Draft, notADirectory, type Inode, type Manifest, type Owner } from "./d
 import {
   copiedEntries,
   hasWildcards,
-  missingSource,
   parsePatterns,
   parseSource,
+  requirePath,
   selectSources,
   type CopiedEntry,
   type SelectedSource,
@@ -94,10 +94,9 @@ class Copy {
     const unpacks = this.#action.unpack === "always" || (this.#action.unpack === "auto" && isWildcardAllowed);
     for (const selected of await selectSources(tree, spec.base, { isWildcardAllowed, exclude, label })) {
       if (unpacks && selected.entry.type === "file" && (await this.#unpack(tree, selected))) continue;
+      if (spec.include !== undefined && !hasWildcards(source.pattern))
+        await requirePath(tree, selected.path, spec, label);
       const copied = await copiedEntries(tree, selected, { include: spec.include, exclude });
-      if (spec.include !== undefined && !hasWildcards(source.pattern) && !isFound(copied, spec.include)) {
-        throw await missingSource(tree, joinRelative(spec.base, spec.include), label);
-      }
       await this.#copyTo(await this.#destinationOf(selected.name, selected.entry), tree, copied);
     }
   }
@@ -213,10 +212,6 @@ class LinkGroups {
     if (this.#firstNames.has(first)) this.#inodes.set(first, inode);
     return inode;
   }
-}
-
-function isFound(copied: readonly CopiedEntry[], path: string): boolean {
-  return copied.some((item) => item.path === relativePath(path));
 }
 
 function cannotCopy(message: string): BuildError {

@@ -3,6 +3,7 @@
 import { comparePaths, parentPath } from "../../base/container-path.ts";
 import { assert } from "../../base/assert.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
+import { assertNotReserved } from "../../layer/names.ts";
 import type { PathLookup } from "../../rootfs/resolve.ts";
 import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
 
@@ -38,6 +39,8 @@ export class Draft implements PathLookup {
   readonly #below: PathLookup | undefined;
   readonly #createdMtimeNs: bigint;
   readonly #nodes = new Map<string, Node>();
+  /** Where a directory below was removed: another one put there must not show what was in it (T11). */
+  readonly #cleared = new Set<string>();
 
   /** `below` undefined: nothing is below, or must not matter (--link). */
   constructor({ below, createdMtimeNs }: { readonly below: PathLookup | undefined; readonly createdMtimeNs: bigint }) {
@@ -48,9 +51,9 @@ export class Draft implements PathLookup {
   async lstat(path: string): Promise<Entry | undefined> {
     const node = this.#nodes.get(path);
     if (node) return node.entry;
-    if (this.#isHidden(path)) return undefined;
-    if (this.#below) return this.#below.lstat(path);
-    return path === "" ? ROOT : undefined;
+    // The root is never said in a layer, so its attributes do not matter; to ask for them would list every layer.
+    if (path === "") return ROOT;
+    return this.#isHidden(path) ? undefined : this.#below?.lstat(path);
   }
 
   /** Whether what is below cannot show at `path`, because a directory above it was made here or is none any more. */
@@ -69,6 +72,7 @@ export class Draft implements PathLookup {
     if (existing?.type === "dir") return;
     if (existing) throw notADirectory("mkdir", path);
     await this.makeDirectories(parentPath(path), { uid, gid }, mode);
+    assertNotReserved(path);
     this.#nodes.set(path, {
       entry: { path, type: "dir", mode, uid, gid, size: 0, mtimeNs: this.#createdMtimeNs },
       inode: undefined,
@@ -76,8 +80,9 @@ export class Draft implements PathLookup {
     });
   }
 
-  /** Puts an object where no directory is. Its parent exists. A directory is new here: nothing below shows in it. */
+  /** Puts an object where no directory is. Its parent exists. A directory is new here: nothing below shows in it. Fails with `unsupported` for names that layers reserve. */
   put(entry: Entry, inode: Inode | undefined): void {
+    assertNotReserved(entry.path);
     assert(
       (entry.type === "file") === (inode !== undefined),
       `"${entry.path}" has an inode of its own exactly if it is a file`,
@@ -94,8 +99,10 @@ export class Draft implements PathLookup {
     else this.#nodes.set(existing.path, { entry, inode: undefined, original: existing });
   }
 
-  /** Removes whatever is at `path`, with everything in it; something else is put there next. */
-  clear(path: string): void {
+  /** Removes the directory at `path` with everything in it; something else is put there next. */
+  async clear(path: string): Promise<void> {
+    const original = this.#nodes.has(path) ? this.#nodes.get(path)!.original : await this.lstat(path);
+    if (original) this.#cleared.add(path);
     this.#nodes.delete(path);
     for (const other of this.#nodes.keys()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other);
   }
@@ -109,7 +116,7 @@ export class Draft implements PathLookup {
       await this.#addParents(path, said);
     }
     const nodes = [...said.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path));
-    return manifestOf(nodes);
+    return manifestOf(nodes, this.#cleared);
   }
 
   async #addParents(path: string, said: Map<string, Node>): Promise<void> {
@@ -134,10 +141,10 @@ function sameXattrs(a: Readonly<Record<string, Uint8Array>>, b: Readonly<Record<
   return names.every((name) => b[name] !== undefined && Buffer.compare(a[name]!, b[name]) === 0);
 }
 
-function manifestOf(nodes: readonly Node[]): Manifest {
+function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manifest {
   const firstNames = new Map<Inode, string>();
   const entries = nodes.map(({ entry: { hardlink: _hardlink, bytes: _bytes, ...entry }, inode }): LayerEntry => {
-    if (!inode) return entry;
+    if (!inode) return entry.type === "dir" && cleared.has(entry.path) ? { ...entry, opaque: true } : entry;
     assert(entry.sha256 !== undefined, `nobody has hashed "${entry.path}"`);
     const first = firstNames.get(inode);
     if (first !== undefined) return { ...entry, hardlink: first };

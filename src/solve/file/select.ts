@@ -94,8 +94,20 @@ async function expand(tree: Tree, pattern: string, exclude: PatternMatcher | und
   return matches.filter((path) => !exclude?.excludes(path.slice(prefix)));
 }
 
+/** Makes sure that a --parents source without wildcards is there, itself and not behind a symlink, which would not be looked behind. Fails with `source`. */
+export async function requirePath(
+  tree: Tree,
+  base: string,
+  { base: written, include = "" }: SourceSpec,
+  label: string,
+): Promise<void> {
+  const path = joinRelative(base, include);
+  const found = await resolvePath(tree, path, { followLast: false });
+  if (!found.entry || found.path !== path) throw await missingSource(tree, joinRelative(written, include), label);
+}
+
 /** The error for a source that is not there, in BuildKit's words. */
-export async function missingSource(tree: Tree, path: string, label: string): Promise<BuildError> {
+async function missingSource(tree: Tree, path: string, label: string): Promise<BuildError> {
   const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
   const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
   const similar = suggest(baseName(path), names);
