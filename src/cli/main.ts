@@ -73,6 +73,7 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<n
     return 0;
   }
   const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  if (first !== "parse") (await import("./rootless.ts")).enterUserNamespace(words);
   const command = await (load ?? COMMANDS["build"]!)();
   return command(load ? rest : words, terminal);
 }

@@ -1,5 +1,5 @@
 // How commands reach the engine: its options from the process's environment.
-import { defaultStoreRoot, Engine, type BuildEvent } from "../index.ts";
+import { Engine, storeRoot, type BuildEvent } from "../index.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface OpenOptions {
@@ -13,7 +13,8 @@ export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promi
   const runtime = options.runtime ?? environment["TSBUILD_OCI_RUNTIME"];
   const mirrors = environment["TSBUILD_REGISTRY_MIRRORS"];
   return Engine.open({
-    root: defaultStoreRoot(environment),
+    root: storeRoot(environment, terminal.uid),
+    isRootless: terminal.isRootless,
     cwd,
     environment,
     ...(runtime === undefined || runtime === "" ? {} : { runtime }),

@@ -1,6 +1,9 @@
 // The process as commands see it: arguments in, text out, one signal for "stop". The only place, with main.ts and bin.ts, that touches `process`.
 import { Interrupted } from "./exit-code.ts";
-import type { ProgressTarget } from "./progress/renderer.ts";
+import type { ProgressTarget } from "./progress/target.ts";
+
+/** Set, to the user's id, for the process that runs in the user namespace. */
+export const ROOTLESS = "TSBUILD_ROOTLESS_UID";
 
 export interface Terminal {
   readonly cwd: string;
@@ -11,6 +14,10 @@ export interface Terminal {
   writeStdout(chunk: Uint8Array): Promise<void>;
   /** Progress and errors. */
   readonly stderr: ProgressTarget;
+  /** The user's id as it was before a user namespace gave it another one. */
+  readonly uid: number;
+  /** The process runs in a user namespace that it made for itself. */
+  readonly isRootless: boolean;
   /** Aborts at the first SIGINT or SIGTERM; the second one kills. */
   readonly signal: AbortSignal;
 }
@@ -48,6 +55,8 @@ export function openTerminal(): Terminal {
       columns: () => stderr.columns || 80,
       rows: () => stderr.rows || 24,
     },
+    uid: env[ROOTLESS] === undefined ? (process.getuid?.() ?? 0) : Number(env[ROOTLESS]),
+    isRootless: env[ROOTLESS] !== undefined,
     signal: stop.signal,
   };
 }

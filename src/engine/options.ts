@@ -15,6 +15,8 @@ export interface EngineOptions {
   readonly registryMirrors?: string;
   /** Name or path of the OCI runtime; undefined = crun, else runc. */
   readonly runtime?: string;
+  /** The process runs in a user namespace of its own: see sandbox/rootless. */
+  readonly isRootless: boolean;
   /** PEM file that registries and RUN steps trust in addition. */
   readonly caCert?: string;
   readonly onEvent: EventSink;

@@ -8,7 +8,7 @@ import { readLayer, writeLayer } from "../layer/blob.ts";
 import { compress } from "../layer/compress.ts";
 import { materializeLayer } from "../layer/materialize.ts";
 import { scanUpper } from "../layer/scan.ts";
-import { listLayer, unpackLayer, type UnpackedLayer } from "../layer/unpack.ts";
+import { listLayer, unpackLayer } from "../layer/unpack.ts";
 import type { Digest } from "../oci/digest.ts";
 import { layerCompression, type Compression } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -16,7 +16,7 @@ import type { Store } from "../store/store.ts";
 import type { StoredLayer } from "../store/layers.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
-import type { Layer, PackedLayer, PackOptions, RemoteBlob } from "./layer.ts";
+import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob } from "./layer.ts";
 
 export interface LayerFacesOptions {
   readonly store: Store;
@@ -26,7 +26,7 @@ export interface LayerFacesOptions {
   /** An empty directory in the store's file system, removed with the build at the latest. */
   readonly makeScratchDir: () => string;
   /** Keeps the layer from being collected while the build lives. */
-  readonly pin: (layerId: string) => void;
+  readonly pin: (layerId: string) => boolean;
   readonly onEvent: EventSink;
   readonly signal: AbortSignal;
 }
@@ -60,9 +60,8 @@ export class LayerFaces {
   /** Takes a step's upper directory over; its content is read in the background. */
   async fromUpper(upperDir: string, createdBy: string): Promise<Layer> {
     const { layers } = this.#options.store;
-    const row = layers.create({ createdBy });
-    await layers.adoptDirectory(row.id, upperDir);
-    const layer = this.#layerOf(layers.get(row.id) ?? row);
+    const layer = this.#options.store.transaction(() => this.#layerOf(layers.create({ createdBy })));
+    await layers.adoptDirectory(layer.id, upperDir);
     const reading = layer.contentId();
     this.#background.add(reading);
     reading.catch(() => {});
@@ -70,12 +69,13 @@ export class LayerFaces {
   }
 
   /** A layer that is a list of entries; one with an equal list is the same layer. */
-  fromManifest(entries: readonly LayerEntry[], createdBy: string): Layer {
+  fromManifest(manifest: LayerManifest, createdBy: string): Layer {
     const { layers } = this.#options.store;
-    const digest = treeDigest(entries);
-    const row = layers.findByTreeDigest(digest) ?? layers.create({ createdBy, treeDigest: digest });
-    const layer = this.#layerOf(row);
-    layer.manifest ??= entries;
+    const digest = treeDigest(manifest.entries);
+    const layer = this.#options.store.transaction(() => {
+      return this.#layerOf(layers.findByTreeDigest(digest) ?? layers.create({ createdBy, treeDigest: digest }));
+    });
+    layer.manifest ??= manifest;
     return layer;
   }
 
@@ -100,13 +100,14 @@ export class StoreLayer implements Layer {
   readonly id: string;
   readonly createdAt: string;
   /** Entries whose bytes lie elsewhere; set where the layer was just computed. */
-  manifest: readonly LayerEntry[] | undefined;
+  manifest: LayerManifest | undefined;
   remote: RemoteBlob | undefined;
   readonly #row: StoredLayer;
   readonly #options: LayerFacesOptions;
   #entries: Promise<readonly LayerEntry[]> | undefined;
   #directory: Promise<string> | undefined;
   #contentId: Promise<Digest> | undefined;
+  #places: Promise<ReadonlyMap<string, FileBytes>> | undefined;
   #diffId: Digest | undefined;
   readonly #packed = new Map<string, Promise<PackedLayer>>();
 
@@ -131,13 +132,31 @@ export class StoreLayer implements Layer {
   }
 
   entries(): Promise<readonly LayerEntry[]> {
-    if (this.manifest) return Promise.resolve(this.manifest);
+    if (this.manifest) return Promise.resolve(this.manifest.entries);
     return (this.#entries ??= this.#readEntries());
   }
 
   async locate(entry: Entry): Promise<FileBytes> {
     if (entry.bytes) return entry.bytes;
+    if (this.manifest && this.#options.store.layers.directory(this.id) === undefined) {
+      const bytes = (await this.#located()).get(entry.path);
+      if (bytes) return bytes;
+    }
     return { kind: "host", path: join(await this.directory(), entry.path) };
+  }
+
+  async knownEntries(): Promise<readonly LayerEntry[] | undefined> {
+    return this.manifest?.entries ?? this.#options.store.layers.readEntries(this.id);
+  }
+
+  /** Places of the manifest's bytes, by path. */
+  #located(): Promise<ReadonlyMap<string, FileBytes>> {
+    return (this.#places ??= (async () => {
+      const entries = (await this.manifest?.locate()) ?? [];
+      return new Map(
+        entries.flatMap((entry) => (entry.type === "file" && entry.bytes ? [[entry.path, entry.bytes]] : [])),
+      );
+    })());
   }
 
   directory(): Promise<string> {
@@ -188,8 +207,8 @@ export class StoreLayer implements Layer {
     mkdirSync(temp, { mode: 0o755 });
     if (this.manifest) {
       this.#count("layer.materialized");
-      await materializeLayer(this.manifest, temp, { xattrNamespace, signal });
-      store.layers.writeEntries(this.id, this.manifest);
+      await materializeLayer(await this.manifest.locate(), temp, { xattrNamespace, signal });
+      store.layers.writeEntries(this.id, this.manifest.entries);
     } else {
       this.#count("layer.unpacked");
       const { entries } = await this.#readBlob((tar) => unpackLayer(tar, temp, { xattrNamespace, signal }));
@@ -203,7 +222,7 @@ export class StoreLayer implements Layer {
   }
 
   /** Feeds the layer's tar to `read`, from the store or, kept on the way, from where the base image is. Checks the diffID. */
-  async #readBlob(read: (tar: AsyncIterable<Uint8Array>) => Promise<UnpackedLayer>): Promise<UnpackedLayer> {
+  async #readBlob<T>(read: (tar: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
     const { store, signal } = this.#options;
     const stored = this.#storedBlob();
     const compression = stored?.compression ?? compressionOf(this.remote);
@@ -240,12 +259,15 @@ export class StoreLayer implements Layer {
       return { digest, size, compression, diffId: this.#diffId };
     }
     if (this.remote) return this.#recompress({ compression, ...(level === undefined ? {} : { level }) });
-    const entries = await this.entries();
+    const entries =
+      this.manifest && store.layers.directory(this.id) === undefined
+        ? await this.manifest.locate()
+        : await this.entries();
     await using ingest = await store.content.ingest();
     const packed = await writeLayer(entries, {
       compression,
       level,
-      clampMtimeNs: clampToEpoch === undefined ? undefined : BigInt(clampToEpoch) * 1_000_000_000n,
+      clampMtime: clampToEpoch,
       locate: (entry) => this.locate(entry),
       write: (chunk) => ingest.write(chunk),
       signal,
@@ -255,7 +277,7 @@ export class StoreLayer implements Layer {
     if (isPlain) {
       this.#diffId = packed.diffId;
       store.layers.setDiffId(this.id, packed.diffId, packed.uncompressedSize);
-      if (this.manifest) store.layers.writeEntries(this.id, this.manifest);
+      if (this.manifest) store.layers.writeEntries(this.id, this.manifest.entries);
       this.#noteBlob(compression, packed.digest, packed.size);
     }
     return { digest: packed.digest, size: packed.size, diffId: packed.diffId, compression };

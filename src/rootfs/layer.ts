@@ -28,6 +28,14 @@ export interface RemoteBlob {
   readonly size: number;
 }
 
+/** A layer as a list: what a COPY makes before any byte is copied. */
+export interface LayerManifest {
+  /** Sorted by `comparePaths`; every regular file has its sha256. */
+  readonly entries: readonly LayerEntry[];
+  /** The same entries, each regular file with the place of its bytes. May unpack what they are in. */
+  locate(): Promise<readonly LayerEntry[]>;
+}
+
 export interface Layer {
   readonly id: string;
   /** RFC 3339: the time that the history shows. */
@@ -38,6 +46,8 @@ export interface Layer {
   contentId(): Promise<Digest>;
   /** What the layer says, sorted. */
   entries(): Promise<readonly LayerEntry[]>;
+  /** The entries where they are known without fetching or unpacking anything. */
+  knownEntries(): Promise<readonly LayerEntry[] | undefined>;
   /** Where a regular file of it has its bytes. */
   locate(entry: Entry): Promise<FileBytes>;
   /** The directory face, in overlay form. */

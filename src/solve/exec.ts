@@ -10,7 +10,7 @@ import type { CacheMount, ExecOp, MountOp } from "../graph/op.ts";
 import { digestOfJson } from "../oci/digest.ts";
 import type { OutputStream } from "../progress/events.ts";
 import { materializeLayer } from "../layer/materialize.ts";
-import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { SandboxMount, StepRequest, StepResult } from "../sandbox/sandbox.ts";
@@ -76,7 +76,7 @@ export class ExecExecutor {
       if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], seed: selected.below });
       else
         inputs.set(mount, {
-          lowerDirs: await directoriesOf([this.#services.layers.fromManifest(selected.whole, "")]),
+          lowerDirs: await directoriesOf([this.#services.layers.fromManifest(manifestOf(selected.whole), "")]),
           seed: [],
         });
     }
@@ -306,9 +306,7 @@ async function selectFiles(
   const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
   if (!resolved.entry) throw new BuildError("source", `"${source}": not found in ${label}`);
   const walked = await tree.walk(resolved.path);
-  const entries = await Promise.all(
-    walked.map(async (entry) => (entry.type === "file" ? { ...entry, bytes: await tree.locate(entry) } : entry)),
-  );
+  const entries = await Promise.all(walked.map((entry) => withBytes(tree, entry)));
   const parents: Entry[] = [];
   for (let cut = resolved.path.indexOf("/"); cut > 0; cut = resolved.path.indexOf("/", cut + 1)) {
     const parent = await tree.lstat(resolved.path.slice(0, cut));
@@ -318,6 +316,14 @@ async function selectFiles(
   const depth = resolved.path === "" ? 0 : resolved.path.length + 1;
   const below = entries.filter((entry) => entry.path.length > depth).map((entry) => rerooted(entry, depth));
   return { whole: [...parents, ...entries].filter((entry) => entry.path !== ""), below };
+}
+
+function manifestOf(entries: readonly Entry[]): LayerManifest {
+  return { entries, locate: () => Promise.resolve(entries) };
+}
+
+async function withBytes(tree: Tree, entry: Entry): Promise<Entry> {
+  return entry.type === "file" ? { ...entry, bytes: await tree.locate(entry) } : entry;
 }
 
 function rerooted(entry: Entry, depth: number): Entry {

@@ -2,10 +2,10 @@
 import { assert } from "../base/assert.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { FileOp } from "../graph/op.ts";
+import type { LayerManifest } from "../rootfs/layer.ts";
 import { RootfsView } from "../rootfs/view.ts";
-import type { FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
-import { copyManifest } from "./file/copy.ts";
+import { planCopy } from "./file/copy.ts";
 import { mkdirManifest } from "./file/mkdir.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
 import type { SolveServices } from "./services.ts";
@@ -28,7 +28,7 @@ export class FileExecutor {
   }
 
   /** The entries of the op's layer, sorted, each regular file with its sha256 and the place of its bytes. */
-  async manifest(vertex: Vertex, op: FileOp): Promise<readonly LayerEntry[]> {
+  async manifest(vertex: Vertex, op: FileOp): Promise<LayerManifest> {
     const [base, ...others] = vertex.inputs;
     const [below, ...inputs] = await Promise.all([
       op.isLinked || base === undefined ? undefined : this.#results.rootfs(base),
@@ -38,15 +38,15 @@ export class FileExecutor {
     const view = op.isLinked ? undefined : new RootfsView(below ?? []);
     if (op.action.kind === "mkdir") {
       assert(view, "a WORKDIR sees what is below it");
-      return mkdirManifest(op.action, { below: view, createdMtimeNs: this.#services.createdMtimeNs });
+      const entries = await mkdirManifest(op.action, { below: view, createdMtimeNs: this.#services.createdMtimeNs });
+      return { entries, locate: () => Promise.resolve(entries) };
     }
     // Sources are numbered as the vertex's inputs are; 0 is the rootfs.
     const trees = [view, ...inputs];
-    return copyManifest(op.action, {
+    return planCopy(op.action, {
       below: view,
       inputs: trees,
-      openArchive: (bytes: FileBytes) =>
-        bytes.kind === "host" ? this.#services.openArchive(bytes.path, this.#signal) : undefined,
+      openArchive: (bytes) => this.#services.openArchive(bytes, this.#signal),
       signal: this.#signal,
     });
   }

@@ -3,10 +3,11 @@ import type { Vertex } from "../graph/graph.ts";
 import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
-import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { FileBytes } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
+import type { ArchiveTree } from "./file/archive.ts";
 import type { KeyPart } from "./cache-key.ts";
 
 /** Files that a vertex without rootfs stands for. */
@@ -52,7 +53,7 @@ export interface LayerFactory {
   /** Takes a step's upper directory over. What is in it is hashed in the background, until {@link settled}. */
   fromUpper(upperDir: string, createdBy: string): Promise<Layer>;
   /** A layer that is only a list of entries whose bytes lie elsewhere; equal lists are one layer. */
-  fromManifest(entries: readonly LayerEntry[], createdBy: string): Layer;
+  fromManifest(manifest: LayerManifest, createdBy: string): Layer;
   /** Ends when nothing is being hashed any more; fails where hashing did. */
   settled(): Promise<void>;
 }
@@ -102,7 +103,7 @@ export interface SolveServices {
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
   readonly caCert: string | undefined;
   /** Opens ADD's archives. */
-  readonly openArchive: (bytes: FileBytes, signal: AbortSignal) => Promise<Tree | undefined>;
+  readonly openArchive: (bytes: FileBytes, signal: AbortSignal) => Promise<ArchiveTree | undefined>;
   readonly xattrNamespace: "trusted" | "user";
   /** Modification time of directories that a COPY or WORKDIR makes. */
   readonly createdMtimeNs: bigint;

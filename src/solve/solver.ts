@@ -6,14 +6,15 @@
 // Not responsible for: how a RUN runs (exec.ts), what a COPY means (file/), how layers are kept (rootfs/).
 import { monotonicMs, nowMs } from "../base/clock.ts";
 import { assert } from "../base/assert.ts";
-import { BuildError, locate, messageOf } from "../diagnostics/build-error.ts";
+import { locate, messageOf } from "../diagnostics/build-error.ts";
 import { criticalPathLengths } from "../graph/critical-path.ts";
 import type { Graph, Vertex } from "../graph/graph.ts";
 import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
-import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import { execParts, explainMiss, fileParts, keyOf, type KeyPart } from "./cache-key.ts";
 import { ExecExecutor } from "./exec.ts";
+import { diffManifests } from "./file/describe.ts";
 import { FileExecutor } from "./file-executor.ts";
 import { KeyInputs } from "./key-inputs.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -26,6 +27,9 @@ export interface SolverOptions {
   readonly graph: Graph;
   readonly services: SolveServices;
   readonly scheduler: Scheduler;
+  /** Stops everything that this solver started; aborted by the first failure, with it as the reason. */
+  readonly scope: AbortController;
+  /** The caller's signal and the scope's. */
   readonly signal: AbortSignal;
 }
 
@@ -39,7 +43,9 @@ export class Solver {
   readonly #graph: Graph;
   readonly #services: SolveServices;
   readonly #scheduler: Scheduler;
+  readonly #scope: AbortController;
   readonly #signal: AbortSignal;
+  readonly #seen = new Set<Digest>();
   readonly #lookups = new Map<Digest, Promise<Lookup>>();
   readonly #rootfs = new Map<Digest, Promise<Rootfs>>();
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
@@ -48,10 +54,11 @@ export class Solver {
   readonly #exec: ExecExecutor;
   readonly #file: FileExecutor;
 
-  constructor({ graph, services, scheduler, signal }: SolverOptions) {
+  constructor({ graph, services, scheduler, scope, signal }: SolverOptions) {
     this.#graph = graph;
     this.#services = services;
     this.#scheduler = scheduler;
+    this.#scope = scope;
     this.#signal = signal;
     this.#priorities = criticalPathLengths(graph, ({ op }) => services.cache.durationOf(opDigest(op)) ?? 100);
     const results = {
@@ -73,6 +80,28 @@ export class Solver {
     }
   }
 
+  /**
+   * The layers of `target` (undefined = none), once everything has been stored. The first failure stops the rest and is thrown when all of it has ended.
+   */
+  async solve(target: Digest | undefined): Promise<Rootfs> {
+    try {
+      const rootfs = target === undefined ? [] : await this.rootfs(target);
+      await this.#settle();
+      this.#reportUnneeded();
+      return rootfs;
+    } catch (error) {
+      this.#scope.abort(error);
+      await Promise.allSettled([
+        ...this.#lookups.values(),
+        ...this.#rootfs.values(),
+        ...this.#trees.values(),
+        ...this.#later,
+      ]);
+      await this.#services.layers.settled().catch(() => {});
+      throw this.#signal.reason;
+    }
+  }
+
   /** Identity of a vertex's whole root file system, for those above it. */
   async rootfsKey(id: Digest): Promise<Digest> {
     const vertex = this.#vertex(id);
@@ -90,7 +119,7 @@ export class Solver {
 
   /** The layers of a vertex. */
   rootfs(id: Digest): Promise<Rootfs> {
-    return memo(this.#rootfs, id, async () => {
+    return this.#memo(this.#rootfs, id, async () => {
       const vertex = this.#vertex(id);
       if (vertex.op.kind === "image") return this.#openImage(vertex, vertex.op);
       assert(isStep(vertex), `${vertex.op.kind} has no root file system`);
@@ -100,7 +129,7 @@ export class Solver {
 
   /** The files of a vertex that is a source. */
   tree(id: Digest): Promise<SourceTree> {
-    return memo(this.#trees, id, async () => {
+    return this.#memo(this.#trees, id, async () => {
       const vertex = this.#vertex(id);
       const { op } = vertex;
       assert(op.kind === "local" || op.kind === "http" || op.kind === "git", `${op.kind} is no source`);
@@ -118,7 +147,7 @@ export class Solver {
   }
 
   #lookup(vertex: StepVertex): Promise<Lookup> {
-    return memo(this.#lookups, vertex.id, async () => {
+    return this.#memo(this.#lookups, vertex.id, async () => {
       const own = vertex.op.kind === "exec" ? execParts(vertex.op) : fileParts(vertex.op);
       const parts = [...own, ...(await this.#inputs.definitionParts(vertex))];
       return { key: keyOf(vertex.op.kind, parts), parts };
@@ -127,17 +156,19 @@ export class Solver {
 
   async #solveStep(vertex: StepVertex): Promise<Rootfs> {
     const below = vertex.inputs[0];
-    // A linked copy does not look at what it lies on, so both go on at once.
-    const isIndependent = vertex.op.kind === "file" && vertex.op.isLinked;
-    if (isIndependent && below !== undefined) {
-      const [rootfs, layer] = await settleBoth(this.rootfs(below), this.#solveLayer(vertex));
-      return [...rootfs, layer];
+    const rootfs = (): Promise<Rootfs> => (below === undefined ? Promise.resolve([]) : this.rootfs(below));
+    const { key } = await this.#lookup(vertex);
+    const cached = vertex.meta.cache === "use" ? this.#findDurable(key) : undefined;
+    if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
+    // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
+    const others = vertex.inputs.slice(1).filter((input) => input !== undefined);
+    const started = others.map((input) => (isSource(this.#vertex(input)) ? this.tree(input) : this.rootfs(input)));
+    if (vertex.op.kind === "file" && vertex.op.isLinked) {
+      const [layers, layer] = await Promise.all([rootfs(), this.#solveLayer(vertex)]);
+      return [...layers, layer];
     }
-    const lookup = await this.#lookup(vertex);
-    const cached = vertex.meta.cache === "use" ? this.#findDurable(lookup.key) : undefined;
-    const rootfs = below === undefined ? [] : await this.rootfs(below);
-    if (cached) return [...rootfs, this.#reuse(vertex, cached.layer)];
-    return [...rootfs, await this.#solveLayer(vertex)];
+    const [layers] = await Promise.all([rootfs(), ...started]);
+    return [...layers, await this.#solveLayer(vertex)];
   }
 
   /** The vertex's own layer: by key, else by content, else by work — under a lock, so that of several processes one does it. */
@@ -179,7 +210,7 @@ export class Solver {
         const layer = await this.#exec.run(vertex, op, below, mounts);
         const durationMs = monotonicMs() - startedMs;
         this.#record(vertex, lookup.key, lookup.parts, layer, durationMs);
-        this.#later.push(contentKey().then((key) => this.#record(vertex, key, lookup.parts, layer, durationMs)));
+        this.#recordLater(contentKey(), (key) => this.#record(vertex, key, lookup.parts, layer, durationMs));
         return layer;
       }),
     );
@@ -189,8 +220,8 @@ export class Solver {
     assert(vertex.op.kind === "file", "a COPY, ADD or WORKDIR");
     const op = vertex.op;
     const startedMs = nowMs();
-    const entries = await this.#file.manifest(vertex, op);
-    const layer = this.#services.layers.fromManifest(entries, vertex.meta.instruction);
+    const manifest = await this.#file.manifest(vertex, op);
+    const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
     // The list of entries is all that the op can make: an equal one from before is the same layer, whatever lies below now.
     const contentKey = keyOf("file", [{ name: "files", value: await layer.contentId() }]);
     const known = vertex.meta.cache === "use" ? this.#services.cache.find(contentKey) : undefined;
@@ -198,7 +229,8 @@ export class Solver {
       this.#record(vertex, lookup.key, lookup.parts, layer, 0);
       return this.#reuse(vertex, layer);
     }
-    this.#explain(vertex, lookup.parts);
+    await this.#explainFiles(vertex, lookup.parts, manifest);
+    this.#seen.add(vertex.id);
     this.#services.onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: startedMs });
     this.#record(vertex, contentKey, lookup.parts, layer, nowMs() - startedMs);
     this.#record(vertex, lookup.key, lookup.parts, layer, nowMs() - startedMs);
@@ -208,10 +240,23 @@ export class Solver {
 
   readonly #later: Promise<void>[] = [];
 
-  /** Ends when everything that goes on in the background has ended: hashing, records. */
-  async settle(): Promise<void> {
+  /** Goes on beside the build; a failure stops it all the same. */
+  #recordLater(key: Promise<Digest>, record: (key: Digest) => void): void {
+    const recorded = key.then(record);
+    recorded.catch((error: unknown) => {
+      this.#scope.abort(error);
+    });
+    this.#later.push(recorded);
+  }
+
+  async #settle(): Promise<void> {
     await this.#services.layers.settled();
     await Promise.all(this.#later);
+  }
+
+  /** Steps that nobody had to look at, because what is made of them was there. */
+  #reportUnneeded(): void {
+    for (const vertex of this.#graph.vertices.values()) if (!this.#seen.has(vertex.id)) this.#reportCached(vertex);
   }
 
   #findDurable(key: Digest): CacheRecord | undefined {
@@ -224,10 +269,15 @@ export class Solver {
   }
 
   #reuse(vertex: StepVertex, layer: Layer): Layer {
-    const atMs = nowMs();
-    this.#services.onEvent({ kind: "vertex-started", vertex: vertex.id, atMs });
-    this.#services.onEvent({ kind: "vertex-finished", vertex: vertex.id, atMs, result: "cached" });
+    this.#reportCached(vertex);
     return layer;
+  }
+
+  #reportCached({ id }: Vertex): void {
+    this.#seen.add(id);
+    const atMs = nowMs();
+    this.#services.onEvent({ kind: "vertex-started", vertex: id, atMs });
+    this.#services.onEvent({ kind: "vertex-finished", vertex: id, atMs, result: "cached" });
   }
 
   #explain(vertex: StepVertex, parts: readonly KeyPart[]): void {
@@ -235,6 +285,20 @@ export class Solver {
     const reason =
       vertex.meta.cache === "ignore" ? "the cache is not used" : before && explainMiss(before.parts, parts);
     if (reason !== undefined) this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, reason });
+  }
+
+  /** As {@link #explain}, naming the files that differ. */
+  async #explainFiles(vertex: StepVertex, parts: readonly KeyPart[], manifest: LayerManifest): Promise<void> {
+    const before = this.#services.cache.lastOfSlot(this.#slotOf(vertex));
+    const entries = vertex.meta.cache === "use" ? await before?.layer?.knownEntries() : undefined;
+    const differences = entries ? diffManifests(entries, manifest.entries) : [];
+    if (differences.length === 0) return this.#explain(vertex, parts);
+    const more = differences.length > 3 ? `, and ${differences.length - 3} more` : "";
+    this.#services.onEvent({
+      kind: "cache-missed",
+      vertex: vertex.id,
+      reason: differences.slice(0, 3).join("; ") + more,
+    });
   }
 
   #tellWait(vertex: Vertex, holder: string): void {
@@ -253,19 +317,32 @@ export class Solver {
 
   async #observed<T>(vertex: Vertex, work: () => Promise<T>, result: "succeeded" | "cached" = "succeeded"): Promise<T> {
     const { onEvent } = this.#services;
+    this.#seen.add(vertex.id);
     onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: nowMs() });
     try {
       const value = await work();
       onEvent({ kind: "vertex-finished", vertex: vertex.id, atMs: nowMs(), result });
       return value;
     } catch (error) {
-      const isOurs = !this.#signal.aborted || error instanceof BuildError;
+      const isCancelled = this.#signal.aborted && error === this.#signal.reason;
       const finished = { kind: "vertex-finished", vertex: vertex.id, atMs: nowMs() } as const;
       onEvent(
-        isOurs ? { ...finished, result: "failed", error: messageOf(error) } : { ...finished, result: "cancelled" },
+        isCancelled ? { ...finished, result: "cancelled" } : { ...finished, result: "failed", error: messageOf(error) },
       );
-      throw locate(error, vertex.meta.span);
+      throw isCancelled ? error : locate(error, vertex.meta.span);
     }
+  }
+
+  /** One promise per vertex. The first one to fail stops the build; whoever awaits the others sees that reason. */
+  #memo<V>(known: Map<Digest, Promise<V>>, id: Digest, make: () => Promise<V>): Promise<V> {
+    const started = known.get(id);
+    if (started) return started;
+    const promise = make();
+    promise.catch((error: unknown) => {
+      this.#scope.abort(error);
+    });
+    known.set(id, promise);
+    return promise;
   }
 
   #vertex(id: Digest): Vertex {
@@ -275,27 +352,14 @@ export class Solver {
   }
 }
 
+function isSource(vertex: Vertex): boolean {
+  return vertex.op.kind === "local" || vertex.op.kind === "http" || vertex.op.kind === "git";
+}
+
 export function isStep(vertex: Vertex): vertex is StepVertex {
   return vertex.op.kind === "exec" || vertex.op.kind === "file";
 }
 
 function opDigest(op: Vertex["op"]): Digest {
   return digestOfJson(op);
-}
-
-function memo<V>(known: Map<Digest, Promise<V>>, id: Digest, make: () => Promise<V>): Promise<V> {
-  let promise = known.get(id);
-  if (!promise) {
-    promise = make();
-    known.set(id, promise);
-  }
-  return promise;
-}
-
-/** Both results, or the first failure once both have ended: nothing goes on behind a failed build. */
-async function settleBoth<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [x, y] = await Promise.allSettled([a, b]);
-  if (x.status === "rejected") throw x.reason;
-  if (y.status === "rejected") throw y.reason;
-  return [x.value, y.value];
 }

@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   graph: ["base", "oci", "diagnostics"],
   source: FOUNDATION,
   layer: FOUNDATION,
-  sandbox: FOUNDATION,
+  // What a step asks for is described once, by the op.
+  sandbox: [...FOUNDATION, "graph"],
   store: FOUNDATION,
   registry: FOUNDATION,
   rootfs: [...FOUNDATION, "layer", "store", "registry"],
@@ -27,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   solve: [...FOUNDATION, "graph", ...BACK_ENDS, "rootfs"],
   export: [...FOUNDATION, "graph", "layer", "store", "registry", "rootfs"],
   engine: [...FOUNDATION, "frontend", "graph", ...BACK_ENDS, "rootfs", "plan", "solve", "export"],
-  index: [...FOUNDATION, "frontend", "graph", "plan", "engine"],
+  index: [...FOUNDATION, "frontend", "graph", "plan", "sandbox", "store", "engine"],
   cli: ["index", "base"],
   bin: ["cli", "base"],
 };
@@ -40,7 +41,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "xxhash-wasm": ["src/source/"],
   yargs: ["src/cli/"],
   koffi: ["src/base/libc.ts"],
-  "node:child_process": ["src/base/process.ts", "src/sandbox/"],
+  "node:child_process": ["src/base/process.ts", "src/sandbox/", "src/bin/bundle.ts"],
   "node:sqlite": ["src/store/"],
   "node:http": ["src/registry/transport.ts", "src/source/"],
   "node:https": ["src/registry/transport.ts", "src/source/"],
@@ -114,7 +115,9 @@ test("imports make no cycle", () => {
     done.add(path);
     return undefined;
   };
-  expect([...edges.keys()].map((path) => visit(path, [])).filter((cycle) => cycle !== undefined)).toEqual([]);
+  expect(new Set([...edges.keys()].map((path) => visit(path, [])).filter((cycle) => cycle !== undefined))).toEqual(
+    new Set(),
+  );
 });
 
 test("no room grows past 400 lines, none is a drawer", () => {

@@ -1,5 +1,5 @@
 // Commands on the store: du, prune.
-import { BuildError } from "../../index.ts";
+import { BuildError, type DiskUsage } from "../../index.ts";
 import { openEngine } from "../open-engine.ts";
 import { formatBytes } from "../progress/format.ts";
 import type { Terminal } from "../terminal.ts";
@@ -9,12 +9,24 @@ export async function du(words: readonly string[], terminal: Terminal): Promise<
   if (words.some((word) => word !== "--json"))
     throw new BuildError("usage", `unknown argument: ${words[0]}`, { help: "usage: tsbuild du [--json]" });
   await using engine = await openEngine(terminal);
-  const usage = engine.diskUsage();
+  const usage = await engine.diskUsage();
   if (words.includes("--json")) terminal.print(`${JSON.stringify(usage, undefined, 2)}\n`);
-  else
-    for (const [name, bytes] of Object.entries(usage))
-      terminal.print(`${name.padEnd(12)} ${formatBytes(bytes).padStart(10)}\n`);
+  else terminal.print(summary(usage));
   return 0;
+}
+
+/** Sums by kind, the largest first. */
+function summary(usage: DiskUsage): string {
+  const sums = new Map<string, { count: number; size: number }>();
+  for (const { kind, size } of usage.items) {
+    const sum = sums.get(kind) ?? { count: 0, size: 0 };
+    sums.set(kind, { count: sum.count + 1, size: sum.size + size });
+  }
+  const rows = [...sums].sort(([, a], [, b]) => b.size - a.size);
+  const lines = rows.map(
+    ([kind, { count, size }]) => `${kind.padEnd(12)} ${String(count).padStart(8)} ${formatBytes(size).padStart(10)}\n`,
+  );
+  return `${lines.join("")}${"total".padEnd(12)} ${"".padStart(8)} ${formatBytes(usage.total).padStart(10)}\n`;
 }
 
 export async function prune(words: readonly string[], terminal: Terminal): Promise<number> {
@@ -41,7 +53,7 @@ export async function prune(words: readonly string[], terminal: Terminal): Promi
     } else throw new BuildError("usage", `unknown argument: ${words[at]}`, { help: usage });
   }
   await using engine = await openEngine(terminal);
-  const freed = await engine.prune({
+  const { freed } = await engine.prune({
     all,
     dryRun,
     ...(maxSize === undefined ? {} : { maxSize }),

@@ -2,7 +2,7 @@
 import type { BuildEvent } from "../../index.ts";
 import { formatBytes, formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
-import type { ProgressRenderer, ProgressTarget } from "./renderer.ts";
+import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
 interface Step {
   readonly number: number;

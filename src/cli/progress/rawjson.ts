@@ -1,7 +1,7 @@
 // `--progress rawjson`: BuildKit's SolveStatus, one JSON object a line, for tools that read buildx's.
 import type { BuildEvent } from "../../index.ts";
 import { isoOfMs } from "../../base/clock.ts";
-import type { ProgressRenderer, ProgressTarget } from "./renderer.ts";
+import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
 interface RawVertex {
   digest: string;

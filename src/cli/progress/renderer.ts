@@ -1,23 +1,8 @@
 // What every way of showing progress is: a consumer of the one stream of events. Chosen here by name; none of them knows the engine.
-import type { BuildEvent } from "../../index.ts";
 import { plainProgress } from "./plain.ts";
 import { rawJsonProgress } from "./rawjson.ts";
+import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 import { ttyProgress } from "./tty.ts";
-
-export interface ProgressRenderer {
-  event(event: BuildEvent): void;
-  /** Draws what is left and gives the terminal back. */
-  end(): void;
-}
-
-/** The terminal, as far as progress needs it. */
-export interface ProgressTarget {
-  write(text: string): void;
-  readonly isTerminal: boolean;
-  readonly color: boolean;
-  columns(): number;
-  rows(): number;
-}
 
 export const PROGRESS_MODES = ["auto", "plain", "tty", "quiet", "rawjson", "none"] as const;
 export type ProgressMode = (typeof PROGRESS_MODES)[number];

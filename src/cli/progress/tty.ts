@@ -3,7 +3,7 @@ import type { BuildEvent } from "../../index.ts";
 import { nowMs } from "../../base/clock.ts";
 import { fit, formatBytes, formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
-import type { ProgressRenderer, ProgressTarget } from "./renderer.ts";
+import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
 const FRAME_MS = 100;
 /** Lines of output shown under each running step. */

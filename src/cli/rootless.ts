@@ -1,0 +1,17 @@
+// Without root, a command that touches the store or runs something starts itself again as root of a user namespace of its own.
+import { rootlessCommand } from "../index.ts";
+import { ROOTLESS } from "./terminal.ts";
+
+/** Replaces this process where it is not root; does nothing where it is. Fails with "runtime" that says what is missing. */
+export function enterUserNamespace(words: readonly string[]): void {
+  const { env, execPath, execArgv, argv } = process;
+  if (process.geteuid?.() === 0) return;
+  const uid = process.getuid?.() ?? 0;
+  const command = rootlessCommand({
+    argv: [execPath, ...execArgv, argv[1]!, ...words],
+    uid,
+    userName: env["USER"] ?? env["LOGNAME"] ?? String(uid),
+    searchPath: `${env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`,
+  });
+  process.execve?.(command[0]!, [...command], { ...env, [ROOTLESS]: String(uid) });
+}

@@ -1,0 +1,107 @@
+// The engine: the only place that constructs implementations. One per process; a build at a time or several.
+import { resolve } from "node:path";
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Diagnostic } from "../diagnostics/diagnostic.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { reapLeftovers } from "../sandbox/sandbox.ts";
+import { openStore, type Store } from "../store/store.ts";
+import type { DiskUsage } from "../store/usage.ts";
+import type { PruneOptions, PruneResult } from "../store/gc.ts";
+import { build, check } from "./build.ts";
+import { ImageCommands, type RemovedName } from "./images.ts";
+import { createClient } from "./client.ts";
+import type { EngineParts } from "./parts.ts";
+import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
+import { runImage } from "./run-image.ts";
+
+/** An open engine. Dispose it: it holds the store. */
+export class Engine implements AsyncDisposable {
+  readonly #parts: EngineParts;
+  readonly #images: ImageCommands;
+
+  /** Opens the store and removes what dead processes left in it. */
+  static async open(options: EngineOptions): Promise<Engine> {
+    const root = resolve(options.cwd, options.root);
+    if (/[,:\\\n]/.test(root)) {
+      throw new BuildError(
+        "store",
+        `the store's path ${JSON.stringify(root)} has characters that overlayfs cannot take`,
+        { help: "set TSBUILD_ROOT to a path without commas, colons and backslashes" },
+      );
+    }
+    const store = openStore(root, {
+      onNotice: (message) => {
+        options.onEvent({ kind: "notice", message });
+      },
+    });
+    await store.sweep(reapLeftovers);
+    return new Engine({ ...options, root }, store);
+  }
+
+  private constructor(options: EngineOptions, store: Store) {
+    const clients = new Map<boolean, Promise<RegistryClient>>();
+    const client = ({ isInsecure = false } = {}): Promise<RegistryClient> => {
+      const known = clients.get(isInsecure);
+      if (known) return known;
+      const made = createClient(options, isInsecure);
+      clients.set(isInsecure, made);
+      return made;
+    };
+    this.#parts = { options, store, isRootless: options.isRootless, client };
+    this.#images = new ImageCommands(this.#parts);
+  }
+
+  /** Builds. Fails with a BuildError; a build that fails leaves the store whole. */
+  build(options: BuildOptions): Promise<BuildResult> {
+    return build(this.#parts, options);
+  }
+
+  /** What the build checks find, errors included. */
+  check(options: BuildOptions): Promise<readonly Diagnostic[]> {
+    return check(this.#parts, options);
+  }
+
+  /** Runs a container of an image. */
+  run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+    return runImage(this.#parts, options);
+  }
+
+  images(): readonly ImageSummary[] {
+    return this.#images.list();
+  }
+
+  inspect(name: string): Promise<Readonly<Record<string, unknown>>> {
+    return this.#images.inspect(name);
+  }
+
+  tag(source: string, name: string): void {
+    this.#images.tag(source, name);
+  }
+
+  remove(name: string): Promise<RemovedName> {
+    return this.#images.remove(name);
+  }
+
+  /** Pushes an image under its name; resolves to the manifest's digest. */
+  push(name: string, options: { readonly signal: AbortSignal }): Promise<string> {
+    return this.#images.push(name, options.signal);
+  }
+
+  /** Fetches an image, layers included; resolves to the manifest's digest. */
+  pull(name: string, options: { readonly signal: AbortSignal }): Promise<string> {
+    return this.#images.pull(name, options.signal);
+  }
+
+  diskUsage(): Promise<DiskUsage> {
+    return this.#parts.store.diskUsage();
+  }
+
+  prune(options: PruneOptions): Promise<PruneResult> {
+    return this.#parts.store.prune(options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#parts.store[Symbol.dispose]();
+    await Promise.resolve();
+  }
+}

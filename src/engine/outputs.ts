@@ -1,0 +1,351 @@
+// Makes what was asked for of a solved image: in the store, in archives, in registries, in docker or podman, or as plain files.
+import { resolve } from "node:path";
+import { nowIso, nowMs } from "../base/clock.ts";
+import { writeFileAtomic } from "../base/fs-atomic.ts";
+import { skipBytes } from "../base/streams.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import { assembleImage, type AssembledImage, type AssembledLayer } from "../export/assemble.ts";
+import { archiveTar, writeLayoutDirectory } from "../export/archive.ts";
+import { treeTar, writeTree } from "../export/files.ts";
+import { pushImage } from "../export/push.ts";
+import { writeOutput } from "../export/sink.ts";
+import type { ImagePlan } from "../graph/image-plan.ts";
+import { digestOfJson, type Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/image.ts";
+import { layerCompression, layerMediaType } from "../oci/media-type.ts";
+import { formatReference } from "../oci/reference.ts";
+import type { EventSink } from "../progress/events.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import { RootfsView } from "../rootfs/view.ts";
+import type { Scheduler } from "../solve/scheduler.ts";
+import type { Store } from "../store/store.ts";
+import { loadIntoEngine } from "./load.ts";
+import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
+import type { Session } from "./session.ts";
+import { readReference } from "./references.ts";
+
+export interface SolvedImage {
+  readonly plan: ImagePlan;
+  readonly rootfs: Rootfs;
+  /** The vertices that made the layers above the base image's, bottom first. */
+  readonly chain: readonly Digest[];
+}
+
+export interface OutputContext {
+  readonly store: Store;
+  readonly session: Session;
+  readonly scheduler: Scheduler;
+  readonly client: () => Promise<RegistryClient>;
+  readonly options: BuildOptions;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly onEvent: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/** Something that can be pushed: its bytes are in the store, or where its base image is. */
+export class Outputs {
+  readonly #context: OutputContext;
+  readonly #solved: SolvedImage;
+  readonly #assembled = new Map<string, Promise<AssembledImage>>();
+
+  constructor(context: OutputContext, solved: SolvedImage) {
+    this.#context = context;
+    this.#solved = solved;
+  }
+
+  /** Makes all outputs, the store's image first. */
+  async make(): Promise<BuildResult> {
+    const { options } = this.#context;
+    const names = new Set<string>();
+    let image: AssembledImage | undefined;
+    for (const output of options.outputs) {
+      const made = await this.#exporting(output, () => this.#makeOne(output));
+      if (!made) continue;
+      image ??= made;
+      if ("names" in output) for (const name of this.#namesOf(output.names)) names.add(name);
+    }
+    const result = this.#result(image, [...names]);
+    if (options.metadataFile !== undefined)
+      writeText(options.metadataFile, `${JSON.stringify(result.metadata, undefined, 2)}\n`);
+    if (options.iidFile !== undefined && result.imageId !== undefined) writeText(options.iidFile, result.imageId);
+    return result;
+  }
+
+  #result(image: AssembledImage | undefined, names: readonly string[]): BuildResult {
+    if (!image) return { names, metadata: {} };
+    const { digest } = image.manifestDescriptor;
+    const metadata = {
+      "containerimage.config.digest": image.configDescriptor.digest,
+      "containerimage.descriptor": image.manifestDescriptor,
+      "containerimage.digest": digest,
+      ...(names.length === 0 ? {} : { "image.name": names.join(",") }),
+    };
+    return { manifestDigest: digest, imageId: image.configDescriptor.digest, names, metadata };
+  }
+
+  async #makeOne(output: OutputSpec): Promise<AssembledImage | undefined> {
+    const { signal, options } = this.#context;
+    const { writeStdout } = options;
+    switch (output.kind) {
+      case "cacheonly":
+        return undefined;
+      case "local":
+        if (output.mode === "delete") {
+          throw new BuildError("unsupported", "mode=delete of a local output is not built yet", {
+            help: "empty the directory yourself, or leave the mode out",
+          });
+        }
+        await writeTree(this.#view(), output.dest, signal);
+        return undefined;
+      case "tar":
+        await writeOutput(output.dest, treeTar(this.#view(), this.#solved.plan.epoch, signal), writeStdout);
+        return undefined;
+      case "image":
+        return this.#makeImage(output);
+      case "oci":
+      case "docker":
+        return this.#makeArchive(output);
+    }
+  }
+
+  #view(): RootfsView {
+    return new RootfsView(this.#solved.rootfs);
+  }
+
+  /** The image in the store; with `push` in its registries as well. A pushed image's base layers need not be here. */
+  async #makeImage(output: OutputSpec & { readonly kind: "image" }): Promise<AssembledImage> {
+    const { store, options } = this.#context;
+    const image = await this.#assemble(output.image);
+    store.content.put(image.config);
+    store.content.put(image.manifest);
+    const names = this.#namesOf(output.names);
+    if (output.push) {
+      if (names.length === 0)
+        throw new BuildError("usage", "tag is needed when pushing to registry", {
+          help: "name the image with -t REGISTRY/NAME:TAG",
+        });
+      for (const name of names) await this.#push(name, image, output.image);
+    }
+    const isOnlyPushed = output.push && options.outputs.length === 1;
+    if (!isOnlyPushed || (await this.#hasAllBlobs(image))) {
+      await this.#fetchBlobs(image);
+      for (const name of names) store.images.set(name, image.manifestDescriptor);
+      if (names.length === 0) store.images.addUntagged(image.manifestDescriptor);
+    }
+    return image;
+  }
+
+  async #makeArchive(output: OutputSpec & { readonly kind: "oci" | "docker" }): Promise<AssembledImage> {
+    const { store, options, environment, signal } = this.#context;
+    const image = await this.#assemble(output.image);
+    await this.#fetchBlobs(image);
+    const archive = {
+      image,
+      names: this.#namesOf(output.names),
+      descriptorAnnotations: output.image.descriptorAnnotations,
+      createdAt: createdOf(image),
+      blobPath: (digest: Digest) => store.content.blobPath(digest),
+      isDocker: output.kind === "docker",
+    };
+    if (output.kind === "oci" && !output.tar) await writeLayoutDirectory(archive, output.dest);
+    else if (output.dest !== undefined)
+      await writeOutput(output.dest, archiveTar(archive, signal), options.writeStdout);
+    else await loadIntoEngine(archiveTar(archive, signal), { environment, signal });
+    return image;
+  }
+
+  #assemble(options: ImageOutputOptions): Promise<AssembledImage> {
+    const key = JSON.stringify(options);
+    let promise = this.#assembled.get(key);
+    if (!promise) {
+      promise = this.#assembleNow(options);
+      this.#assembled.set(key, promise);
+    }
+    return promise;
+  }
+
+  async #assembleNow(options: ImageOutputOptions): Promise<AssembledImage> {
+    const { plan, rootfs, chain } = this.#solved;
+    const format = options.ociMediaTypes ? "oci" : "docker";
+    const baseCount = rootfs.length - chain.length;
+    const layers = await Promise.all(
+      rootfs.map(async (layer, index): Promise<AssembledLayer> => {
+        const vertex = chain[index - baseCount];
+        const { descriptor, diffId } = await this.#describe(layer, vertex === undefined, options, format);
+        return { descriptor, diffId, createdAt: layer.createdAt, ...(vertex === undefined ? {} : { vertex }) };
+      }),
+    );
+    const createdAt = this.#firstMadeAt(layers);
+    return assembleImage(plan, layers, { format, createdAt, annotations: options.annotations });
+  }
+
+  /** A base layer keeps its blob unless all are to be recompressed; one made here is packed. */
+  async #describe(
+    layer: Layer,
+    isBase: boolean,
+    options: ImageOutputOptions,
+    format: "oci" | "docker",
+  ): Promise<{ readonly descriptor: Descriptor; readonly diffId: Digest }> {
+    const { remote } = layer;
+    const keeps =
+      isBase && remote && (!options.forceCompression || layerCompression(remote.mediaType) === options.compression);
+    if (keeps) {
+      const compression = layerCompression(remote.mediaType) ?? "gzip";
+      const { digest, size } = remote;
+      return {
+        descriptor: { mediaType: layerMediaType(format, compression), digest, size },
+        diffId: await layer.diffId(),
+      };
+    }
+    const { epoch } = this.#solved.plan;
+    const packed = await this.#context.scheduler.run("disk", 0, () =>
+      layer.packed({
+        compression: options.compression,
+        ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
+        ...(options.rewriteTimestamp && epoch !== undefined && !isBase ? { clampToEpoch: epoch } : {}),
+      }),
+    );
+    const annotations =
+      options.rewriteTimestamp && epoch !== undefined && !isBase
+        ? { "buildkit/rewritten-timestamp": String(epoch) }
+        : undefined;
+    const { digest, size, diffId, compression } = packed;
+    return {
+      descriptor: {
+        mediaType: layerMediaType(format, compression),
+        digest,
+        size,
+        ...(annotations ? { annotations } : {}),
+      },
+      diffId,
+    };
+  }
+
+  /** When exactly this image was made first: so that building it again gives the same bytes, also where no layer has a time. */
+  #firstMadeAt(layers: readonly AssembledLayer[]): string {
+    const { store } = this.#context;
+    const { config, platform, history } = this.#solved.plan;
+    const key = digestOfJson([
+      layers.map(({ diffId }) => diffId),
+      config,
+      platform,
+      history.map(({ createdBy }) => createdBy),
+    ]);
+    const known = store.records.getBlob("made", key);
+    if (known) return Buffer.from(known.value).toString();
+    const now = nowIso();
+    store.records.putBlob("made", key, Buffer.from(now));
+    return now;
+  }
+
+  async #hasAllBlobs(image: AssembledImage): Promise<boolean> {
+    return image.layers.every(({ descriptor }) => this.#context.store.content.has(descriptor.digest, descriptor.size));
+  }
+
+  /** Base layers that were never needed until now. */
+  async #fetchBlobs(image: AssembledImage): Promise<void> {
+    const { store, scheduler } = this.#context;
+    await Promise.all(
+      this.#solved.rootfs.map(async (layer, index) => {
+        const descriptor = image.layers[index]!.descriptor;
+        const compression = layerCompression(descriptor.mediaType);
+        if (store.content.has(descriptor.digest, descriptor.size) || compression === undefined) return;
+        await scheduler.run("network", 0, () => layer.packed({ compression }));
+      }),
+    );
+  }
+
+  async #push(name: string, image: AssembledImage, options: ImageOutputOptions): Promise<void> {
+    const { store, session, signal, onEvent } = this.#context;
+    const reference = readReference(name);
+    const client = await this.#context.client();
+    const vertex = digestOfJson(["push", name]);
+    const remotes = new Map(
+      this.#solved.rootfs.flatMap(({ remote }) => (remote ? [[remote.digest, remote] as const] : [])),
+    );
+    const startedMs = nowMs();
+    await pushImage({
+      client,
+      reference,
+      image,
+      byDigest: options.pushByDigest,
+      openBlob: (descriptor, offset) => {
+        const remote = remotes.get(descriptor.digest);
+        if (store.content.has(descriptor.digest, descriptor.size) || !remote)
+          return skipBytes(store.content.open(descriptor.digest), offset);
+        return session.openRemote(remote, offset);
+      },
+      sourcesOf: (digest) => {
+        const remote = remotes.get(digest);
+        return [...(remote ? [remote.repository] : []), ...store.layers.blobSources(digest)];
+      },
+      onHeld: (digest, repository) => {
+        store.layers.addBlobSource(digest, repository);
+      },
+      onProgress: (digest, current, total, isDone) => {
+        onEvent({
+          kind: "vertex-status",
+          vertex,
+          id: `pushing ${digest}`,
+          current,
+          total,
+          startedMs,
+          ...(isDone ? { completedMs: nowMs() } : {}),
+        });
+      },
+      signal,
+    });
+  }
+
+  /** The output's own names, else the build's tags; normalised, `latest` filled in. */
+  #namesOf(own: readonly string[]): string[] {
+    const texts = own.length > 0 ? own : this.#context.options.tags;
+    return texts.map((text) => formatReference(readReference(text)));
+  }
+
+  /** Shows the export as a step of its own. */
+  async #exporting<T>(output: OutputSpec, work: () => Promise<T>): Promise<T> {
+    const { onEvent } = this.#context;
+    const vertex = digestOfJson(["export", output]);
+    onEvent({ kind: "vertex-added", vertex, name: exportName(output), inputs: [] });
+    onEvent({ kind: "vertex-started", vertex, atMs: nowMs() });
+    try {
+      const made = await work();
+      onEvent({ kind: "vertex-finished", vertex, atMs: nowMs(), result: "succeeded" });
+      return made;
+    } catch (error) {
+      onEvent({ kind: "vertex-finished", vertex, atMs: nowMs(), result: "failed", error: messageOf(error) });
+      throw error;
+    }
+  }
+}
+
+function exportName(output: OutputSpec): string {
+  switch (output.kind) {
+    case "image":
+      return output.push ? "exporting to image and pushing" : "exporting to image";
+    case "oci":
+      return "exporting to oci image format";
+    case "docker":
+      return output.dest === undefined ? "exporting to docker" : "exporting to docker image format";
+    case "local":
+      return "exporting to client directory";
+    case "tar":
+      return "exporting to client tarball";
+    case "cacheonly":
+      return "exporting cache only";
+  }
+}
+
+function createdOf(image: AssembledImage): string {
+  return (JSON.parse(Buffer.from(image.config).toString()) as { readonly created: string }).created;
+}
+
+function writeText(path: string, text: string): void {
+  try {
+    writeFileAtomic(resolve(path), text);
+  } catch (error) {
+    throw new BuildError("export", `cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}

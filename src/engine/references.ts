@@ -1,0 +1,30 @@
+// References that people typed.
+import { BuildError } from "../diagnostics/build-error.ts";
+import {
+  familiarReference,
+  formatReference,
+  parseReference,
+  withDefaultTag,
+  type Reference,
+} from "../oci/reference.ts";
+
+/** Reads a name, `latest` filled in. Fails with "usage". */
+export function readReference(text: string): Reference {
+  const reference = parseReference(text);
+  if (reference) return withDefaultTag(reference);
+  throw new BuildError("usage", `invalid reference format: ${JSON.stringify(text)}`, {
+    help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST], in lower case",
+  });
+}
+
+/** `registry/repository[:tag]`. */
+export function nameWithoutDigest(reference: Reference): string {
+  const { registry, repository, tag } = reference;
+  return formatReference({ registry, repository, ...(tag === undefined ? {} : { tag }) });
+}
+
+/** What people type for a normalised name. */
+export function familiarName(name: string): string {
+  const reference = parseReference(name);
+  return reference ? familiarReference(reference) : name;
+}

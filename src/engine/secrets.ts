@@ -1,0 +1,63 @@
+// Secret values and ssh sockets that a build was given: read when a step first asks, never kept on disk.
+import { readFile, stat } from "node:fs/promises";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import type { SshAgent } from "../sandbox/ssh-agent.ts";
+import type { SecretSource, SshSource } from "./options.ts";
+
+/** BuildKit's limit: a secret is no file transfer. */
+const MAX_SECRET = 500 * 1024;
+
+export interface SecretsOptions {
+  readonly secrets: readonly SecretSource[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Looks a secret up by id; undefined where the build was given none of that name. */
+export async function readSecret(
+  id: string,
+  { secrets, environment }: SecretsOptions,
+): Promise<Uint8Array | undefined> {
+  const source = secrets.find((secret) => secret.id === id);
+  if (!source) return undefined;
+  if (source.env !== undefined) return Buffer.from(environment[source.env] ?? "");
+  const file = source.file ?? id;
+  try {
+    const { size } = await stat(file);
+    if (size > MAX_SECRET)
+      throw new BuildError(
+        "source",
+        `secret ${id} has ${size} bytes, more than the ${MAX_SECRET} that a secret may have`,
+      );
+    return await readFile(file);
+  } catch (error) {
+    if (error instanceof BuildError) throw error;
+    throw new BuildError("source", `failed to stat ${file}: ${messageOf(error)}`, {
+      cause: error,
+      help: `secret ${id} is read from there`,
+    });
+  }
+}
+
+export interface SshOptions {
+  readonly ssh: readonly SshSource[];
+  readonly environment: SecretsOptions["environment"];
+  /** Opens an agent for a socket or for keys; it ends with the build. */
+  readonly openAgent: (paths: readonly string[]) => Promise<SshAgent>;
+}
+
+/** The socket for `--ssh id`; undefined where the build was given none of that name. */
+export async function sshSocketOf(
+  id: string,
+  { ssh, environment, openAgent }: SshOptions,
+): Promise<string | undefined> {
+  const source = ssh.find((candidate) => candidate.id === id);
+  if (!source) return undefined;
+  if (source.paths.length > 0) return (await openAgent(source.paths)).socket;
+  const socket = environment["SSH_AUTH_SOCK"];
+  if (socket === undefined || socket === "") {
+    throw new BuildError("source", `invalid empty ssh agent socket for --ssh ${id}: SSH_AUTH_SOCK is not set`, {
+      help: `start an agent, or name a key: --ssh ${id}=KEYFILE`,
+    });
+  }
+  return socket;
+}

@@ -1,0 +1,179 @@
+// One build's share of the world: its lease, its layers, its sandbox, and the services that the solver is given. Disposing leaves nothing of the build but what the store keeps.
+import { join } from "node:path";
+import { nowMs } from "../base/clock.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Vertex } from "../graph/graph.ts";
+import { digestHex } from "../oci/digest.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { EventSink } from "../progress/events.ts";
+
+import { LayerFaces } from "../rootfs/layer-faces.ts";
+import type { RemoteBlob } from "../rootfs/layer.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { createSandbox, type Sandbox } from "../sandbox/sandbox.ts";
+import { openSshAgent, type SshAgent } from "../sandbox/ssh-agent.ts";
+import type { SolveServices } from "../solve/services.ts";
+import type { Lease } from "../store/leases.ts";
+import type { Store } from "../store/store.ts";
+import { openArchiveTree } from "./archives.ts";
+import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
+import { cacheIndex } from "./cache-index.ts";
+import type { ExtraHost } from "./hosts.ts";
+import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
+import { readSecret, sshSocketOf } from "./secrets.ts";
+import type { SourceTrees } from "./source-trees.ts";
+
+export interface SessionOptions {
+  readonly engine: EngineOptions;
+  readonly store: Store;
+  readonly client: () => Promise<RegistryClient>;
+  readonly isRootless: boolean;
+  readonly isPullForced: boolean;
+  readonly kind: "build" | "run" | "pull";
+  readonly signal: AbortSignal;
+}
+
+export interface BuildInputs {
+  readonly trees: SourceTrees;
+  readonly secrets: readonly SecretSource[];
+  readonly ssh: readonly SshSource[];
+  readonly extraHosts: readonly ExtraHost[];
+  /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
+  readonly epoch: number | undefined;
+  /** What names the Dockerfile's place, for explanations. */
+  readonly slotScope: string;
+}
+
+export class Session implements AsyncDisposable {
+  readonly images: BaseImages;
+  readonly faces: LayerFaces;
+  readonly lease: Lease;
+  readonly #options: SessionOptions;
+  readonly #held = new AsyncDisposableStack();
+  readonly #onEvent: EventSink;
+  readonly #agents = new Map<string, Promise<SshAgent>>();
+  #sandbox: Promise<Sandbox> | undefined;
+
+  static async open(options: SessionOptions): Promise<Session> {
+    const lease = await options.store.openLease({ kind: options.kind });
+    return new Session(options, lease);
+  }
+
+  private constructor(options: SessionOptions, lease: Lease) {
+    const { store, signal, client, isPullForced } = options;
+    this.#options = options;
+    this.#onEvent = options.engine.onEvent;
+    this.lease = lease;
+    this.#held.use(lease);
+    this.images = new BaseImages({ store, client, isPullForced, signal });
+    this.faces = new LayerFaces({
+      store,
+      xattrNamespace: options.isRootless ? "user" : "trusted",
+      openRemote: (remote, offset) => this.openRemote(remote, offset),
+      makeScratchDir: () => lease.tempDirectory("l"),
+      pin: (layerId) => lease.pin("layer", layerId),
+      onEvent: this.#onEvent,
+      signal,
+    });
+  }
+
+  /** Bytes of a base layer, from its registry or from the user's OCI layout; verified at the end. */
+  async *openRemote(remote: RemoteBlob, offset: number): AsyncGenerator<Uint8Array> {
+    const { signal } = this.#options;
+    const { repository, mediaType, digest, size } = remote;
+    if (repository.startsWith(LAYOUT_PREFIX)) {
+      const { createReadStream } = await import("node:fs");
+      const path = join(repository.slice(LAYOUT_PREFIX.length), layoutBlobName(digest));
+      try {
+        for await (const chunk of createReadStream(path, { start: offset, highWaterMark: 1 << 19 }))
+          yield chunk as Uint8Array;
+      } catch (error) {
+        throw new BuildError("image", `cannot read layer ${digest} of the OCI layout`, { cause: error });
+      }
+      return;
+    }
+    const reference = parseReference(repository);
+    if (!reference) throw new BuildError("image", `cannot tell where layer ${digest} comes from: ${repository}`);
+    const client = await this.#options.client();
+    yield* client.openBlob(reference, { mediaType, digest, size }, { offset, signal });
+  }
+
+  sandbox(): Promise<Sandbox> {
+    return (this.#sandbox ??= this.#createSandbox());
+  }
+
+  async #createSandbox(): Promise<Sandbox> {
+    const { engine, isRootless } = this.#options;
+    const searchPath = engine.environment["PATH"];
+    const sandbox = await createSandbox({
+      stateDir: this.lease.tempDirectory("s"),
+      isRootless,
+      onNotice: (message) => {
+        this.#onEvent({ kind: "notice", message });
+      },
+      ...(searchPath === undefined ? {} : { searchPath: `${searchPath}:/usr/sbin:/sbin` }),
+      ...(engine.runtime === undefined ? {} : { runtime: engine.runtime }),
+    });
+    this.#held.use(sandbox);
+    return sandbox;
+  }
+
+  makeScratchDir(name: string): string {
+    return this.lease.tempDirectory(name);
+  }
+
+  /** Everything that the solver may ask for. */
+  services(inputs: BuildInputs): SolveServices {
+    const { store, engine, isRootless } = this.#options;
+    const { environment } = engine;
+    return {
+      cache: cacheIndex(store, this.faces),
+      layers: this.faces,
+      sandbox: () => this.sandbox(),
+      openImage: (op) => this.images.open(op, this.faces),
+      openTree: (op, signal) => inputs.trees.open(op, signal),
+      lockStep: (key, onWait, signal) => store.lock(`step ${key}`, { mode: "exclusive", onWait, signal }),
+      acquireCacheMount: (request) => store.acquireCacheMount(request),
+      makeScratchDir: (name) => this.lease.tempDirectory(name),
+      openLog: (vertex) => store.openStepLog(this.lease.id, logName(vertex)),
+      secret: (id) => readSecret(id, { secrets: inputs.secrets, environment }),
+      sshSocket: (id) =>
+        sshSocketOf(id, { ssh: inputs.ssh, environment, openAgent: (paths) => this.#openAgent(paths) }),
+      extraHosts: inputs.extraHosts,
+      caCert: engine.caCert,
+      openArchive: (bytes, signal) => openArchiveTree(bytes, this.lease.tempDirectory("a"), signal),
+      xattrNamespace: isRootless ? "user" : "trusted",
+      createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
+      slotScope: inputs.slotScope,
+      onEvent: this.#onEvent,
+    };
+  }
+
+  /** One agent per set of keys, ended with the build. */
+  #openAgent(paths: readonly string[]): Promise<SshAgent> {
+    const key = paths.join("\n");
+    const known = this.#agents.get(key);
+    if (known) return known;
+    const searchPath = this.#options.engine.environment["PATH"];
+    const opening = openSshAgent({
+      paths,
+      stateDir: this.lease.tempDirectory("s"),
+      ...(searchPath === undefined ? {} : { searchPath }),
+    });
+    this.#agents.set(key, opening);
+    this.#held.defer(async () => {
+      await (await opening.catch(() => undefined))?.[Symbol.asyncDispose]();
+    });
+    return opening;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#held.disposeAsync();
+  }
+}
+
+/** A file name that tells people which step it is. */
+function logName(vertex: Vertex): string {
+  const words = vertex.meta.name.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  return `${words.slice(0, 60)}-${digestHex(vertex.id).slice(0, 8)}`;
+}

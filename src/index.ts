@@ -1,0 +1,28 @@
+// The public API: what programs that embed tsbuild, and the command line, may use. Everything else may change without notice.
+export { suggest } from "./base/suggest.ts";
+export { BuildError, messageOf, type BuildErrorCode, type ErrorDetails } from "./diagnostics/build-error.ts";
+export type { Diagnostic, Severity } from "./diagnostics/diagnostic.ts";
+export { dockerfileExcerpt, renderDiagnostic } from "./diagnostics/render.ts";
+export type { SourceFile, Span } from "./diagnostics/source.ts";
+export { diagnoseMachine, type Finding } from "./engine/doctor.ts";
+export { Engine } from "./engine/engine.ts";
+export type {
+  BuildOptions,
+  BuildResult,
+  EngineOptions,
+  ImageOutputOptions,
+  ImageSummary,
+  OutputSpec,
+  RunOptions,
+  SecretSource,
+  SshSource,
+} from "./engine/options.ts";
+export { storeRoot } from "./engine/store-root.ts";
+export type { DiskUsage } from "./store/usage.ts";
+export { formatAst } from "./frontend/print.ts";
+export { parseDockerfile } from "./frontend/parser.ts";
+export type { Dockerfile, ParseResult } from "./frontend/ast.ts";
+export type { Ulimit } from "./graph/op.ts";
+export type { Compression } from "./oci/media-type.ts";
+export type { BuildEvent, EventSink } from "./progress/events.ts";
+export { rootlessCommand } from "./sandbox/rootless.ts";
