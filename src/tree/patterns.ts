@@ -1,5 +1,5 @@
 // Lists of patterns that leave paths out: .dockerignore and --exclude (moby/patternmatcher). Reference I02–I06, C14, T35, T36.
-// A path is out when the last pattern that matches it, or a directory above it, is not negated. Not reading files of patterns.
+// A path is out when the last pattern that matches it, or a directory above it, is not negated. Not for reading files of patterns.
 import { cleanPath, parentPath } from "../base/container-path.ts";
 import { badPattern, compileGlob } from "./glob.ts";
 
@@ -28,21 +28,38 @@ interface CompiledPattern extends Pattern {
   readonly reachesBelow: (segments: readonly string[]) => boolean;
 }
 
+/** What was found for a directory, for everything below it. */
+interface Verdict {
+  /** Index of the pattern that decided; -1: none matched. */
+  readonly decision: number;
+  /** Per pattern: it matched the directory or one above. */
+  readonly matched: readonly boolean[];
+}
+
 /** Directories remembered at once. */
 const memoLimit = 100_000;
 
-/** Compiled patterns with the answers for directories already asked about. Paths are relative and clean; "" is never out. */
+/**
+ * Compiled patterns with the answers for directories already asked about. Paths are relative and clean; "" is never out.
+ *
+ * As in Docker's walk, patterns are tried in order, and one that could change nothing (the path is already out, or a negation while it
+ * is in) is not tried at all, so that it is not remembered for what lies below either. Only lists that repeat themselves show it:
+ * `a`, `!a/b`, `a` keeps `a/b`.
+ */
 export class PatternMatcher {
   readonly #patterns: readonly CompiledPattern[];
-  readonly #decisions = new Map<string, number>();
-  #lastParent = "";
-  #lastDecision = -1;
+  readonly #root: Verdict;
+  readonly #verdicts = new Map<string, Verdict>();
+  #lastDir = "";
+  #lastVerdict: Verdict;
   /** Lines that are no pattern; they are left out of the matching. */
   readonly errors: readonly PatternError[];
 
   private constructor(patterns: readonly CompiledPattern[], errors: readonly PatternError[]) {
     this.#patterns = patterns;
     this.errors = errors;
+    this.#root = { decision: -1, matched: patterns.map(() => false) };
+    this.#lastVerdict = this.#root;
   }
 
   /** Compiles lines in order. Blank ones are skipped; bad ones are in {@link errors}. */
@@ -72,61 +89,66 @@ export class PatternMatcher {
 
   /** Whether the path is left out. */
   excludes(path: string): boolean {
-    const decision = this.#decide(path);
-    return decision >= 0 && !this.#patterns[decision]!.isNegated;
+    return this.excludedBy(path) !== undefined;
   }
 
   /** The pattern that leaves the path out; undefined where it is kept. */
   excludedBy(path: string): Pattern | undefined {
-    const pattern = this.#patterns[this.#decide(path)];
+    if (path === "" || path === ".") return undefined;
+    const known = this.#verdicts.get(path);
+    const decision = known ? known.decision : this.#decide(path, this.#verdict(parentPath(path)));
+    const pattern = this.#patterns[decision];
     return pattern === undefined || pattern.isNegated ? undefined : pattern;
   }
 
   /** Whether the directory is left out and nothing below it can come back in. */
   canPrune(dir: string): boolean {
-    const decision = this.#decide(dir);
+    if (dir === "" || dir === ".") return false;
+    const { decision, matched } = this.#verdict(dir);
     if (decision < 0 || this.#patterns[decision]!.isNegated) return false;
     const segments = dir.split("/");
-    // earlier negations are overruled below as well, since the deciding pattern matches a parent of everything there
-    return !this.#patterns.slice(decision + 1).some((pattern) => pattern.isNegated && pattern.reachesBelow(segments));
+    const lastOut = this.#patterns.findLastIndex(({ isNegated }, i) => !isNegated && matched[i] === true);
+    // a negation before that pattern is overruled below as well
+    return !this.#patterns.slice(lastOut + 1).some((pattern) => pattern.isNegated && pattern.reachesBelow(segments));
   }
 
-  /** Index of the last pattern that matches the path or a directory above it; -1: none. */
-  #decide(path: string): number {
-    if (path === "" || path === ".") return -1;
-    const known = this.#decisions.get(path);
-    return known ?? this.#match(path, this.#decideParent(parentPath(path)));
-  }
-
-  #decideParent(dir: string): number {
-    if (dir === this.#lastParent) return this.#lastDecision;
-    const decision = this.#remember(dir);
-    this.#lastParent = dir;
-    this.#lastDecision = decision;
+  /** Index of the pattern that decides about a path, given what decided about the directory it is in; notes what matched. */
+  #decide(path: string, parent: Verdict, matched?: boolean[]): number {
+    let isOut = false;
+    let decision = -1;
+    for (let i = 0; i < this.#patterns.length; i++) {
+      const pattern = this.#patterns[i]!;
+      if (!parent.matched[i] && (pattern.isNegated !== isOut || !pattern.matches(path))) continue;
+      if (matched) matched[i] = true;
+      isOut = !pattern.isNegated;
+      decision = i;
+    }
     return decision;
   }
 
-  /** Iterative, so that a path of any depth is fine. */
-  #remember(dir: string): number {
+  /** The verdict on a directory. Iterative, so that a path of any depth is fine. */
+  #verdict(dir: string): Verdict {
+    if (dir === "") return this.#root;
+    if (dir === this.#lastDir) return this.#lastVerdict;
     const pending: string[] = [];
     let at = dir;
-    while (at !== "" && !this.#decisions.has(at)) {
+    while (at !== "" && !this.#verdicts.has(at)) {
       pending.push(at);
       at = parentPath(at);
     }
-    let decision = at === "" ? -1 : this.#decisions.get(at)!;
-    if (this.#decisions.size + pending.length > memoLimit) this.#decisions.clear();
+    let verdict = at === "" ? this.#root : this.#verdicts.get(at)!;
+    if (this.#verdicts.size + pending.length > memoLimit) this.#verdicts.clear();
     for (const path of pending.toReversed()) {
-      decision = this.#match(path, decision);
-      this.#decisions.set(path, decision);
+      const matched = this.#patterns.map(() => false);
+      const decision = this.#decide(path, verdict, matched);
+      // most directories match nothing more than the one they are in
+      const isSame = decision === verdict.decision && matched.every((one, i) => one === verdict.matched[i]);
+      if (!isSame) verdict = { decision, matched };
+      this.#verdicts.set(path, verdict);
     }
-    return decision;
-  }
-
-  #match(path: string, inherited: number): number {
-    const patterns = this.#patterns;
-    for (let i = patterns.length - 1; i > inherited; i--) if (patterns[i]!.matches(path)) return i;
-    return inherited;
+    this.#lastDir = dir;
+    this.#lastVerdict = verdict;
+    return verdict;
   }
 }
 

@@ -1,5 +1,5 @@
 // Diagnostics as a terminal shows them (house style 2.4): carets stay below what they mark, and no text can do harm.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.ts";
 import { displayText, displayWidth } from "../../../src/diagnostics/display-width.ts";
