@@ -262,6 +262,8 @@ type XattrText = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 function decodeXattrs(text: string): ReadonlyMap<string, Xattrs> {
   const bytes = (values: Readonly<Record<string, string>>): Xattrs =>
-    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Buffer.from(value, "base64")]));
+    Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [name, new Uint8Array(Buffer.from(value, "base64"))]),
+    );
   return new Map(Object.entries(JSON.parse(text) as XattrText).map(([path, values]) => [path, bytes(values)]));
 }

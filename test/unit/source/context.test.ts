@@ -1,0 +1,71 @@
+import { gzipSync } from "node:zlib";
+import { Header } from "tar";
+import { expect, test } from "vitest";
+import { isArchive, parseContext } from "../../../src/source/context.ts";
+import { httpFileName, httpSecrets } from "../../../src/source/http.ts";
+import { gitAuthorization, gitSecrets } from "../../../src/source/git-command.ts";
+import { redactUrls } from "../../../src/source/url-text.ts";
+
+test.each([
+  [".", { kind: "directory", path: "." }],
+  ["-", { kind: "stdin" }],
+  ["src/-", { kind: "directory", path: "src/-" }],
+  ["https://example.com/app.tar.gz", { kind: "http", url: "https://example.com/app.tar.gz" }],
+  ["HTTP://example.com/x", { kind: "http", url: "HTTP://example.com/x" }],
+  ["./github.com/a/b", { kind: "directory", path: "./github.com/a/b" }],
+])("X01–X04: context %j", (text, expected) => {
+  expect(parseContext(text)).toEqual(expected);
+});
+
+test("X03: git contexts, the legacy form too", () => {
+  expect(parseContext("https://h/r.git#main:dir")).toMatchObject({ kind: "git", url: { ref: "main", subdir: "dir" } });
+  expect(parseContext("github.com/a/b")).toMatchObject({ kind: "git", url: { remote: "https://github.com/a/b" } });
+});
+
+test("X02, X04: archives are told from Dockerfiles by their first bytes", () => {
+  const header = Buffer.alloc(512);
+  new Header({ path: "a", type: "File", size: 0, mode: 0o644, mtime: new Date(0) }).encode(header);
+  expect(isArchive(header)).toBe(true);
+  expect(isArchive(gzipSync("x"))).toBe(true);
+  for (const magic of ["BZh91", "\xfd7zXZ\0", "(\xb5/\xfd"]) expect(isArchive(Buffer.from(magic, "latin1"))).toBe(true);
+  header[0]! ^= 1;
+  expect(isArchive(header)).toBe(false);
+  expect(isArchive(Buffer.from("FROM scratch\n".repeat(60)))).toBe(false);
+  expect(isArchive(Buffer.alloc(512))).toBe(false);
+  expect(isArchive(new Uint8Array(0))).toBe(false);
+});
+
+test.each([
+  ["https://example.com/a/b.txt?x=/y#z", "b.txt"],
+  ["https://example.com/", "__unnamed__"],
+  ["https://example.com", "__unnamed__"],
+  ["https://example.com/a%20b", "a b"],
+  ["https://example.com/x/..%2f..%2fetc%2fpasswd", "passwd"],
+])("AD03: file name of %s", (url, name) => {
+  expect(httpFileName(url)).toBe(name);
+});
+
+test("AD05, AD10: names of secrets, the first one counts", () => {
+  expect(httpSecrets("https://example.com:8443/a").map(({ id }) => id)).toEqual([
+    "HTTP_AUTH_TOKEN_example.com",
+    "HTTP_AUTH_HEADER_example.com",
+  ]);
+  expect(gitSecrets("https://example.com:8443/a.git").map(({ id }) => id)).toEqual([
+    "GIT_AUTH_HEADER.example.com:8443",
+    "GIT_AUTH_TOKEN.example.com:8443",
+    "GIT_AUTH_HEADER",
+    "GIT_AUTH_TOKEN",
+  ]);
+  expect(gitSecrets("git@github.com:a/b")).toEqual([]);
+  expect(gitAuthorization({ id: "x", kind: "token" }, "t")).toBe(`basic ${btoa("x-access-token:t")}`);
+});
+
+test("credentials of URLs are not shown", () => {
+  expect(redactUrls("fatal: https://user:p@ss@h/x and ssh://git@h/y")).toBe(
+    "fatal: https://xxxxx:xxxxx@h/x and ssh://xxxxx@h/y",
+  );
+  expect(redactUrls("https://h/x?a=1&X-Amz-Signature=abc&token=t")).toBe(
+    "https://h/x?a=1&X-Amz-Signature=xxxxx&token=xxxxx",
+  );
+  expect(redactUrls("https://h/@scope/pkg")).toBe("https://h/@scope/pkg");
+});
