@@ -114,20 +114,26 @@ class BlobWriter implements BlobIngest {
         },
       );
     }
-    this.#hash.update(chunk);
     try {
-      let written = 0;
-      while (written < chunk.byteLength) {
-        const { bytesWritten } = await this.#handle.write(chunk, written, chunk.byteLength - written, this.#offset);
-        written += bytesWritten;
-        this.#offset += bytesWritten;
-      }
+      const writing = this.#append(chunk);
+      // While a thread of the pool writes.
+      this.#hash.update(chunk);
+      await writing;
     } catch (error) {
       // The hash is ahead of the file now, and on a full disk the part would only be in the way.
       this.#isWorthKeeping = false;
       throw explain(error);
     }
     this.#startFlush();
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
+    let written = 0;
+    while (written < chunk.byteLength) {
+      const { bytesWritten } = await this.#handle.write(chunk, written, chunk.byteLength - written, this.#offset);
+      written += bytesWritten;
+      this.#offset += bytesWritten;
+    }
   }
 
   #startFlush(): void {

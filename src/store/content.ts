@@ -14,7 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { randomName } from "../base/clock.ts";
 import { isErrno, readFileIfExists, syncFolder, writeFileAtomic } from "../base/fs-atomic.ts";
@@ -96,14 +96,16 @@ export class ContentStore {
     const handle = await open(this.blobPath(digest), "r").catch((error: unknown) => {
       throw isErrno(error, "ENOENT") ? missing(digest) : storeError(error, this.#paths.root);
     });
+    let next = readPiece(handle);
     try {
       for (;;) {
-        const buffer = Buffer.allocUnsafeSlow(READ_SIZE);
-        const { bytesRead } = await handle.read(buffer, 0, READ_SIZE);
-        if (bytesRead === 0) break;
-        const chunk = buffer.subarray(0, bytesRead);
-        hash.update(chunk);
-        yield chunk;
+        const piece = await next;
+        if (piece.byteLength === 0) break;
+        next = readPiece(handle);
+        // Whoever consumes may stop here, and then nobody awaits the piece that is on its way.
+        next.catch(() => undefined);
+        hash.update(piece);
+        yield piece;
       }
     } finally {
       await handle.close();
@@ -240,6 +242,13 @@ export class ContentStore {
       throw storeError(error, this.#paths.root);
     }
   }
+}
+
+/** The next bytes of a file, empty at its end. A buffer of its own: the consumer may keep it. */
+async function readPiece(handle: FileHandle): Promise<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(READ_SIZE);
+  const { bytesRead } = await handle.read(buffer, 0, READ_SIZE);
+  return buffer.subarray(0, bytesRead);
 }
 
 function missing(digest: Digest): BuildError {

@@ -80,6 +80,8 @@ export async function ensureRoom(
 ): Promise<boolean> {
   const { bytes, maxSize, signal } = options;
   const goal = Math.max(0, maxSize - bytes);
+  // Asked before every big write, so the common answer must not cost a collection.
+  if ((await measureUsage(context)).total <= goal) return true;
   const { total } = await prune(context, { maxSize: goal, ...(signal === undefined ? {} : { signal }) });
   return total <= goal;
 }

@@ -77,7 +77,7 @@ export class Lease implements AsyncDisposable {
     this.#fd = undefined;
     const { database, onNotice } = this.#options;
     try {
-      database.run("DELETE FROM pins WHERE lease = ?", this.id);
+      if (this.#pins.size > 0) database.run("DELETE FROM pins WHERE lease = ?", this.id);
       await removeTree(this.directory);
     } catch (error) {
       // The lock is given back below, so the next sweep tries again with everything it has.

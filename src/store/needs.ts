@@ -38,7 +38,9 @@ export function readNeeds(context: NeedsContext, dropped: ReadonlySet<Digest> = 
 
 /** Cheap to ask inside a transaction: whether what {@link readNeeds} has read is still true. */
 export function needsVersion(database: Database): string {
-  const images = database.get<{ text: string | null }>("SELECT group_concat(name || digest) AS text FROM images");
+  const images = database.get<{ text: string | null }>(
+    "SELECT group_concat(coalesce(name, '') || digest) AS text FROM images",
+  );
   const pins = database.get<{ text: string | null }>("SELECT group_concat(kind || target) AS text FROM pins");
   return `${images?.text ?? ""}\n${pins?.text ?? ""}`;
 }

@@ -96,6 +96,23 @@ test("T50: a lease keeps its layers and blobs, whatever prune is asked for", asy
   expect([store.layers.get(id), store.content.list()]).toEqual([undefined, []]);
 });
 
+test("T50: what is pinned or named after the collector has made its plan stays as well", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const [one, two] = [await addLayer(temp, "one", MIB, 2000), await addLayer(temp, "two", MIB, 1000)];
+  const image = putImage(store, Buffer.from("layer"));
+  const builder = temp.open();
+  await using lease = await builder.openLease({ kind: "build" });
+  // Called before each removal, which makes it the worst moment for a pin.
+  const throwIfAborted = (): void => {
+    lease.pin("layer", two.id);
+    builder.images.addUntagged(image.manifest);
+  };
+  await store.prune({ all: true, signal: { throwIfAborted } as AbortSignal });
+  expect([store.layers.get(one.id), store.layers.directory(two.id) !== undefined]).toEqual([undefined, true]);
+  expect(store.content.has(image.layer)).toBe(true);
+});
+
 test("an image keeps its blobs; a directory that can be unpacked again goes, one that is all there is stays", async () => {
   using temp = tempStore();
   const { store } = temp;
