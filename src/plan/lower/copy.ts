@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/source.ts";
 import type { AddInstruction, CopyInstruction, Heredoc, Word } from "../../frontend/ast.ts";
 import { HEREDOC_BODY } from "../../frontend/expand.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
-import { digestAlgorithm, parseDigest, type Digest } from "../../oci/digest.ts";
+import { parseDigest, type Digest } from "../../oci/digest.ts";
 import { destinationPath, isFileMode, isHttpUrl, sourcePattern, urlFilename } from "../copy-paths.ts";
 import { gitOp, parseGitSource, type GitSource } from "../git-source.ts";
 import { quoteGo } from "../go-format.ts";
@@ -29,10 +29,11 @@ export function lowerCopy(instruction: CopyLike, state: ImageState, context: Low
   const words = expandCopyWords(instruction, state, context);
   if (!words) return state;
   const isSound = [checkMode(instruction, words, context), checkChecksum(instruction, words, context)].every(Boolean);
+  if (!isSound) return state;
   const step = nextStep(instruction, state, context, instruction.link ? { prefix: "LINK " } : {});
   const inputs: (Digest | undefined)[] = [state.rootfs];
   const sources = words.paths.map((path) => planSource(path, instruction, words, context, inputs, step.meta.name));
-  if (!isSound || !sources.every((source) => source !== undefined)) return state;
+  if (!sources.every((source) => source !== undefined)) return state;
   const action: CopyAction = {
     kind: "copy",
     sources: [...sources, ...words.inline.map((file) => ({ kind: "inline" as const, ...file }))],
@@ -203,7 +204,7 @@ function planHttp(
   let checksum: Digest | undefined;
   if (words.checksum !== undefined) {
     checksum = parseDigest(words.checksum);
-    if (checksum === undefined || digestAlgorithm(checksum) === "") {
+    if (checksum === undefined) {
       context.reporter.error("InvalidChecksum", span, checksumProblem(words.checksum), {
         help: "write --checksum=sha256:<64 hex digits>",
       });

@@ -46,7 +46,7 @@ function planImageOf(plan: ImagePlan): RecordedImage {
     comment,
     ...(vertex === undefined ? { empty_layer: true } : {}),
   }));
-  const below = plan.baseHistory.map(({ created: _, ...entry }) => entry);
+  const below = plan.baseHistory.map(({ created: _created, ...entry }) => entry);
   const { os, architecture } = plan.platform;
   return {
     ...(plan.author === undefined ? {} : { author: plan.author }),

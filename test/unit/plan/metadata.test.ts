@@ -1,0 +1,124 @@
+// Instructions that change the config only, and WORKDIR.
+import { describe, expect, test } from "vitest";
+import type { ContainerConfig } from "../../../src/oci/image.ts";
+import { createdBy, errorsOf, files, imageWith, names, planned } from "./rig.ts";
+
+const configOf = async (lines: string, base: ContainerConfig = {}, options = {}) =>
+  (await planned(`FROM base\n${lines}`, { ...options, images: [imageWith("docker.io/library/base:latest", base)] }))
+    .config;
+
+describe("CMD and ENTRYPOINT", () => {
+  test("O01: the last CMD wins, in the shell of its line", async () => {
+    expect(await configOf('CMD a\nSHELL ["/s"]\nCMD b')).toMatchObject({ Cmd: ["/s", "b"], ArgsEscaped: true });
+    expect(await configOf("CMD []", { Cmd: ["x"] })).not.toHaveProperty("Cmd");
+  });
+
+  test("O02, T46: ENTRYPOINT drops a CMD from below, not one of its own stage", async () => {
+    expect(await configOf('ENTRYPOINT ["e"]', { Cmd: ["below"] })).not.toHaveProperty("Cmd");
+    expect(await configOf('CMD ["own"]\nENTRYPOINT ["e"]', { Cmd: ["below"] })).toMatchObject({ Cmd: ["own"] });
+    expect(await configOf("ENTRYPOINT []", { Entrypoint: ["x"] })).not.toHaveProperty("Entrypoint");
+  });
+
+  test("V28: nothing is expanded", async () => {
+    expect((await configOf("ENV A=1\nCMD echo $A")).Cmd?.[2]).toBe("echo $A");
+  });
+});
+
+describe("HEALTHCHECK, T39", () => {
+  test("O11: nanoseconds, zero values left out, the whole check replaced", async () => {
+    const below = { Healthcheck: { Test: ["CMD", "x"], Retries: 9 } };
+    expect((await configOf("HEALTHCHECK --interval=1m CMD a b", below)).Healthcheck).toEqual({
+      Test: ["CMD-SHELL", "a b"],
+      Interval: 60_000_000_000,
+    });
+    expect((await configOf("HEALTHCHECK NONE", below)).Healthcheck).toEqual({ Test: ["NONE"] });
+  });
+});
+
+describe("ENV and LABEL", () => {
+  test("O03, V21: in the place of the same name, else at the end; keys are expanded", async () => {
+    const { Env } = await configOf("ENV B=2 A=3 $K=4\nENV K=key\nENV $K=5", { Env: ["PATH=/p", "A=1"] });
+    expect(Env).toEqual(["PATH=/p", "A=3", "B=2", "=4", "K=key", "key=5"]);
+  });
+
+  test("O04: --label comes last, without history; labels are sorted", async () => {
+    const plan = await planned("FROM busybox\nLABEL b=1 a=$X", { labels: { b: "$X", c: "3" } });
+    expect(Object.entries(plan.config.Labels!)).toEqual([
+      ["a", ""],
+      ["b", "$X"],
+      ["c", "3"],
+    ]);
+    expect(createdBy(plan)).toEqual(["LABEL b=1 a="]);
+  });
+});
+
+describe("EXPOSE", () => {
+  test("O05, V24: ranges, protocols, variables that hold several", async () => {
+    const { ExposedPorts } = await configOf('ENV P="80 81/UDP"\nEXPOSE $P 7000-7002 1.2.3.4:8:9', {
+      ExposedPorts: { "1/tcp": {} },
+    });
+    expect(Object.keys(ExposedPorts!)).toEqual([
+      "1/tcp",
+      "7000/tcp",
+      "7001/tcp",
+      "7002/tcp",
+      "80/tcp",
+      "81/udp",
+      "9/tcp",
+    ]);
+  });
+
+  test.each([
+    ["/tcp", 'invalid port: "/tcp": no port specified'],
+    ["70000", "invalid containerPort: 70000"],
+    ["x:80", "invalid hostPort: x"],
+  ])("O05: %s after expansion", async (port, message) => {
+    expect(await errorsOf(`FROM busybox\nARG P=${port}\nEXPOSE $P`)).toEqual([`[$P] ${message}`]);
+  });
+});
+
+describe("USER, VOLUME, STOPSIGNAL, MAINTAINER", () => {
+  test("O06, O08, O09, O13, T40", async () => {
+    const plan = await planned(
+      'FROM busybox\nARG A=x\nUSER $A:g\nVOLUME $A /b\nVOLUME ["/c d"]\nSTOPSIGNAL sig$S\nMAINTAINER $A\n',
+      {
+        buildArgs: {},
+      },
+    ).catch((error: unknown) => String(error));
+    expect(plan).toContain("invalid signal: sig");
+    const good = await planned(
+      'FROM busybox\nARG A=x S=term\nUSER $A:g\nVOLUME $A /b\nVOLUME ["/c d"]\nSTOPSIGNAL sig$S\nMAINTAINER $A',
+    );
+    expect(good).toMatchObject({
+      author: "$A",
+      config: { User: "x:g", Volumes: { "/b": {}, "/c d": {}, x: {} }, StopSignal: "sigterm" },
+    });
+  });
+});
+
+describe("WORKDIR", () => {
+  test("O07, HI04: clean and absolute, one layer unless it is the root, owned by the user", async () => {
+    const plan = await planned("FROM busybox\nUSER me\nWORKDIR a/./b//\nWORKDIR ../$X\nWORKDIR /\nRUN x");
+    expect(files(plan).map(({ action }) => action)).toEqual([
+      { kind: "mkdir", path: "/a/b", user: "me", mode: 0o755 },
+      { kind: "mkdir", path: "/a", user: "me", mode: 0o755 },
+    ]);
+    expect(plan.config.WorkingDir).toBe("/");
+    expect(plan.history.map(({ createdBy, vertex }) => [createdBy, vertex !== undefined]).slice(1, 4)).toEqual([
+      ["WORKDIR /a/b", true],
+      ["WORKDIR /a", true],
+      ["WORKDIR /", false],
+    ]);
+  });
+
+  test("Q09: nothing else is a step", async () => {
+    const text =
+      'FROM busybox\nENV a=1\nARG b\nLABEL c=d\nUSER e\nEXPOSE 1\nVOLUME /f\nSTOPSIGNAL 9\nCMD g\nENTRYPOINT h\nHEALTHCHECK NONE\nSHELL ["i"]\nONBUILD RUN j\nMAINTAINER k';
+    expect(names(await planned(text))).toHaveLength(1);
+  });
+});
+
+test("HI08: lists are quoted as Go quotes them", async () => {
+  const plan = await planned('FROM busybox\nCMD ["a\\tb", "é\\u00a0\\u200b\\u0001", "q\\"\\\\"]');
+  expect(createdBy(plan)).toEqual(['CMD ["a\\tb" "é\\u00a0\\u200b\\x01" "q\\"\\\\"]']);
+});

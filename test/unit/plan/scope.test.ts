@@ -1,0 +1,154 @@
+// Which values an instruction sees: ARG, ENV, predefined arguments, SOURCE_DATE_EPOCH.
+import { describe, expect, test } from "vitest";
+import { createdBy, envOf, errorsOf, execs, imageWith, names, planned, vertices } from "./rig.ts";
+
+const env = async (text: string, options = {}) => envOf(execs(await planned(text, options)).at(-1));
+
+describe("ARG and ENV", () => {
+  test("A01, T43: global ARGs are seen by FROM only, until the stage declares them", async () => {
+    const text = "ARG G=global\nARG B=busybox\nFROM $B\nENV BEFORE=[$G]\nARG G\nENV AFTER=[$G]\nRUN x";
+    expect(await env(text)).toMatchObject({ BEFORE: "[]", AFTER: "[global]", G: "global" });
+  });
+
+  test.each([
+    ["ARG G=own", { G: "given" }, "given"],
+    ["ARG G=own", {}, "own"],
+    ["ARG G", {}, "global"],
+    ["ARG G", { G: "given" }, "given"],
+    ["ARG G=$X", { X: "unused" }, ""],
+  ])("A02: %s with %j is %j", async (declaration, buildArgs, value) => {
+    expect((await env(`ARG G=global\nFROM busybox\n${declaration}\nRUN x`, { buildArgs }))["G"]).toBe(value);
+  });
+
+  test("A02: without any value the variable stays unset but is listed in the history", async () => {
+    const plan = await planned("FROM busybox\nARG NONE\nRUN x");
+    expect(envOf(execs(plan)[0])).not.toHaveProperty("NONE");
+    expect(createdBy(plan)).toEqual(["ARG NONE", "RUN |1 NONE= /bin/sh -c x # buildkit"]);
+  });
+
+  test("A03: stages built FROM a stage inherit its ARGs, others do not; several per line see each other", async () => {
+    const text = "FROM busybox AS a\nARG P=1 Q=$P-2\nFROM a AS b\nRUN b\nFROM busybox AS c\nCOPY --from=b /x /\nRUN c";
+    const [inB, inC] = execs(await planned(text)).map(envOf);
+    expect(inB).toMatchObject({ P: "1", Q: "1-2" });
+    expect(inC).not.toHaveProperty("P");
+  });
+
+  test("A04: the last writer wins, and an ARG never reaches the config", async () => {
+    const plan = await planned("FROM busybox\nENV A=env\nARG A=arg\nRUN one\nARG B=arg\nENV B=env\nRUN two");
+    const [one, two] = execs(plan).map(envOf);
+    expect([one!["A"], two!["A"], two!["B"]]).toEqual(["arg", "arg", "env"]);
+    expect(plan.config.Env).toContain("A=env");
+  });
+
+  test("A04: below another stage the config's ENV counts again", async () => {
+    const text = "FROM busybox AS a\nENV A=env\nARG A=arg\nFROM a\nRUN x";
+    expect((await env(text))["A"]).toBe("env");
+  });
+
+  test("A05: PATH has a default, written to the config", async () => {
+    const bare = imageWith("docker.io/library/bare:latest", { Env: ["X=1"] });
+    const plan = await planned("FROM bare\nRUN x", { images: [bare] });
+    expect(plan.config.Env).toEqual(["X=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
+  });
+
+  test("A06: a build argument that nothing declares changes nothing", async () => {
+    const plain = await planned("FROM busybox\nRUN x");
+    expect((await planned("FROM busybox\nRUN x", { buildArgs: { X: "1" } })).target).toBe(plain.target);
+  });
+
+  test("A07, T1: a changed argument changes the RUNs after its declaration, not those before", async () => {
+    const text = "FROM busybox\nRUN before\nARG V\nRUN after";
+    const [one, two] = await Promise.all(["1", "2"].map((V) => planned(text, { buildArgs: { V } })));
+    const ids = [one, two].map((plan) => vertices(plan!).map(({ id }) => id));
+    expect(ids[0]!.slice(0, 2)).toEqual(ids[1]!.slice(0, 2));
+    expect(ids[0]![2]).not.toBe(ids[1]![2]);
+  });
+
+  test("V10: one instruction sees one snapshot", async () => {
+    const { config } = await planned("FROM busybox\nENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc");
+    expect(config.Env).toEqual(expect.arrayContaining(["abc=bye", "def=hello", "ghi=bye"]));
+  });
+});
+
+describe("predefined arguments", () => {
+  test("A20, T44: proxies reach every RUN in both cases, but no key, history or image", async () => {
+    const buildArgs = { Http_Proxy: "http://p", NO_PROXY: "x", FTP_PROXY: "" };
+    const [plain, plan] = [await planned("FROM busybox\nRUN x"), await planned("FROM busybox\nRUN x", { buildArgs })];
+    const expected = ["HTTP_PROXY=http://p", "http_proxy=http://p", "NO_PROXY=x", "no_proxy=x"];
+    expect(vertices(plan).at(-1)!.meta.hiddenEnv).toEqual(expected);
+    expect(plan.target).toBe(plain.target);
+    expect(createdBy(plan)).toEqual(createdBy(plain));
+    expect(plan.config).toEqual(plain.config);
+  });
+
+  test("A20: a declared proxy is an ordinary argument", async () => {
+    const plan = await planned("FROM busybox\nARG HTTP_PROXY\nRUN x", { buildArgs: { HTTP_PROXY: "p" } });
+    expect(envOf(execs(plan)[0])["HTTP_PROXY"]).toBe("p");
+    expect(vertices(plan).at(-1)!.meta.hiddenEnv).toEqual(["http_proxy=p"]);
+  });
+
+  test("A21, T43: platform arguments come with the global scope and are overridable", async () => {
+    const platform = { os: "linux", architecture: "arm", variant: "v7" };
+    const text =
+      "FROM scratch\nARG TARGETPLATFORM\nARG TARGETVARIANT BUILDARCH BUILDVARIANT\nLABEL a=$TARGETPLATFORM/$TARGETVARIANT/$BUILDARCH/[$BUILDVARIANT]";
+    expect((await planned(text, { platform })).config.Labels).toEqual({ a: "linux/arm/v7/v7/amd64/[]" });
+    const given = await planned(text, { platform, buildArgs: { BUILDARCH: "mine" } });
+    expect(given.config.Labels).toEqual({ a: "linux/arm/v7/v7/mine/[]" });
+  });
+
+  test.each([
+    ["FROM busybox AS Last", undefined, "Last"],
+    ["FROM busybox", undefined, "default"],
+    ["FROM busybox AS one\nARG TARGETSTAGE\nLABEL s=$TARGETSTAGE\nFROM busybox AS two", "one", "one"],
+  ])("A22: TARGETSTAGE of %j with target %s", async (from, target, value) => {
+    const text = `${from}\nARG TARGETSTAGE\nLABEL s=$TARGETSTAGE`;
+    const plan = await planned(text, target === undefined ? {} : { target });
+    expect(plan.config.Labels).toEqual({ s: value });
+  });
+
+  test("A27: the sandbox's host name", async () => {
+    const plan = await planned("FROM busybox\nRUN x", { buildArgs: { BUILDKIT_SANDBOX_HOSTNAME: "box" } });
+    expect(execs(plan)[0]).toMatchObject({ hostname: "box" });
+  });
+
+  test("A32: arguments of the builder are no environment", async () => {
+    expect(await env("FROM busybox\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN x")).not.toHaveProperty(
+      "BUILDKIT_SBOM_SCAN_STAGE",
+    );
+  });
+});
+
+describe("A31: SOURCE_DATE_EPOCH", () => {
+  test("comes from a build argument or a global default, as a number", async () => {
+    const given = await planned("FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN x", {
+      buildArgs: { SOURCE_DATE_EPOCH: "12" },
+    });
+    expect(given.epoch).toBe(12);
+    expect(envOf(execs(given)[0])["SOURCE_DATE_EPOCH"]).toBe("12");
+    expect((await planned("ARG SOURCE_DATE_EPOCH=7\nFROM busybox")).epoch).toBe(7);
+  });
+
+  test("means nothing for a local context, and what the engine says for others", async () => {
+    const buildArgs = { SOURCE_DATE_EPOCH: "context" };
+    expect((await planned("FROM busybox", { buildArgs })).epoch).toBeUndefined();
+    expect((await planned("FROM busybox", { buildArgs, epoch: 99 })).epoch).toBe(99);
+  });
+
+  test("is refused otherwise", async () => {
+    expect(await errorsOf("FROM busybox", { buildArgs: { SOURCE_DATE_EPOCH: "soon" } })).toEqual([
+      "[SOURCE_DATE_EPOCH=soon] invalid SOURCE_DATE_EPOCH: soon",
+    ]);
+    expect(await errorsOf("ARG SOURCE_DATE_EPOCH=1.5\nFROM busybox")).toEqual(["[1.5] invalid SOURCE_DATE_EPOCH: 1.5"]);
+  });
+});
+
+test("V23: an error in a default is at its value; the rest is planned on", async () => {
+  const text = "FROM busybox\nARG A=${x\nENV B=${\nUSER ${:}\nVOLUME $none";
+  expect(await errorsOf(text)).toEqual([
+    `[\${x] failed to process "\${x": syntax error: missing '}'`,
+    `[\${] failed to process "\${": syntax error: missing '}'`,
+    `[\${:}] failed to process "\${:}": syntax error: bad substitution`,
+    "[$none] VOLUME specified can not be an empty string",
+  ]);
+  expect(names(await planned("FROM busybox"))).toHaveLength(1);
+});
