@@ -95,7 +95,7 @@ export class LineReader {
     }
     return {
       source: this.#source,
-      text: text.replace(/\r+$/, ""),
+      text,
       pieces,
       comments,
       emptyLines,

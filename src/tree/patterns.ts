@@ -24,6 +24,8 @@ export interface PatternError {
 
 interface CompiledPattern extends Pattern {
   readonly matches: (path: string) => boolean;
+  /** Slashes in every path that can match; undefined where that varies. */
+  readonly depth: number | undefined;
   /** Whether something strictly below a directory can match, by the directory's segments. */
   readonly reachesBelow: (segments: readonly string[]) => boolean;
 }
@@ -114,11 +116,14 @@ export class PatternMatcher {
 
   /** Index of the pattern that decides about a path, given what decided about the directory it is in; notes what matched. */
   #decide(path: string, parent: Verdict, matched?: boolean[]): number {
+    const depth = slashes(path);
     let isOut = false;
     let decision = -1;
     for (let i = 0; i < this.#patterns.length; i++) {
       const pattern = this.#patterns[i]!;
-      if (!parent.matched[i] && (pattern.isNegated !== isOut || !pattern.matches(path))) continue;
+      if (!parent.matched[i]) {
+        if (pattern.isNegated !== isOut || (pattern.depth ?? depth) !== depth || !pattern.matches(path)) continue;
+      }
       if (matched) matched[i] = true;
       isOut = !pattern.isNegated;
       decision = i;
@@ -160,7 +165,14 @@ function compile({ text, line }: PatternLine): CompiledPattern | PatternError | 
   const pattern = isNegated ? cleaned.slice(1) : cleaned;
   if (pattern === "") return { line, message: 'illegal exclusion pattern: "!"' };
   if (compileGlob(pattern) === undefined) return { line, message: badPattern };
-  return { text: pattern, line, isNegated, matches: matcherOf(pattern), reachesBelow: reachOf(pattern) };
+  const depth = /\*\*|[[\\]/.test(pattern) ? undefined : slashes(pattern);
+  return { text: pattern, line, isNegated, matches: matcherOf(pattern), depth, reachesBelow: reachOf(pattern) };
+}
+
+function slashes(path: string): number {
+  let count = 0;
+  for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) count++;
+  return count;
 }
 
 function matcherOf(pattern: string): (path: string) => boolean {
@@ -172,6 +184,8 @@ function matcherOf(pattern: string): (path: string) => boolean {
     const bare = suffix.startsWith("/") ? suffix.slice(1) : undefined;
     return (path) => path.endsWith(suffix) || path === bare;
   }
+  const ending = /^\*\*\/\*([^*?[\]\\/]+)$/.exec(pattern)?.[1];
+  if (ending !== undefined) return (path) => path.endsWith(ending);
   const prefix = /^([^*?[\]\\]*)\*\*$/.exec(pattern);
   if (prefix !== null) return (path) => path.startsWith(prefix[1]!);
   const expression = new RegExp(`^${translate(pattern)}$`, "su");
