@@ -68,14 +68,9 @@ export function readOverlayState(
   return { isOpaque, isWhiteout };
 }
 
-/** Makes `path` an opaque directory ("y"), or one that may hold whiteouts made of attributes ("x"). */
-export function markOpaque(path: string | Buffer, namespace: XattrNamespace, value: "y" | "x"): void {
-  lsetxattr(path, `${namespace}.overlay.opaque`, Buffer.from(value));
-}
-
-/** Makes the empty file `path` a whiteout, for user namespaces in which no device node can be made. */
-export function markWhiteout(path: string | Buffer, namespace: XattrNamespace): void {
-  lsetxattr(path, `${namespace}.overlay.whiteout`, new Uint8Array());
+/** Makes the directory `path` hide what lower layers have in it. */
+export function markOpaque(path: string | Buffer, namespace: XattrNamespace): void {
+  lsetxattr(path, `${namespace}.overlay.opaque`, Buffer.from("y"));
 }
 
 /** Names of all attributes of `path`. */

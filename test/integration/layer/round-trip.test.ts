@@ -1,7 +1,7 @@
 // Directory ⇄ tar ⇄ list: nothing of a tree is lost on any way, with GNU tar as a second opinion.
 import * as fc from "fast-check";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { lgetxattr, lsetxattr } from "../../../src/base/libc.ts";
 import { writeLayer } from "../../../src/layer/blob.ts";
@@ -174,4 +174,20 @@ test("what changes, vanishes, or makes no sense by itself is a clear error (T14,
   lsetxattr(rig.path("b/d"), "user.overlay.redirect", Buffer.from("/x"));
   await expect(scanUpper(rig.path("b"), { xattrNamespace: "user" })).rejects.toMatchObject({ code: "runtime" });
   expect(facts(await scanUpper(rig.path("b"), TRUSTED))).toMatchObject([{ path: "d", type: "dir" }]);
+});
+
+test.each([
+  ["changed", (path: string) => writeFileSync(path, "x", { flag: "r+" })],
+  ["vanished", (path: string) => rmSync(path)],
+])("a file that has %s while it is read fails the scan by its name (T19)", async (what, change) => {
+  using rig = openRig();
+  writeFileSync(rig.path("f"), "");
+  // Long enough for several turns of the event loop; holes cost no disk.
+  truncateSync(rig.path("f"), 300 * 2 ** 20);
+  const scan = scanUpper(rig.dir, TRUSTED);
+  change(rig.path("f"));
+  await expect(scan).rejects.toMatchObject({
+    code: "runtime",
+    message: `"/f" ${what} while the step's changes were read`,
+  });
 });

@@ -32,6 +32,11 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
     inside: ["escaped", "out"],
   },
   {
+    name: "an absolute symlink below, then a file through it",
+    tar: archive(link("a/b/out", "/x"), file("a/b/out/f"), link("a/b/up", "../.."), file("a/b/up/g")),
+    inside: ["a/b/out", "a/b/up", "g", "x/f"],
+  },
+  {
     name: "symlinks through symlinks",
     tar: archive(link("a", "b/.."), link("b", "/../.."), { name: "a/d/" }, file("a/d/escaped")),
     inside: ["a", "b", "d", "d/escaped"],
