@@ -26,6 +26,7 @@ const fragments = [
   ),
   ..."}|$x|'|\"|\\|`|\\\\|#|# escape=`|# check=skip=all|=|,|a b|é|🚀|\u00a0|\uFEFF|--".split("|"),
   ..."\n~\r\n~\\\n~\\ \t\r\n~\n\n~\n# c\n~ ~\t~\v~\n~\n~\n".split("~"),
+  ..."FROM a\\\n AS\\\n\tb\n~COPY --link\\\n a\\\n # c\n b\n~ENV a=b\\\n\n c=d\\\n\n".split("~"),
 ];
 const dockerfiles = fc
   .array(
