@@ -49,6 +49,7 @@ export interface BindMount extends MountCommon {
   readonly kind: "bind";
   /** Index into the vertex's inputs. */
   readonly input: number;
+  /** Clean relative path in the input; "" = all of it. */
   readonly source: string;
   readonly writable: boolean;
 }
@@ -59,6 +60,7 @@ export interface CacheMount extends MountCommon {
   readonly sharing: "shared" | "private" | "locked";
   /** Index into the vertex's inputs of the initial content; undefined = empty. */
   readonly input?: number;
+  /** Clean relative path in the input; "" = all of it. */
   readonly source: string;
   readonly readonly: boolean;
   readonly mode?: number;
@@ -139,7 +141,7 @@ export interface CopyAction {
   readonly chmod?: string;
   readonly parents: boolean;
   readonly exclude: readonly string[];
-  /** Archives: "auto" = ADD of a local file, "always" = ADD --unpack, "never" = COPY. */
+  /** Archives: "auto" = ADD, opens those of sources with `isWildcardAllowed` (local ones, not downloads); "always" = ADD --unpack; "never" = COPY. */
   readonly unpack: "auto" | "always" | "never";
 }
 

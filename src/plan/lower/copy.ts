@@ -30,7 +30,9 @@ export function lowerCopy(instruction: CopyLike, state: ImageState, context: Low
   if (!words) return state;
   const isSound = [checkMode(instruction, words, context), checkChecksum(instruction, words, context)].every(Boolean);
   if (!isSound) return state;
-  const step = nextStep(instruction, state, context, instruction.link ? { prefix: "LINK " } : {});
+  // With --chmod BuildKit copies as without --link (C12).
+  const isLinked = instruction.link && words.chmod === undefined;
+  const step = nextStep(instruction, state, context, isLinked ? { prefix: "LINK " } : {});
   const inputs: (Digest | undefined)[] = [state.rootfs];
   const sources = words.paths.map((path) => planSource(path, instruction, words, context, inputs, step.meta.name));
   if (!sources.every((source) => source !== undefined)) return state;
@@ -44,7 +46,7 @@ export function lowerCopy(instruction: CopyLike, state: ImageState, context: Low
     exclude: instruction.exclude.map(({ text }) => text),
     unpack: unpackOf(instruction, sources),
   };
-  const rootfs = context.builder.add({ kind: "file", action, isLinked: instruction.link }, inputs, step.meta);
+  const rootfs = context.builder.add({ kind: "file", action, isLinked }, inputs, step.meta);
   const createdBy = copyHistory({
     keyword: instruction.kind === "add" ? "ADD" : "COPY",
     parents: action.parents,

@@ -48,6 +48,7 @@ describe("paths", () => {
     const action = await copy("COPY --link --exclude=$X --exclude=*.md a /b", "ARG X=1");
     expect(action).toMatchObject({ isLinked: true, exclude: ["$X", "*.md"] });
     expect(names(await planned("FROM busybox\nCOPY --link a /b")).at(-1)).toBe("[2/2] LINK COPY --link a /b");
+    expect(await copy("COPY --link --chmod=0600 a /b")).toMatchObject({ isLinked: false });
   });
 
   test("C15: from a stage nothing of the context is read", async () => {
