@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Header } from "tar/header";
 import { runProcess } from "../base/process.ts";
-import { BuildError } from "../diagnostics/build-error.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Entry } from "../tree/entry.ts";
 import { decompress } from "./compress.ts";
 import type { Inode } from "./member-tree.ts";
@@ -40,12 +40,21 @@ const READ_SIZE = 1 << 18;
 
 /**
  * The archive in a file or a stream, or undefined where the content is none, which costs a look at its first bytes.
- * Fails with "content" where it is damaged or tries to leave its root, with "source" where it cannot be read or a program is missing.
+ * Fails with "content" where it is damaged or tries to leave its root, with "source" where it cannot be read or a program is missing,
+ * with "store" where its files cannot be kept.
  */
 export async function openArchive(
   source: string | AsyncIterable<Uint8Array>,
   options: ArchiveOptions,
 ): Promise<Archive | undefined> {
+  try {
+    return await open(source, options);
+  } catch (error) {
+    throw hostFailure(error, typeof source === "string" ? source : "the archive");
+  }
+}
+
+async function open(source: string | AsyncIterable<Uint8Array>, options: ArchiveOptions): Promise<Archive | undefined> {
   const { tempDir, signal } = options;
   const raw = typeof source === "string" ? createReadStream(hostPath(source), { highWaterMark: READ_SIZE }) : source;
   const [head, bytes] = await peek(raw);
@@ -59,6 +68,14 @@ export async function openArchive(
   if (format === "tar") return isTar(head) ? readArchive(bytes, options) : end(bytes);
   const [tarHead, tar] = await peek(decompress(bytes, { compression: format, signal }), isDamage);
   return isTar(tarHead) ? readArchive(tar, options) : end(tar);
+}
+
+function hostFailure(error: unknown, name: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (error instanceof BuildError || code === undefined || syscall === undefined) return error;
+  const isWriting = syscall === "write" || code === "ENOSPC";
+  const what = isWriting ? `cannot keep the files of "${name}"` : `cannot read "${name}"`;
+  return new BuildError(isWriting ? "store" : "source", `${what}: ${messageOf(error)}`, { cause: error });
 }
 
 async function readArchive(tar: AsyncIterable<Uint8Array>, options: ArchiveOptions): Promise<Archive> {

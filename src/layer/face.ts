@@ -1,4 +1,5 @@
-// Writes the directory face of a layer: the form in which overlayfs mounts it (kernel Documentation/filesystems/overlayfs.rst). Whiteouts are char devices 0/0. It decides nothing about paths: they come without symlinks and in an order in which parents are first.
+// Writes the directory face of a layer: the form in which overlayfs mounts it (kernel Documentation/filesystems/overlayfs.rst), whiteouts as char devices 0/0.
+// It decides nothing about paths: they come without symlinks and in an order in which parents are first.
 // Synchronous: on two cores 10,000 files take a third of the time that they take through the thread pool.
 import {
   chmodSync,

@@ -71,6 +71,14 @@ test("AD01: what is no archive is left alone", async () => {
   }
 });
 
+test("a file that cannot be read is an error of the source", async () => {
+  using rig = openRig();
+  await expect(openArchive(rig.path("absent"), { tempDir: rig.dir })).rejects.toMatchObject({
+    code: "source",
+    message: /ENOENT/,
+  });
+});
+
 test("an archive that is damaged behind its beginning is an error", async () => {
   using rig = openRig();
   const long = archive({ name: "a", data: Buffer.alloc(1 << 20, "abc") }, { name: "b", data: Buffer.from(TAR) });
