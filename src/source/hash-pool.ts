@@ -66,7 +66,11 @@ export class HashPool implements AsyncDisposable {
     const limit = this.#options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
     const best = this.#threads.toSorted((a, b) => a.load - b.load)[0];
     if (best !== undefined && (best.load === 0 || this.#threads.length >= limit)) return best;
-    const worker = new Worker(this.#options.url ?? DEFAULT_URL, { name: "tsbuild-hash" });
+    const worker = new Worker(this.#options.url ?? DEFAULT_URL, {
+      name: "tsbuild-hash",
+      // What a batch needs: without limits each thread grows to what V8 thinks the machine can spare.
+      resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 },
+    });
     const thread: Thread = { worker, load: 0 };
     worker.on("message", (reply: HashReply) => this.#answer(reply));
     worker.on("error", (error) => this.#fail(thread, error));

@@ -19,7 +19,7 @@ export interface HashQueueOptions {
 const BATCH_FILES = 256;
 const BATCH_BYTES = 8 * 1024 * 1024;
 /** Batches under way before the walk waits. */
-const MAX_RUNNING = 16;
+const MAX_RUNNING = 8;
 /** What the system says of a file that was replaced or removed after it was seen. */
 const CHANGED = new Set(["", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE"]);
 

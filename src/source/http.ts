@@ -2,7 +2,7 @@
 // A copy counts only for the URL that it came from, and its bytes are hashed again before they are used again (pain 31). How one request is made is http-request.ts's business.
 //   <cacheDir>/<id of URL and credentials>/{record.json, <sha256 of the bytes>}
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createReadStream, createWriteStream, existsSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -198,7 +198,8 @@ async function receive(options: FetchHttpOptions, response: IncomingMessage, pat
     }
   }
   const streams = isEncoded ? [response, createGunzip()] : [response];
-  const file = createWriteStream(path, { flags: "wx", mode: 0o600 });
+  // Opened now: a stream that opens later could make the file after a failure has removed it.
+  const file = createWriteStream(path, { fd: openSync(path, "wx", 0o600) });
   await pipeline([...streams, measured, file] as never, signal === undefined ? {} : { signal });
   if (!response.complete) throw Object.assign(new Error("the connection was closed early"), { code: "ECONNRESET" });
   const digest = finishDigest(sha256);

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -205,6 +206,45 @@ test("submodules: fetched unless disabled, their .git goes too; those that reach
     code: "source",
     message: expect.stringContaining("failed to update submodules") as unknown,
   });
+});
+
+test("AD09: submodules over a server that can do no shallow fetch; nothing called .git is left", async () => {
+  const served = join(temp, "served");
+  mkdirSync(served);
+  const publish = (name: string): void => {
+    git(temp, "clone", "-q", "--bare", join(temp, name), join(served, `${name}.git`));
+    git(join(served, `${name}.git`), "update-server-info");
+  };
+  // The dumb protocol: files, nothing else.
+  const server = createServer((request, response) => {
+    const path = join(served, new URL(request.url ?? "/", "http://h").pathname);
+    if (existsSync(path) && statSync(path).isFile()) response.end(readFileSync(path));
+    else response.writeHead(404).end();
+  }).listen(0, "127.0.0.1");
+  await new Promise((done) => server.once("listening", done));
+  try {
+    const { port } = server.address() as AddressInfo;
+    for (const name of ["inner", "outer"]) {
+      mkdirSync(join(temp, name));
+      git(join(temp, name), "init", "-q", "-b", "main");
+    }
+    const inner = commit(join(temp, "inner"), { file: "in" });
+    publish("inner");
+    commit(join(temp, "outer"), { ".gitmodules": '[submodule "lib"]\n\tpath = lib\n\turl = ../inner.git\n' });
+    git(join(temp, "outer"), "update-index", "--add", "--cacheinfo", `160000,${inner},lib`);
+    git(join(temp, "outer"), "commit", "-q", "-m", "lib");
+    publish("outer");
+    const remote = `http://127.0.0.1:${port}/outer.git`;
+    const { directory } = await checkout({ remote });
+    expect(new Set(readdirSync(directory, { recursive: true, encoding: "utf8" }))).toEqual(
+      new Set([".gitmodules", "lib", "lib/file"]),
+    );
+    const kept = await checkout({ remote, keepGitDir: true });
+    expect(git(join(kept.directory, "lib"), "rev-parse", "HEAD")).toBe(inner);
+    await expect(checkout({ remote, isFetchedByCommit: true })).rejects.toMatchObject({ code: "source" });
+  } finally {
+    server.close();
+  }
 });
 
 test("AD10: the token goes to its host in a header, and into no message, argument or file", async () => {
