@@ -1,9 +1,11 @@
-// One layer's entries, arranged for look-ups: path → entry, directory → names, and which directories of lower layers it hides.
+// One layer's entries, arranged for look-ups: path → entry, directory → what is in it, and which directories of lower layers it hides.
 // Not responsible for stacking: view.ts. Follows image-spec layer.md, "Whiteouts" and "Opaque Whiteout".
-import { baseName, parentPath } from "../base/container-path.ts";
+import { parentPath } from "../base/container-path.ts";
 import type { LayerEntry } from "../tree/entry.ts";
 
-/** What a view needs of a layer: its entries, each path once, and where a regular file's bytes are. */
+const NONE: readonly string[] = [];
+
+/** What one layer says, each path once. Built in one pass; what only some look-ups need is built at the first of them. */
 export class LayerIndex {
   readonly #entries = new Map<string, LayerEntry>();
   /** Directories that the layer writes into without naming them. */
@@ -14,7 +16,13 @@ export class LayerIndex {
 
   constructor(entries: readonly LayerEntry[]) {
     for (const entry of entries) this.#entries.set(entry.path, entry);
-    for (const { path, type } of entries) if (type !== "whiteout") this.#imply(parentPath(path));
+    let known = "";
+    for (const { path, type } of entries) {
+      // Neighbours mostly share their directory, and asking for it once is enough.
+      if (type === "whiteout" || isDirectlyIn(path, known)) continue;
+      known = parentPath(path);
+      this.#imply(known);
+    }
     const root = this.#entries.get("");
     if (root && root.type !== "whiteout" && root.opaque) this.#hides.set("", true);
   }
@@ -48,28 +56,32 @@ export class LayerIndex {
     return hides;
   }
 
-  /** Names that the layer mentions in `directory`, whiteouts included, in no order. */
-  namesIn(directory: string): readonly string[] {
+  /** Paths that the layer mentions directly in `directory`, whiteouts included, in the layer's order. */
+  pathsIn(directory: string): readonly string[] {
     this.#children ??= this.#listChildren();
-    return this.#children.get(directory) ?? [];
+    return this.#children.get(directory) ?? NONE;
   }
 
-  /** All names of the inode that `path` is the first name of, in the layer's order. */
+  /** All names of the inode that `path` is the first name of, in the layer's order; empty where it is the only one. */
   namesOf(path: string): readonly string[] {
     this.#links ??= this.#listLinks();
-    return this.#links.get(path) ?? [path];
+    return this.#links.size === 0 ? NONE : (this.#links.get(path) ?? NONE);
   }
 
   #listChildren(): Map<string, string[]> {
     const children = new Map<string, string[]>();
-    const add = (path: string): void => {
-      const directory = parentPath(path);
-      const names = children.get(directory);
-      if (names) names.push(baseName(path));
-      else children.set(directory, [baseName(path)]);
-    };
-    for (const path of this.#entries.keys()) if (path !== "") add(path);
-    for (const path of this.#implied) add(path);
+    let [directory, paths]: [string, string[] | undefined] = ["", undefined];
+    for (const source of [this.#entries.keys(), this.#implied]) {
+      for (const path of source) {
+        if (path === "") continue;
+        if (!paths || !isDirectlyIn(path, directory)) {
+          directory = parentPath(path);
+          paths = children.get(directory);
+          if (!paths) children.set(directory, (paths = []));
+        }
+        paths.push(path);
+      }
+    }
     return children;
   }
 
@@ -85,7 +97,8 @@ export class LayerIndex {
   }
 }
 
-/** Path of `name` in `directory`. */
-export function pathIn(directory: string, name: string): string {
-  return directory === "" ? name : `${directory}/${name}`;
+/** Whether `directory` is the parent of `path`, without making a string. */
+function isDirectlyIn(path: string, directory: string): boolean {
+  const cut = path.lastIndexOf("/");
+  return directory === "" ? cut < 0 : cut === directory.length && path.startsWith(directory);
 }

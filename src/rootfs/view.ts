@@ -1,10 +1,10 @@
 // Stacked layers seen as one tree of files, without mounting or unpacking. Lazy: a look-up asks layers top-down and stops as soon as it is decided, so a
 // layer that nobody needs is never listed. Follows image-spec layer.md: a directory on a directory merges, anything else replaces.
-import { parentPath } from "../base/container-path.ts";
+import { baseName, parentPath } from "../base/container-path.ts";
 import { assert } from "../base/assert.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
-import { LayerIndex, pathIn } from "./layer-index.ts";
+import { LayerIndex } from "./layer-index.ts";
 
 /** A layer as far as a view needs it. */
 export interface LayerSource {
@@ -59,12 +59,13 @@ export class RootfsView implements Tree {
     const isThere = new Map<string, boolean>();
     for (let i = this.#layers.length - 1; i >= 0; i--) {
       const index = await this.#index(i);
-      for (const name of index.namesIn(path)) {
-        if (!isThere.has(name)) isThere.set(name, index.get(pathIn(path, name))?.type !== "whiteout");
+      for (const child of index.pathsIn(path)) {
+        if (!isThere.has(child)) isThere.set(child, index.get(child)?.type !== "whiteout");
       }
       if (index.hides(path)) break;
     }
-    return [...isThere.keys()].filter((name) => isThere.get(name)).sort();
+    const children = [...isThere.keys()].filter((child) => isThere.get(child));
+    return children.map(baseName).sort();
   }
 
   async walk(
@@ -110,7 +111,7 @@ export class RootfsView implements Tree {
     if (entry.type !== "file" || layer < 0) return entry;
     const index = await this.#index(layer);
     const names = index.namesOf(entry.hardlink ?? entry.path);
-    if (names.length === 1) return entry;
+    if (names.length === 0) return entry;
     for (const name of names) {
       const other = name === entry.path ? entry : (await this.#find(name))?.entry;
       if (other === index.get(name)) return linkedTo(entry, name);
@@ -153,9 +154,11 @@ class Walker {
   readonly #numbers: ReadonlyMap<LayerIndex, number>;
   /** First name seen of each inode that has several, by layer and first name there. */
   readonly #firstNames = new Map<string, string>();
+  readonly #all: readonly LayerIndex[];
 
   constructor(all: readonly LayerIndex[], keep: (path: string, isDirectory: boolean) => "keep" | "skip" | "prune") {
     this.#keep = keep;
+    this.#all = all;
     this.#numbers = new Map(all.map((index, i) => [index, i]));
   }
 
@@ -165,8 +168,7 @@ class Walker {
     const verdict = this.#keep(entry.path, isDirectory);
     if (verdict === "keep") this.entries.push(this.#named(entry, layer));
     if (!isDirectory || verdict === "prune") return;
-    for (const name of namesIn(visible, entry.path)) {
-      const path = pathIn(entry.path, name);
+    for (const path of pathsIn(visible, entry.path)) {
       const inside = visible.length === 1 ? visible : upToHiding(visible, path);
       const found = this.#resolve(path, inside);
       if (found) this.visit(found, inside);
@@ -188,16 +190,18 @@ class Walker {
 
   #named(entry: Entry, layer: number): Entry {
     if (entry.type !== "file" || layer < 0) return entry;
-    const key = `${layer} ${entry.hardlink ?? entry.path}`;
-    const first = this.#firstNames.get(key);
-    if (first === undefined) this.#firstNames.set(key, entry.path);
-    return linkedTo(entry, first ?? entry.path);
+    const first = entry.hardlink ?? entry.path;
+    if (this.#all[layer]!.namesOf(first).length === 0) return entry;
+    const inode = `${layer} ${first}`;
+    const firstSeen = this.#firstNames.get(inode);
+    if (firstSeen === undefined) this.#firstNames.set(inode, entry.path);
+    return linkedTo(entry, firstSeen ?? entry.path);
   }
 }
 
-function namesIn(visible: readonly LayerIndex[], directory: string): string[] {
-  if (visible.length === 1) return visible[0]!.namesIn(directory).toSorted();
-  const names = new Set<string>();
-  for (const index of visible) for (const name of index.namesIn(directory)) names.add(name);
-  return [...names].sort();
+/** What is directly in `directory`, sorted by name. */
+function pathsIn(visible: readonly LayerIndex[], directory: string): readonly string[] {
+  const lists = visible.map((index) => index.pathsIn(directory)).filter((paths) => paths.length > 0);
+  if (lists.length > 1) return [...new Set(lists.flat())].sort();
+  return lists.length === 0 ? [] : lists[0]!.toSorted();
 }

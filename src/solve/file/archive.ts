@@ -74,7 +74,7 @@ async function layDirectory(draft: Draft, inside: PathLookup, root: string, entr
 
 function inodeOf(archive: ArchiveTree, entry: Entry, inodes: Map<string, Inode>): Inode {
   const linked = entry.hardlink === undefined ? undefined : inodes.get(entry.hardlink);
-  const inode = linked ?? { locate: () => entry.bytes ?? archive.locate(entry) };
+  const inode = linked ?? { entry, tree: archive };
   inodes.set(entry.path, inode);
   return inode;
 }

@@ -67,6 +67,12 @@ interface Attributes {
   readonly exclude: PatternMatcher | undefined;
 }
 
+interface Target {
+  readonly path: string;
+  /** Whether it is a directory made for this source. */
+  readonly isNew: boolean;
+}
+
 /** One COPY on its way: later sources see what earlier ones made. */
 class Copy {
   readonly draft: Draft;
@@ -105,9 +111,11 @@ class Copy {
     const data = Buffer.from(content);
     const sha256 = createHash("sha256").update(data).digest("hex");
     const common = { mode: 0o644, uid: 0, gid: 0, mtimeNs: this.#createdMtimeNs };
-    const entry: Entry = { path: name, type: "file", size: data.length, sha256, ...common };
+    const bytes: FileBytes = { kind: "inline", data };
+    const entry: Entry = { path: name, type: "file", size: data.length, sha256, bytes, ...common };
     const target = await this.#destinationOf(baseName(name), entry);
-    await this.#putObject({ ...this.#attributed(entry), path: target }, { locate: () => ({ kind: "inline", data }) });
+    const existing = await this.draft.lstat(target.path);
+    this.#putObject(this.#attributed(entry, target.path), { entry, tree: undefined }, existing);
   }
 
   async #unpack(tree: Tree, selected: SelectedSource): Promise<boolean> {
@@ -119,7 +127,7 @@ class Copy {
   }
 
   /** Where one source goes (C03, C05): directories onto the destination, anything else into it if it is or must be a directory. Its parent is there afterwards. */
-  async #destinationOf(name: string, source: Entry): Promise<string> {
+  async #destinationOf(name: string, source: Entry): Promise<Target> {
     const { dest } = this.#action;
     const lastName = dest.slice(dest.lastIndexOf("/") + 1);
     const needed = lastName === "" || lastName === "." ? dest : dest.slice(0, -lastName.length);
@@ -130,7 +138,7 @@ class Copy {
     const target = !isDirectory && entry?.type === "dir" ? joinRelative(path, name) : path;
     if (!isDirectory) await this.#makeDirectories(parentPath(target));
     else if (!entry) await this.#makeDirectories(target);
-    return target;
+    return { path: target, isNew: isDirectory && !entry };
   }
 
   #makeDirectories(path: string): Promise<void> {
@@ -138,10 +146,13 @@ class Copy {
     return this.draft.makeDirectories(path, owner ?? ROOT_OWNER, chmod?.parentMode ?? 0o755);
   }
 
-  async #copyTo(target: string, tree: Tree, copied: readonly CopiedEntry[]): Promise<void> {
+  async #copyTo(target: Target, tree: Tree, copied: readonly CopiedEntry[]): Promise<void> {
     const links = new LinkGroups(tree, copied);
+    const prefix = target.path === "" ? "" : `${target.path}/`;
     /** Directories that wait for something in them to be copied. */
     const waiting: CopiedEntry[] = [];
+    /** What begins with this is in a directory made just now, where nothing can be in the way. */
+    let fresh = target.isNew ? "" : undefined;
     for (const [i, item] of copied.entries()) {
       if (i % 1024 === 1023) this.#options.signal.throwIfAborted();
       while (waiting.length > 0 && !item.path.startsWith(`${waiting.at(-1)!.path}/`)) waiting.pop();
@@ -149,21 +160,24 @@ class Copy {
         if (item.entry.type === "dir") waiting.push(item);
         continue;
       }
-      for (const parent of waiting.splice(0)) await this.#putParent(joinRelative(target, parent.path), parent.entry);
-      const path = joinRelative(target, item.path);
-      if (item.entry.type === "dir") await this.#putDirectory(path, item);
-      else await this.#putObject({ ...this.#attributed(item.entry), path }, links.inodeOf(item.entry));
+      for (const parent of waiting.splice(0)) await this.#putParent(prefix + parent.path, parent.entry);
+      const path = item.path === "" ? target.path : prefix + item.path;
+      const isFresh = fresh !== undefined && item.path !== "" && item.path.startsWith(fresh);
+      const existing = isFresh ? undefined : await this.draft.lstat(path);
+      if (item.entry.type === "dir") {
+        this.#putDirectory(path, item, existing);
+        if (!existing && !isFresh) fresh = `${item.path}/`;
+      } else this.#putObject(this.#attributed(item.entry, path), links.inodeOf(item.entry), existing);
     }
   }
 
   /** The top of a copied directory only fills the one that is there; those in it also bring their attributes (C04). */
-  async #putDirectory(path: string, { path: below, entry }: CopiedEntry): Promise<void> {
-    const existing = await this.draft.lstat(path);
-    if (!existing) this.draft.put({ ...this.#attributed(entry), path }, undefined);
+  #putDirectory(path: string, { path: below, entry }: CopiedEntry, existing: Entry | undefined): void {
+    if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
     else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
     else if (below === "") this.draft.setDirectory(existing, { mtimeNs: entry.mtimeNs });
     else {
-      const { mode, uid, gid, mtimeNs } = this.#attributed(entry);
+      const { mode, uid, gid, mtimeNs } = this.#attributed(entry, path);
       const xattrs = { ...existing.xattrs, ...entry.xattrs };
       this.draft.setDirectory(existing, { mode, uid, gid, mtimeNs, xattrs });
     }
@@ -172,23 +186,22 @@ class Copy {
   /** A directory that is copied for the sake of what is in it gives an existing one only its mode, as BuildKit's does. */
   async #putParent(path: string, entry: Entry): Promise<void> {
     const existing = await this.draft.lstat(path);
-    if (!existing) this.draft.put({ ...this.#attributed(entry), path }, undefined);
+    if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
     else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
     else this.draft.setDirectory(existing, { mode: entry.mode });
   }
 
-  async #putObject(entry: Entry, inode: Inode | undefined): Promise<void> {
-    const existing = await this.draft.lstat(entry.path);
+  #putObject(entry: Entry, inode: Inode | undefined, existing: Entry | undefined): void {
     if (existing?.type === "dir") throw cannotCopy(`cannot replace to directory /${entry.path} with file`);
     this.draft.put(entry, inode);
   }
 
-  /** The entry with --chown and --chmod applied. */
-  #attributed(entry: Entry): Entry {
+  /** The entry in its new place, with --chown and --chmod applied. */
+  #attributed(entry: Entry, path: string): Entry {
     const { owner, chmod } = this.#attributes;
-    if (!owner && !chmod) return entry;
+    if (!owner && !chmod) return { ...entry, path };
     const mode = chmod && entry.type !== "symlink" ? chmod.apply(entry.mode, entry.type === "dir") : entry.mode;
-    return { ...entry, ...owner, mode };
+    return { ...entry, path, uid: owner?.uid ?? entry.uid, gid: owner?.gid ?? entry.gid, mode };
   }
 }
 
@@ -208,7 +221,7 @@ class LinkGroups {
     const first = entry.hardlink ?? entry.path;
     const known = this.#inodes.get(first);
     if (known) return known;
-    const inode: Inode = { locate: () => entry.bytes ?? this.#tree.locate(entry) };
+    const inode: Inode = { entry, tree: this.#tree };
     if (this.#firstNames.has(first)) this.#inodes.set(first, inode);
     return inode;
   }

@@ -5,12 +5,14 @@ import { assert } from "../../base/assert.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import { assertNotReserved } from "../../layer/names.ts";
 import type { PathLookup } from "../../rootfs/resolve.ts";
-import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
+import type { Entry, LayerEntry } from "../../tree/entry.ts";
+import type { Tree } from "../../tree/tree.ts";
 
-/** One inode: names that share it are hard links of one another. */
+/** The source of a file's bytes. Names that share one are hard links of one another. */
 export interface Inode {
-  /** Where its bytes are. Asked only when the layer is really made, because it may mean fetching a layer. */
-  readonly locate: () => Promise<FileBytes> | FileBytes;
+  readonly entry: Entry;
+  /** Asked for the place of the bytes where the entry does not say it, and only when the layer is really made: it may mean fetching a layer. */
+  readonly tree: Pick<Tree, "locate"> | undefined;
 }
 
 export interface Owner {
@@ -109,21 +111,29 @@ export class Draft implements PathLookup {
 
   /** The layer. The draft must not be changed afterwards. */
   async finish(): Promise<Manifest> {
-    const said = new Map<string, Node>();
+    const said: Node[] = [];
+    const parents = new Map<string, Node>();
+    let known = "";
     for (const [path, node] of this.#nodes) {
       if (path === "" || !isChanged(node)) continue;
-      said.set(path, node);
-      await this.#addParents(path, said);
+      said.push(node);
+      const parent = parentPath(path);
+      if (parent === known) continue;
+      known = parent;
+      await this.#addParents(parent, parents);
     }
-    const nodes = [...said.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path));
+    const nodes = [...said, ...parents.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path));
     return manifestOf(nodes, this.#cleared);
   }
 
-  async #addParents(path: string, said: Map<string, Node>): Promise<void> {
-    for (let at = parentPath(path); at !== "" && !said.has(at); at = parentPath(at)) {
+  /** Adds `path` and what is above it, up to a directory that the layer says anyway. */
+  async #addParents(path: string, parents: Map<string, Node>): Promise<void> {
+    for (let at = path; at !== "" && !parents.has(at); at = parentPath(at)) {
+      const node = this.#nodes.get(at);
+      if (node && isChanged(node)) return;
       const entry = await this.lstat(at);
-      assert(entry?.type === "dir", `the parent "${at}" of "${path}" is no directory`);
-      said.set(at, this.#nodes.get(at) ?? { entry, inode: undefined, original: entry });
+      assert(entry?.type === "dir", `the parent "${at}" is no directory`);
+      parents.set(at, node ?? { entry, inode: undefined, original: entry });
     }
   }
 }
@@ -143,23 +153,30 @@ function sameXattrs(a: Readonly<Record<string, Uint8Array>>, b: Readonly<Record<
 
 function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manifest {
   const firstNames = new Map<Inode, string>();
-  const entries = nodes.map(({ entry: { hardlink: _hardlink, bytes: _bytes, ...entry }, inode }): LayerEntry => {
+  const entries = nodes.map(({ entry, inode }): LayerEntry => {
     if (!inode) return entry.type === "dir" && cleared.has(entry.path) ? { ...entry, opaque: true } : entry;
     assert(entry.sha256 !== undefined, `nobody has hashed "${entry.path}"`);
     const first = firstNames.get(inode);
-    if (first !== undefined) return { ...entry, hardlink: first };
-    firstNames.set(inode, entry.path);
-    return entry;
+    if (first === undefined) firstNames.set(inode, entry.path);
+    if (first === entry.hardlink) return entry;
+    const { hardlink: _hardlink, ...rest } = entry;
+    return first === undefined ? rest : { ...rest, hardlink: first };
   });
-  const locate = async (): Promise<LayerEntry[]> => {
-    const located: LayerEntry[] = [];
-    for (const [i, entry] of entries.entries()) {
-      const inode = nodes[i]!.inode;
-      located.push(inode ? ({ ...entry, bytes: await inode.locate() } as LayerEntry) : entry);
+  return { entries, locate: () => locateAll(entries, nodes) };
+}
+
+async function locateAll(entries: readonly LayerEntry[], nodes: readonly Node[]): Promise<LayerEntry[]> {
+  const located: LayerEntry[] = [];
+  for (const [i, entry] of entries.entries()) {
+    const { inode } = nodes[i]!;
+    if (!inode || entry.type === "whiteout" || entry.bytes) {
+      located.push(entry);
+      continue;
     }
-    return located;
-  };
-  return { entries, locate };
+    assert(inode.tree, `nobody knows where the bytes of "${entry.path}" are`);
+    located.push({ ...entry, bytes: await inode.tree.locate(inode.entry) });
+  }
+  return located;
 }
 
 /** The error of a system call that wants a directory, in BuildKit's words. */

@@ -1,5 +1,5 @@
 // Stacked layers against the plainest model there is: apply one after the other to a map.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { comparePaths, parentPath } from "../../../src/base/container-path.ts";
 import { RootfsView, type LayerSource } from "../../../src/rootfs/view.ts";
@@ -38,7 +38,7 @@ const root: Entry = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 
 function applied(layers: readonly (readonly LayerEntry[])[]): Entry[] {
   const state = new Map<string, Entry>([["", root]]);
   const remove = (path: string, itself: boolean): void => {
-    for (const other of [...state.keys()])
+    for (const other of state.keys())
       if (other.startsWith(`${path}/`) || (itself && other === path)) state.delete(other);
   };
   const makeParents = (path: string): void => {

@@ -1,5 +1,5 @@
 // What the fixtures cannot hold: --parents, where tsbuild means something else than BuildKit 0.25, and how the work is done.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parentPath } from "../../../../src/base/container-path.ts";
 import { BuildError } from "../../../../src/diagnostics/build-error.ts";
@@ -172,12 +172,13 @@ describe("other than BuildKit 0.25", () => {
 });
 
 test("T11 a directory that an archive removes and makes again hides what was in it", async () => {
-  const archive = parseEntries(['d file 0644 0:0 "now a file"', "d dir 0755 0:0", 'd/new file 0644 0:0 "n"']);
+  const below = ["d dir 0700 1:1", 'd/old file 0644 0:0 "o"', "d/sub dir 0700 2:2"];
+  const archive = parseEntries(['d file 0644 0:0 "a file now"', "d dir 0755 0:0", 'd/sub/new file 0644 0:0 "n"']);
   const layer = await copyManifest(copyAction({ from: ["a.tar"], dest: "/", unpack: "always" }), {
-    ...options(['a.tar file 0644 0:0 "a"'], ["d dir 0700 1:1", 'd/old file 0644 0:0 "o"']),
+    ...options(['a.tar file 0644 0:0 "a"'], below),
     openArchive: async () => ({ walk: async () => archive, locate: async (entry) => entry.bytes! }),
   });
-  expect(formatEntries(layer)).toEqual(["d dir 0755 0:0 opaque", 'd/new file 0644 0:0 "n"']);
+  expect(formatEntries(layer)).toEqual(["d dir 0755 0:0 opaque", "d/sub dir 0755 0:0", 'd/sub/new file 0644 0:0 "n"']);
 });
 
 test("C07 a source that is missing is named as BuildKit names it, with the nearest name that is there", async () => {
