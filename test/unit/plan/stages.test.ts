@@ -212,6 +212,11 @@ describe("named contexts", () => {
     expect(names(plan)[0]).toMatch(/^\[context other::linux\/amd64\] docker\.io\/library\/busybox:latest@/);
   });
 
+  test('X05: ":latest" may be left out on either side', async () => {
+    expect(ops(await planned("FROM other", contexts({ "other:latest": { kind: "local" } })), "local")).toHaveLength(1);
+    expect(ops(await planned("FROM other:latest", contexts({ other: { kind: "local" } })), "local")).toHaveLength(1);
+  });
+
   test("F11: --from prefers a stage to a context", async () => {
     const given = contexts({ a: { kind: "local" }, b: { kind: "local" } });
     const plan = await planned("FROM busybox AS x\nFROM busybox\nCOPY --from=x / /\nCOPY --from=b / /", given);
