@@ -1,12 +1,12 @@
 // Garbage collection (reference GC01–GC06, pain 3): removes by last use what no image needs and no lease pins, one thing per transaction, so that a build
 // that pins at the same moment either keeps the thing or sees that it is gone. A removed thing vanishes by rename; emptying it comes after.
-import { closeSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, readdirSync, renameSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { nowMs, randomName } from "../base/clock.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { parseDigest, type Digest } from "../oci/digest.ts";
 import { detachMount } from "./cache-mounts.ts";
-import { TMP_GONE } from "./content.ts";
+import { TMP_GONE, TMP_RESUME } from "./content.ts";
 import { tryLockExisting } from "./file-lock.ts";
 import type { ImageTable } from "./images.ts";
 import type { LayerTable } from "./layers.ts";
@@ -41,10 +41,11 @@ export interface GcContext extends UsageContext {
 }
 
 /** Without a limit or an age, only these go; the rest is small, or dear to make again. */
-const ORDINARY: readonly UsageKind[] = ["layer", "blob"];
-const REMOVABLE: readonly UsageKind[] = ["layer", "blob", "mount", "context", "log"];
+const ORDINARY: readonly UsageKind[] = ["layer", "blob", "stray"];
+const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "log"];
 /** A blob gets its owner a moment after its name; while builds run, one this young may be about to. */
 const GRACE_MS = 60_000;
+const DAY_MS = 24 * 60 * 60_000;
 const KEPT_ORPHAN_RECORDS = 2_000;
 
 /** Removes what `options` allow. Nothing that an image needs or a lease pins is touched. */
@@ -154,11 +155,10 @@ class Plan {
         if (!this.#isRemovableBlob(item)) return undefined;
         this.#gone.add(item.id);
         return item.size;
-      case "mount": {
-        const fd = tryLockExisting(join(this.#context.paths.mounts, item.id, "lock"), "exclusive");
-        if (fd !== undefined) closeSync(fd);
-        return fd === undefined ? undefined : item.size;
-      }
+      case "mount":
+        return canLock(join(this.#context.paths.mounts, item.id, "lock")) ? item.size : undefined;
+      case "stray":
+        return this.#isRemovableStray(item) ? item.size : undefined;
       case "context":
       case "log":
       case "temporary":
@@ -169,8 +169,13 @@ class Plan {
 
   /** Removes the item; returns the bytes that this frees, or undefined where it has to stay. */
   async remove(item: UsageItem): Promise<number | undefined> {
-    if (item.kind === "mount") return this.#removeMount(item);
-    const { database } = this.#context;
+    const { database, paths } = this.#context;
+    if (item.kind === "mount")
+      return this.#removeLocked(item, join(paths.mounts, item.id, "lock"), () =>
+        detachMount({ database, paths }, item.id),
+      );
+    if (item.kind === "stray" && basename(item.id).startsWith(TMP_RESUME))
+      return this.#removeLocked(item, item.id, () => this.#moveAway(item.id));
     const outcome = database.transaction(() => {
       // Holding the write lock: from here on no image and no pin can come into being until the thing has vanished.
       if (needsVersion(database) !== this.#needs.version) this.#needs = readNeeds(this.#context, this.#dropped);
@@ -213,9 +218,22 @@ class Plan {
     return !this.#isBuildLive || nowMs() - item.lastUsedMs > GRACE_MS;
   }
 
+  #isRemovableStray(item: UsageItem): boolean {
+    const name = basename(item.id);
+    if (name.startsWith(TMP_RESUME)) return canLock(item.id);
+    const { database, paths } = this.#context;
+    if (dirname(item.id) === paths.mounts && !canLock(join(item.id, "lock"))) return false;
+    // A build that began before the database was lost may still be using what the new one does not know.
+    if (this.#isBuildLive && nowMs() - item.lastUsedMs < DAY_MS) return false;
+    return (
+      database.get("SELECT 1 FROM layers WHERE id = ? UNION SELECT 1 FROM mounts WHERE name = ?", name, name) ===
+      undefined
+    );
+  }
+
   /** Makes the item vanish, with what {@link simulate} found to go along; returns what has to be emptied. */
   #detach(item: UsageItem, alsoGone: ReadonlySet<string>): readonly string[] {
-    const { layers, content, paths } = this.#context;
+    const { layers, content } = this.#context;
     for (const id of alsoGone) {
       const digest = parseDigest(id);
       if (digest !== undefined) content.remove(digest);
@@ -225,22 +243,31 @@ class Plan {
       const gone = alsoGone.has(item.id) ? layers.detach(item.id) : layers.detachDirectory(item.id);
       return gone === undefined ? [] : [gone];
     }
-    const gone = join(paths.tmp, TMP_GONE + randomName());
+    const gone = this.#moveAway(item.id);
+    return gone === undefined ? [] : [gone];
+  }
+
+  #moveAway(path: string): string | undefined {
+    const gone = join(this.#context.paths.tmp, TMP_GONE + randomName());
     try {
-      renameSync(item.id, gone);
-      return [gone];
+      renameSync(path, gone);
+      return gone;
     } catch (error) {
-      if (isErrno(error, "ENOENT")) return [];
+      if (isErrno(error, "ENOENT")) return undefined;
       throw error;
     }
   }
 
-  async #removeMount(item: UsageItem): Promise<number | undefined> {
-    const { database, paths } = this.#context;
-    const fd = tryLockExisting(join(paths.mounts, item.id, "lock"), "exclusive");
+  /** Removes what is protected by a lock instead of a pin, holding the lock until it is gone. */
+  async #removeLocked(
+    item: UsageItem,
+    lockPath: string,
+    detach: () => string | undefined,
+  ): Promise<number | undefined> {
+    const fd = tryLockExisting(lockPath, "exclusive");
     if (fd === undefined) return undefined;
     try {
-      const gone = database.transaction(() => detachMount({ database, paths }, item.id));
+      const gone = this.#context.database.transaction(detach);
       if (gone !== undefined) await removeTree(gone);
       return item.size;
     } finally {
@@ -249,9 +276,15 @@ class Plan {
   }
 }
 
-/** Rows that nothing needs any more, and databases that were set aside. */
+function canLock(path: string): boolean {
+  const fd = tryLockExisting(path, "exclusive");
+  if (fd !== undefined) closeSync(fd);
+  return fd !== undefined || !existsSync(path);
+}
+
+/** Rows that nothing needs any more. */
 function tidy(context: GcContext, options: PruneOptions): void {
-  const { database, paths } = context;
+  const { database, images } = context;
   database.transaction(() => {
     const orphans = "SELECT rowid FROM records WHERE layer_id NOT IN (SELECT id FROM layers)";
     database.run(
@@ -260,8 +293,6 @@ function tidy(context: GcContext, options: PruneOptions): void {
     database.run("DELETE FROM record_parts WHERE key NOT IN (SELECT key FROM records)");
     database.run("DELETE FROM layer_blobs WHERE layer_id NOT IN (SELECT id FROM layers)");
   });
-  if (options.all !== true) return;
-  for (const name of readdirSync(paths.root))
-    if (name.startsWith("tsbuild.db.damaged-")) rmSync(join(paths.root, name), { force: true });
-  database.compact();
+  images.repairIndex();
+  if (options.all === true) database.compact();
 }

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isErrno } from "../base/fs-atomic.ts";
 import { nowMs } from "../base/clock.ts";
-import type { ContentStore } from "./content.ts";
+import { TMP_DAMAGED, TMP_RESUME, type ContentStore } from "./content.ts";
 import type { Database } from "./database.ts";
 import type { StorePaths } from "./layout.ts";
 
-export type UsageKind = "layer" | "blob" | "mount" | "context" | "log" | "temporary" | "database";
+/** "stray" = left over and of no use: what a lost database knew of, what was damaged, downloads that broke off. */
+export type UsageKind = "layer" | "blob" | "mount" | "context" | "log" | "stray" | "temporary" | "database";
 
 export interface UsageItem {
   readonly kind: UsageKind;
@@ -56,7 +57,8 @@ export async function measureUsage(context: UsageContext): Promise<DiskUsage> {
     ...(await mountItems(context)),
     ...(await fileItems("context", paths.contexts)),
     ...(await fileItems("log", paths.logs)),
-    ...(await fileItems("temporary", paths.tmp)),
+    ...(await fileItems("stray", paths.tmp, isLeftover)),
+    ...(await fileItems("temporary", paths.tmp, (name) => !isLeftover(name))),
     ...(await fileItems("temporary", paths.leases)),
     ...(await fileItems("temporary", paths.locks)),
     ...databaseItems(paths),
@@ -116,8 +118,8 @@ async function layerItems(context: UsageContext): Promise<readonly UsageItem[]> 
       uses: row.uses,
     });
   }
-  // Directories that no row knows: of a database that was damaged, or of a layer that is being made.
-  const strays = await fileItems("temporary", paths.layers, (name) => !known.has(name));
+  // Directories that no row knows are of a database that was damaged: a new layer has its row before its directory.
+  const strays = await fileItems("stray", paths.layers, (name) => !known.has(name));
   return [...items, ...strays];
 }
 
@@ -154,7 +156,7 @@ async function mountItems(context: UsageContext): Promise<readonly UsageItem[]> 
       uses: row.uses,
     });
   }
-  return [...items, ...(await fileItems("temporary", paths.mounts, (name) => !known.has(name)))];
+  return [...items, ...(await fileItems("stray", paths.mounts, (name) => !known.has(name)))];
 }
 
 interface MountRow {
@@ -184,6 +186,10 @@ async function fileItems(
   return items;
 }
 
+function isLeftover(name: string): boolean {
+  return name.startsWith(TMP_RESUME) || name.startsWith(TMP_DAMAGED);
+}
+
 /** The database, its log and index, and damaged ones that were set aside. */
 function databaseItems(paths: StorePaths): readonly UsageItem[] {
   return namesIn(Buffer.from(paths.root))
@@ -194,7 +200,8 @@ function databaseItems(paths: StorePaths): readonly UsageItem[] {
       if (!stat) return [];
       const times = { createdMs: stat.birthtimeMs, lastUsedMs: stat.mtimeMs };
       const id = join(paths.root, name);
-      return [{ kind: "database" as const, id, description: name, size: allocated(stat), uses: 0, ...times }];
+      const kind: UsageKind = name.includes(".damaged-") ? "stray" : "database";
+      return [{ kind, id, description: name, size: allocated(stat), uses: 0, ...times }];
     });
 }
 

@@ -65,7 +65,7 @@ const tasks: Readonly<Record<string, () => Promise<void>>> = {
   async prune() {
     say("ready");
     for (;;) {
-      await store.prune({ maxSize: 400_000 });
+      await store.prune({ maxSize: 1_000_000 });
       await store.sweep(() => Promise.resolve());
     }
   },

@@ -164,6 +164,33 @@ test("Q34: prune leaves cache mounts unless asked, and never one that is in use"
   await used[Symbol.asyncDispose]();
 });
 
+test("what a lost database knew of is counted, and removed when no build can be using it", async () => {
+  using temp = tempStore();
+  await addLayer(temp, "a", MIB);
+  await (await temp.store.acquireCacheMount({ id: "c", sharing: "shared" }))[Symbol.asyncDispose]();
+  {
+    await using download = await temp.store.content.ingest({ resumeKey: "k" });
+    await download.write(Buffer.alloc(MIB));
+  }
+  temp.store[Symbol.dispose]();
+  writeFileSync(temp.store.paths.database, Buffer.alloc(100_000, "no database"));
+  const store = temp.open();
+  {
+    await using _ = await store.openLease({ kind: "build" });
+    await store.prune();
+    expect(readdirSync(store.paths.layers)).toHaveLength(1);
+  }
+  expect((await store.diskUsage()).items.filter(({ kind }) => kind === "stray").length).toBeGreaterThan(2);
+  const { total } = await store.prune();
+  expect([store.paths.layers, store.paths.mounts, store.paths.tmp].map((path) => readdirSync(path))).toEqual([
+    [],
+    [],
+    [],
+  ]);
+  expect(readdirSync(temp.root).filter((name) => name.includes("damaged"))).toEqual([]);
+  expect(Math.abs(du(temp.root) - total) / total).toBeLessThan(0.01);
+});
+
 test("untagged images are dropped, and their blobs with them", async () => {
   using temp = tempStore();
   const { store } = temp;
