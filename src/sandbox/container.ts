@@ -25,6 +25,9 @@ export interface ContainerOptions {
 /** Milliseconds that a kill may take before the runtime itself is killed. */
 const KILL_LIMIT_MS = 2000;
 
+/** Milliseconds of silence after a step's end that mean that a stray process holds the stream. */
+const STRAY_WRITER_MS = 1000;
+
 /** Runtimes fail a container with 1 when they could not start it; so do many commands. Only with an error in the runtime's log is it the former. */
 const START_FAILED = 1;
 
@@ -58,27 +61,68 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
   const kill = new Kill(options, child);
   using listeners = new DisposableStack();
   if (signal) listeners.use(addAbortListener(signal, () => kill.start()));
-  const pump = async (stream: "stdout" | "stderr", source: Socket): Promise<void> => {
+  const ended = exitOf(child, command);
+  const outputs = [new Output("stdout", stdout.reader, onOutput), new Output("stderr", stderr.reader, onOutput)];
+  const pumps = outputs.map(async (output) => {
     try {
-      for await (const chunk of source) await onOutput(stream, chunk as Buffer);
+      await output.pump();
     } catch (error) {
       // Who takes the output has failed: nothing of this step is wanted any more.
       kill.start();
       throw error;
     }
-  };
-  const ended = exitOf(child, command);
-  const settled = await Promise.allSettled([ended, pump("stdout", stdout.reader), pump("stderr", stderr.reader)]);
+  });
+  const whenEnded = ended.then(async ({ signal: killedBy }) => {
+    // The container lives on without its runtime, and holds the streams open.
+    if (killedBy !== null) await kill.removeByForce();
+    for (const output of outputs) output.endSoon();
+  });
+  const settled = await Promise.allSettled([whenEnded, ...pumps]);
   await kill.done();
   signal?.throwIfAborted();
   for (const result of settled) if (result.status === "rejected") throw result.reason;
   const exit = await ended;
   if (exit.signal !== null) {
-    await kill.removeByForce();
     throw new BuildError("runtime", `${invocation.runtime.name} was killed by ${exit.signal} while the step ran`);
   }
   if (exit.code === START_FAILED) checkRuntimeLog(options, log);
   return exit.code ?? START_FAILED;
+}
+
+/** One stream of a step on its way to who wants it, with back-pressure. */
+class Output {
+  readonly #stream: "stdout" | "stderr";
+  readonly #source: Socket;
+  readonly #onOutput: OutputConsumer;
+  #isConsuming = false;
+  #isEnding = false;
+
+  constructor(stream: "stdout" | "stderr", source: Socket, onOutput: OutputConsumer) {
+    this.#stream = stream;
+    this.#source = source;
+    this.#onOutput = onOutput;
+  }
+
+  /** Ends when all writers are gone and all is taken. */
+  async pump(): Promise<void> {
+    for await (const chunk of this.#source) {
+      this.#isConsuming = true;
+      await this.#onOutput(this.#stream, chunk as Buffer);
+      this.#isConsuming = false;
+      if (this.#isEnding) this.#source.setTimeout(STRAY_WRITER_MS);
+    }
+  }
+
+  /**
+   * The step has ended. In a pid namespace that ended all writers; where there is none (S72), what it left in the background may hold the stream,
+   * and is not waited for.
+   */
+  endSoon(): void {
+    this.#isEnding = true;
+    this.#source.setTimeout(STRAY_WRITER_MS, () => {
+      if (!this.#isConsuming) this.#source.destroy();
+    });
+  }
 }
 
 interface Pipe {

@@ -50,8 +50,8 @@ const SLIRP_FORWARDER = "10.0.2.3";
 // Both scripts say "1" when the network is up, and end their helper when our end of their standard input closes: also when this process is killed.
 // The namespace is a file ($0) that has to be unmounted: pasta has given up the right to look into /proc/PID before it opens its namespace.
 const PASTA_SCRIPT =
-  '"$@" 1>&2 </dev/null || exit 1; echo 1; read -r _; read -r p <"$0.pid" && kill "$p"; umount "$0"; rm -f "$0" "$0.pid"';
-const SLIRP_SCRIPT = '"$@" 3>&1 1>&2 </dev/null & p=$!; exec 1>&2; read -r _; kill "$p"; umount "$0"; rm -f "$0"';
+  '"$@" 1>&2 </dev/null || exit 1; echo 1; read -r _; read -r p <"$0.pid" && kill "$p"; umount -l "$0"; rm -f "$0" "$0.pid"';
+const SLIRP_SCRIPT = '"$@" 3>&1 1>&2 </dev/null & p=$!; exec 1>&2; read -r _; kill "$p"; umount -l "$0"; rm -f "$0"';
 
 export class NetworkPool implements AsyncDisposable {
   readonly #options: NetworkPoolOptions;

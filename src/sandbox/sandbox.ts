@@ -2,6 +2,7 @@
 // It knows nothing of layers, caches or Dockerfiles: directories in, a changed directory out. Reference 6.1–6.5.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { BuildError } from "../diagnostics/build-error.ts";
 import { detectCgroupLayout } from "./cgroup.ts";
 import { NetworkPool } from "./network.ts";
 import { chooseRuntime, DEFAULT_SEARCH_PATH, findProgram, type Runtime } from "./runtime.ts";
@@ -50,10 +51,20 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
     const layout = detectCgroupLayout(isRootless);
     const runtime = await chooseRuntime(options.runtime, searchPath, layout, isRootless);
     const isHiding = runtime.name === "crun" && layout === "hybrid";
+    const unshare = isHiding ? findProgram("unshare", searchPath) : undefined;
+    if (isHiding && unshare === undefined) {
+      throw new BuildError(
+        "runtime",
+        "crun does not work with the hybrid cgroup layout of this machine, and there is no unshare to hide it with",
+        {
+          help: "install util-linux, or use runc with --runtime runc",
+        },
+      );
+    }
     const world: StepWorld = {
       runtime,
       runtimeRoot,
-      unshare: isHiding ? findProgram("unshare", searchPath) : undefined,
+      unshare,
       layout,
       isRootless,
       processes: options.processes ?? "private",

@@ -1,0 +1,132 @@
+// Ends of steps that are not their own: cancellation, want of memory, a killed tsbuild; and steps at the same time. S12, S13, S15, pain 25.
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { reapLeftovers } from "../../../src/sandbox/sandbox.ts";
+import { mountsBelow } from "../../../src/sandbox/reap.ts";
+import { cgroupsNamed, processesMentioning, Rig } from "./rig.ts";
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await Rig.open();
+});
+afterAll(async () => {
+  await rig[Symbol.asyncDispose]();
+});
+
+test("S15, pain 25: cancelling kills everything within three seconds and rejects with the reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("the user said so");
+  const started = Promise.withResolvers<void>();
+  const running = rig.run("trap '' TERM INT; sleep 4711 & sleep 4712 & echo up; while true; do sleep 1; done", {
+    mounts: [{ kind: "tmpfs", target: "/x" }],
+    onOutput: () => started.resolve(),
+    signal: controller.signal,
+  });
+  await started.promise;
+  const cancelled = performance.now();
+  controller.abort(reason);
+  await expect(running).rejects.toBe(reason);
+  expect(performance.now() - cancelled).toBeLessThan(3000);
+  expect(processesMentioning("sleep 471")).toEqual([]);
+});
+
+test.each([0, 1, 5, 10, 15, 20, 30, 40, 60])(
+  "S15: cancelled %i ms after the start, at whatever moment that is, nothing is left",
+  async (delay) => {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(new Error("early")), delay);
+    await expect(rig.run("sleep 1000", { signal: controller.signal })).rejects.toThrow("early");
+    clearTimeout(timer);
+  },
+);
+
+test("a signal that fired before is obeyed before anything is made", async () => {
+  await expect(rig.run("true", { signal: AbortSignal.abort(new Error("before")) })).rejects.toThrow("before");
+});
+
+test("S13: a step above its memory limit says so, one that fails by itself does not", async () => {
+  const hog = "x=; while true; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' x); done";
+  const resources = { memory: 64 * 2 ** 20, memorySwap: 64 * 2 ** 20 };
+  const starved = await rig.run(hog, { resources });
+  expect(starved).toMatchObject({ oomKilled: true, oomLimit: 64 * 2 ** 20 });
+  expect(starved.exitCode).not.toBe(0);
+  expect(await rig.run("exit 137", { resources })).toMatchObject({ exitCode: 137, oomKilled: false });
+});
+
+test("S12: the cgroup is below the parent asked for, with the limits asked for", async () => {
+  const parent = `tsbuild-test-parent-${process.pid}`;
+  const output = await rig.output("cat /proc/self/cgroup", {
+    cgroupParent: `/${parent}`,
+    resources: { pidsLimit: 99 },
+  });
+  expect(output).toMatch(/(tsbuild-test-|^0::\/$)/m);
+  if (existsSync("/sys/fs/cgroup/pids")) expect(output).toContain(`:/${parent}/tsbuild-test-`);
+  expect(
+    cgroupsNamed(parent).every((path) =>
+      readdirSync(path, { withFileTypes: true }).every((entry) => !entry.isDirectory()),
+    ),
+  ).toBe(true);
+  for (const path of cgroupsNamed(parent)) rmdirSync(path);
+});
+
+test("steps at the same time do not meet: 12 of them, with networks", async () => {
+  const outputs = await Promise.all(
+    Array.from({ length: 12 }, (_none, index) =>
+      rig.output(`echo ${index} > /mine; sleep 0.1; cat /mine`, { network: "default" }),
+    ),
+  );
+  expect(outputs).toEqual(outputs.map((_none, index) => `${index}\n`));
+});
+
+test("pain 25: after kill -9 the sweep ends container, mounts and cgroup", async () => {
+  await using victim = await Rig.open();
+  const request = victim.request("echo up; sleep 4713", {
+    mounts: [{ kind: "tmpfs", target: "/x" }],
+    network: "default",
+  });
+  const overlay = { kind: "overlay", target: "/mnt", lowerDirs: [victim.rootfs], subpath: "/", writable: true };
+  const secret = { kind: "secret", target: "/s", data: "x", mode: 0o400, uid: 0, gid: 0 };
+  const options = { stateDir: join(victim.dir, "state"), isRootless: false };
+  const script = `
+    import { createSandbox } from ${JSON.stringify(join(import.meta.dirname, "../../../src/sandbox/sandbox.ts"))};
+    const sandbox = await createSandbox({ ...${JSON.stringify(options)}, onNotice: () => {} });
+    const request = ${JSON.stringify({ ...request, mounts: [...request.mounts, overlay, secret] })};
+    for (const mount of request.mounts) if (mount.kind === "secret") mount.data = Buffer.from(mount.data);
+    await sandbox.run({ ...request, onOutput: () => process.stdout.write("up") });`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGKILL");
+  await exited;
+  expect(mountsBelow(request.scratchDir).length).toBeGreaterThanOrEqual(3);
+  expect(processesMentioning("sleep 4713").length).toBe(1);
+  const started = performance.now();
+  await reapLeftovers(victim.dir);
+  expect(performance.now() - started).toBeLessThan(3000);
+  expect(mountsBelow(victim.dir)).toEqual([]);
+  expect(processesMentioning("sleep 4713")).toEqual([]);
+  expect(cgroupsNamed(request.id)).toEqual([]);
+  expect(readdirSync(join(victim.dir, "state/runtime"))).toEqual([]);
+  // A second sweep finds nothing, and that is no error.
+  await reapLeftovers(victim.dir);
+});
+
+test("the runtime that dies under a step is an error in words, and leaves nothing", async () => {
+  const started = Promise.withResolvers<void>();
+  const request = rig.request("echo up; sleep 4714", { onOutput: () => started.resolve() });
+  const running = rig.sandbox.run(request);
+  await started.promise;
+  const name = rig.sandbox.runtime.path;
+  for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    if (!existsSync(`/proc/${pid}/cmdline`)) continue;
+    const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    if (line[0] === name && line.includes(request.id)) process.kill(Number(pid), "SIGKILL");
+  }
+  await expect(running).rejects.toThrow("was killed by SIGKILL while the step ran");
+  rig.expectNothingLeft(request);
+  expect(processesMentioning("sleep 4714")).toEqual([]);
+});

@@ -1,0 +1,126 @@
+// Networks of steps: what is reachable and what is not. Reference S50, S52, S53, pain 14.
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { existsSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runProcess } from "../../../src/base/process.ts";
+import { processesMentioning, Rig } from "./rig.ts";
+
+let rig: Rig;
+let server: Server;
+let port = 0;
+beforeAll(async () => {
+  rig = await Rig.open();
+  server = createServer((_request, response) => response.end("hello from the host\n"));
+  await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
+  port = (server.address() as AddressInfo).port;
+});
+afterAll(async () => {
+  server.close();
+  await rig[Symbol.asyncDispose]();
+});
+
+const fetchFrom = (address: string): string =>
+  `printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 ${address} ${port} 2>/dev/null | tail -1 | grep . || echo refused`;
+
+test("S50: none has loopback and nothing else", async () => {
+  expect(await rig.output("ip -o link | awk '{print $2, $3}'")).toMatch(/^lo: <LOOPBACK,UP[^>]*>\n$/);
+});
+
+test("S50: host is the host's", async () => {
+  expect(await rig.output(fetchFrom("127.0.0.1"), { network: "host" })).toBe("hello from the host\n");
+});
+
+test("S50: default has an interface and a route of its own, and does not reach services on the host's loopback, by no address", async () => {
+  const gateway = "$(ip route | awk '/default/ {print $3}')";
+  const text = await rig.output(
+    `${fetchFrom("127.0.0.1")}; ${fetchFrom(gateway)}; ip -o link | grep -vc lo:; ip route | grep -c default`,
+    { network: "default" },
+  );
+  expect(text).toBe("refused\nrefused\n1\n1\n");
+  expect(rig.notices).toEqual([]);
+});
+
+test("S50: steps in a row share a namespace, steps at once do not, an insecure one leaves its to nobody", async () => {
+  const namespace = async (security: "sandbox" | "insecure" = "sandbox"): Promise<string> =>
+    rig.output("readlink /proc/self/ns/net; sleep 0.2", { network: "default", security });
+  const first = await namespace();
+  expect(await namespace()).toBe(first);
+  const [a, b] = await Promise.all([namespace(), namespace()]);
+  expect(a).not.toBe(b);
+  const [c, d] = await Promise.all([namespace("insecure"), namespace("insecure")]);
+  expect([a, b].sort()).toEqual([c, d].sort());
+  expect([c, d]).not.toContain(await namespace());
+});
+
+test("S53, pain 14: a resolver on the machine's loopback is reached by its forwarder, and no other is invented", async () => {
+  // A machine of its own kind: in a mount namespace whose resolv.conf names a name server that listens on loopback.
+  const dir = rig.directory("dns");
+  writeFileSync(join(dir, "resolv.conf"), "search example.test\nnameserver 127.0.0.77\noptions ndots:2\n");
+  const source = join(import.meta.dirname, "../../../src/sandbox/sandbox.ts");
+  const request = rig.request("cat /etc/resolv.conf; nslookup build.test. 2>&1 | tail -4", { network: "default" });
+  const script = `
+    import { createSocket } from "node:dgram";
+    import { createSandbox } from ${JSON.stringify(source)};
+    const dns = createSocket("udp4", (query, from) => {
+      const answer = Buffer.from("c00c000100010000003c00040a090807", "hex");
+      const isA = query.readUInt16BE(query.length - 4) === 1;
+      const head = Buffer.from(query); head.writeUInt16BE(0x8180, 2); head.writeUInt16BE(isA ? 1 : 0, 6);
+      dns.send(isA ? Buffer.concat([head, answer]) : head, from.port, from.address);
+    });
+    await new Promise((resolve) => dns.bind(53, "127.0.0.77", resolve));
+    {
+      await using sandbox = await createSandbox({ stateDir: ${JSON.stringify(dir)}, isRootless: false, onNotice: console.log });
+      await sandbox.run({ ...${JSON.stringify(request)}, onOutput: (_stream, chunk) => process.stdout.write(chunk) });
+    }
+    dns.close();`;
+  const command = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  const { stdout } = await runProcess("unshare", [
+    ...["--mount", "--propagation", "private", "sh", "-c", command, join(dir, "resolv.conf")],
+    ...[process.execPath, "--input-type=module", "-e", script],
+  ]);
+  expect(stdout).toContain("nameserver 169.254.1.1\nsearch example.test\noptions ndots:2\n");
+  expect(stdout).not.toContain("8.8.8.8");
+  expect(stdout).toContain("10.9.8.7");
+});
+
+test("no helper: the host's network, said once", async () => {
+  const bin = rig.directory("bin");
+  for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc"])
+    if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
+  await using bare = await Rig.open({ searchPath: bin });
+  expect(await bare.output(fetchFrom("127.0.0.1"), { network: "default" })).toBe("hello from the host\n");
+  await bare.output("true", { network: "default" });
+  expect(bare.notices).toEqual([
+    "neither pasta (package passt) nor slirp4netns is installed: RUN uses the network of this machine",
+  ]);
+});
+
+test("slirp4netns does where pasta is not installed", async () => {
+  const bin = rig.directory("bin");
+  for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc", "/usr/bin/slirp4netns"]) {
+    if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
+  }
+  await using bare = await Rig.open({ searchPath: bin });
+  const text = await bare.output(`${fetchFrom("127.0.0.1")}; ${fetchFrom("10.0.2.2")}; ip -o link | grep -c tap0`, {
+    network: "default",
+  });
+  expect(text).toBe("refused\nrefused\n1\n");
+  expect(bare.notices).toEqual([]);
+});
+
+test("nothing is left of the helpers of a sandbox that is disposed", async () => {
+  const other = await Rig.open();
+  await other.output("true", { network: "default" });
+  expect(processesMentioning(other.dir).length).toBeGreaterThan(0);
+  await other[Symbol.asyncDispose]();
+  expect(processesMentioning(other.dir)).toEqual([]);
+});
+
+test("no runtime: what to install is said", async () => {
+  await expect(Rig.open({ searchPath: "/nowhere" })).rejects.toThrow(
+    "RUN needs an OCI runtime, and neither crun nor runc is installed",
+  );
+  await expect(Rig.open({ runtime: "youki" })).rejects.toThrow('there is no OCI runtime "youki"');
+});
