@@ -113,21 +113,49 @@ export class StatIndex {
     }
   }
 
-  /** Old rows that are still of use, then the new ones. */
   #encode(hash: Hash64): Buffer {
-    const { rows, stamps, lastUse, digests, xattrs, generation } = this.#old;
-    const now = generation + 1;
-    const out = new Encoder(rows.size + this.#added.rows.size);
+    const now = this.#old.generation + 1;
+    const rows: RowsSize = { count: 0, pathBytes: 0 };
+    const xattrs: { [path: string]: XattrValues } = {};
+    for (const { path, values } of this.#rows(now)) {
+      rows.count++;
+      rows.pathBytes += Buffer.byteLength(path) + 1;
+      if (values !== undefined) xattrs[path] = base64Values(values);
+    }
+    const file = new IndexFile(rows, now, Buffer.from(JSON.stringify(xattrs), "utf8"));
+    for (const row of this.#rows(now)) file.add(row);
+    return file.finish(hash);
+  }
+
+  /** Old rows that are still of use, then the new ones. */
+  *#rows(now: number): Generator<Row> {
+    const { rows, stamps, lastUse, digests, xattrs } = this.#old;
     for (const [path, row] of rows) {
       const used = this.#used[row] === 1 ? now : lastUse[row]!;
       if (now - used > KEPT_GENERATIONS || this.#added.rows.has(path)) continue;
-      out.add(path, stamps, digests, row, used, xattrs.get(path));
+      yield { path, stamps, digests, row, used, values: xattrs.get(path) };
     }
-    const added = new Uint32Array(this.#added.stamps.buffer);
-    for (const [path, row] of this.#added.rows)
-      out.add(path, added, this.#added.digests, row, now, this.#added.xattrs.get(path));
-    return out.finish(now, hash);
+    const added = this.#added;
+    const words = new Uint32Array(added.stamps.buffer);
+    for (const [path, row] of added.rows)
+      yield { path, stamps: words, digests: added.digests, row, used: now, values: added.xattrs.get(path) };
   }
+}
+
+interface RowsSize {
+  count: number;
+  pathBytes: number;
+}
+
+/** A row of some columns. */
+interface Row {
+  readonly path: string;
+  readonly stamps: Uint32Array;
+  readonly digests: Uint8Array;
+  readonly row: number;
+  /** Generation of its last use. */
+  readonly used: number;
+  readonly values: Xattrs | undefined;
 }
 
 /** What this build has learnt, in columns: a hundred thousand small objects would cost more than the files' digests. */
@@ -158,44 +186,50 @@ class Added {
   }
 }
 
-/** Lays rows out as the file has them. */
-class Encoder {
-  readonly #paths: string[] = [];
+/** Lays rows out as the file has them, in one buffer of the right size. */
+class IndexFile {
+  readonly #data: Buffer;
   readonly #stamps: Uint32Array;
   readonly #lastUse: Uint32Array;
   readonly #digests: Uint8Array;
-  readonly #xattrs: Record<string, Record<string, string>> = {};
+  #row = 0;
+  #pathAt: number;
 
-  constructor(capacity: number) {
-    this.#stamps = new Uint32Array(capacity * STAMP_WORDS);
-    this.#lastUse = new Uint32Array(capacity);
-    this.#digests = new Uint8Array(capacity * SHA_BYTES);
+  constructor({ count, pathBytes }: RowsSize, generation: number, xattrs: Uint8Array) {
+    const useAt = HEADER + count * STAMP_WORDS * 4;
+    const shaAt = useAt + count * 4;
+    this.#pathAt = shaAt + count * SHA_BYTES;
+    this.#data = Buffer.alloc(this.#pathAt + pathBytes + xattrs.length);
+    this.#data.write(MAGIC, "latin1");
+    [count, generation, pathBytes, xattrs.length].forEach((value, i) => this.#data.writeUInt32LE(value, 24 + 4 * i));
+    this.#data.set(xattrs, this.#pathAt + pathBytes);
+    const { buffer, byteOffset } = this.#data;
+    this.#stamps = new Uint32Array(buffer, byteOffset + HEADER, count * STAMP_WORDS);
+    this.#lastUse = new Uint32Array(buffer, byteOffset + useAt, count);
+    this.#digests = new Uint8Array(buffer, byteOffset + shaAt, count * SHA_BYTES);
   }
 
-  add(path: string, stamps: Uint32Array, digests: Uint8Array, row: number, used: number, xattrs?: Xattrs): void {
-    const to = this.#paths.push(path) - 1;
+  add({ path, stamps, digests, row, used }: Row): void {
+    const to = this.#row++;
     const [stampAt, shaAt] = [row * STAMP_WORDS, row * SHA_BYTES];
     this.#stamps.set(stamps.subarray(stampAt, stampAt + STAMP_WORDS), to * STAMP_WORDS);
     this.#digests.set(digests.subarray(shaAt, shaAt + SHA_BYTES), to * SHA_BYTES);
     this.#lastUse[to] = used;
-    if (xattrs === undefined) return;
-    const texts = Object.entries(xattrs).map(([name, value]) => [name, Buffer.from(value).toString("base64")]);
-    this.#xattrs[path] = Object.fromEntries(texts) as Record<string, string>;
+    this.#pathAt += this.#data.write(path, this.#pathAt, "utf8") + 1;
   }
 
-  finish(generation: number, hash: Hash64): Buffer {
-    const count = this.#paths.length;
-    const paths = Buffer.from(this.#paths.map((path) => `${path}\0`).join(""), "utf8");
-    const xattrs = Buffer.from(JSON.stringify(this.#xattrs), "utf8");
-    const header = Buffer.alloc(HEADER);
-    header.write(MAGIC, "latin1");
-    [count, generation, paths.length, xattrs.length].forEach((value, i) => header.writeUInt32LE(value, 24 + 4 * i));
-    const stamps = Buffer.from(this.#stamps.buffer, 0, count * STAMP_WORDS * 4);
-    const lastUse = Buffer.from(this.#lastUse.buffer, 0, count * 4);
-    const data = Buffer.concat([header, stamps, lastUse, this.#digests.subarray(0, count * SHA_BYTES), paths, xattrs]);
-    data.writeBigUInt64LE(hash(data.subarray(HASHED_FROM)), MAGIC.length);
-    return data;
+  finish(hash: Hash64): Buffer {
+    this.#data.writeBigUInt64LE(hash(this.#data.subarray(HASHED_FROM)), MAGIC.length);
+    return this.#data;
   }
+}
+
+type XattrValues = Readonly<{ [name: string]: string }>;
+
+function base64Values(values: Xattrs): XattrValues {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, Buffer.from(value).toString("base64")]),
+  );
 }
 
 function readIfReadable(path: string): Buffer | undefined {
