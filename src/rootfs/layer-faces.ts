@@ -53,7 +53,10 @@ export class LayerFaces {
 
   /** A layer of the store by id; undefined where it has gone. */
   fromStore(id: string): StoreLayer | undefined {
-    const row = this.#options.store.layers.get(id);
+    const known = this.#layers.get(id);
+    if (known) return known;
+    // Pinned first: a collector may be taking it away at this moment.
+    const row = this.#options.pin(id) ? this.#options.store.layers.get(id) : undefined;
     return row && this.#layerOf(row);
   }
 
@@ -254,8 +257,9 @@ export class StoreLayer implements Layer {
     if (known && this.#diffId !== undefined && store.content.has(known.digest, known.size))
       return { ...known, diffId: this.#diffId };
     if (isPlain && this.remote && this.#diffId !== undefined && compressionOf(this.remote) === compression) {
-      for await (const _ of this.#fetch()) signal.throwIfAborted();
       const { digest, size } = this.remote;
+      if (store.content.has(digest, size)) return { digest, size, compression, diffId: this.#diffId };
+      for await (const _ of this.#fetch()) signal.throwIfAborted();
       return { digest, size, compression, diffId: this.#diffId };
     }
     if (this.remote) return this.#recompress({ compression, ...(level === undefined ? {} : { level }) });
@@ -304,7 +308,12 @@ export class StoreLayer implements Layer {
 
   #storedBlob(): { readonly compression: Compression; readonly digest: Digest } | undefined {
     const { layers, content } = this.#options.store;
-    return layers.blobs(this.id).find(({ digest, size }) => content.has(digest, size));
+    const known = layers.blobs(this.id).find(({ digest, size }) => content.has(digest, size));
+    if (known) return known;
+    const { remote } = this;
+    return remote && content.has(remote.digest, remote.size)
+      ? { compression: compressionOf(remote), digest: remote.digest }
+      : undefined;
   }
 
   #count(name: string, bytes?: number): void {

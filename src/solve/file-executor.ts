@@ -30,6 +30,7 @@ export class FileExecutor {
   /** The entries of the op's layer, sorted, each regular file with its sha256 and the place of its bytes. */
   async manifest(vertex: Vertex, op: FileOp): Promise<LayerManifest> {
     const [base, ...others] = vertex.inputs;
+    const labels = await Promise.all(vertex.inputs.map((input) => this.#labelOf(input)));
     const [below, ...inputs] = await Promise.all([
       op.isLinked || base === undefined ? undefined : this.#results.rootfs(base),
       ...others.map((input) => (input === undefined ? undefined : this.#treeOf(input))),
@@ -46,9 +47,16 @@ export class FileExecutor {
     return planCopy(op.action, {
       below: view,
       inputs: trees,
+      labels,
       openArchive: (bytes) => this.#services.openArchive(bytes, this.#signal),
       signal: this.#signal,
     });
+  }
+
+  async #labelOf(input: Vertex["inputs"][number]): Promise<string | undefined> {
+    if (input === undefined) return undefined;
+    const vertex = this.#results.vertex(input);
+    return isRootfs(vertex) ? vertex.meta.stage || undefined : (await this.#results.tree(input)).label;
   }
 
   async #treeOf(input: NonNullable<Vertex["inputs"][number]>): Promise<Tree> {

@@ -37,6 +37,8 @@ export interface SolverOptions {
 export interface Lookup {
   readonly key: Digest;
   readonly parts: readonly KeyPart[];
+  /** Whether a record of this key may be used: not below a step that runs again whatever was stored, because its new result need not be the old one. */
+  readonly isTrusted: boolean;
 }
 
 export class Solver {
@@ -49,6 +51,7 @@ export class Solver {
   readonly #lookups = new Map<Digest, Promise<Lookup>>();
   readonly #rootfs = new Map<Digest, Promise<Rootfs>>();
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
+  readonly #renewed = new Map<Digest, boolean>();
   readonly #priorities: ReadonlyMap<Digest, number>;
   readonly #inputs: KeyInputs;
   readonly #exec: ExecExecutor;
@@ -150,15 +153,15 @@ export class Solver {
     return this.#memo(this.#lookups, vertex.id, async () => {
       const own = vertex.op.kind === "exec" ? execParts(vertex.op) : fileParts(vertex.op);
       const parts = [...own, ...(await this.#inputs.definitionParts(vertex))];
-      return { key: keyOf(vertex.op.kind, parts), parts };
+      return { key: keyOf(vertex.op.kind, parts), parts, isTrusted: !this.#isRenewed(vertex) };
     });
   }
 
   async #solveStep(vertex: StepVertex): Promise<Rootfs> {
     const below = vertex.inputs[0];
     const rootfs = (): Promise<Rootfs> => (below === undefined ? Promise.resolve([]) : this.rootfs(below));
-    const { key } = await this.#lookup(vertex);
-    const cached = vertex.meta.cache === "use" ? this.#findDurable(key) : undefined;
+    const { key, isTrusted } = await this.#lookup(vertex);
+    const cached = isTrusted ? this.#findDurable(key) : undefined;
     if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
     // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
     const others = vertex.inputs.slice(1).filter((input) => input !== undefined);
@@ -174,17 +177,17 @@ export class Solver {
   /** The vertex's own layer: by key, else by content, else by work — under a lock, so that of several processes one does it. */
   async #solveLayer(vertex: StepVertex): Promise<Layer> {
     const lookup = await this.#lookup(vertex);
-    const isReusable = vertex.meta.cache === "use";
-    const found = isReusable ? this.#findDurable(lookup.key) : undefined;
+    const found = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
     if (found) return this.#reuse(vertex, found.layer);
     await using _lock = await this.#services.lockStep(
       lookup.key,
       (holder) => this.#tellWait(vertex, holder),
       this.#signal,
     );
-    const foundMeanwhile = isReusable ? this.#findDurable(lookup.key) : undefined;
+    const foundMeanwhile = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
     if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile.layer);
-    return vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup);
+    // Awaited here: the lock is held until the work is done.
+    return await (vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup));
   }
 
   async #solveExec(vertex: StepVertex, lookup: Lookup): Promise<Layer> {
@@ -220,7 +223,9 @@ export class Solver {
     assert(vertex.op.kind === "file", "a COPY, ADD or WORKDIR");
     const op = vertex.op;
     const startedMs = nowMs();
-    const manifest = await this.#file.manifest(vertex, op);
+    const manifest = await this.#file.manifest(vertex, op).catch((error: unknown) => {
+      throw this.#reportFailed(vertex, error);
+    });
     const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
     // The list of entries is all that the op can make: an equal one from before is the same layer, whatever lies below now.
     const contentKey = keyOf("file", [{ name: "files", value: await layer.contentId() }]);
@@ -257,6 +262,19 @@ export class Solver {
   /** Steps that nobody had to look at, because what is made of them was there. */
   #reportUnneeded(): void {
     for (const vertex of this.#graph.vertices.values()) if (!this.#seen.has(vertex.id)) this.#reportCached(vertex);
+  }
+
+  /** Whether the step, or one that it is made from, has to run again. */
+  #isRenewed(vertex: Vertex): boolean {
+    const known = this.#renewed.get(vertex.id);
+    if (known !== undefined) return known;
+    // What a linked copy lies on is none of its business.
+    const seen = vertex.op.kind === "file" && vertex.op.isLinked ? vertex.inputs.slice(1) : vertex.inputs;
+    const isRenewed =
+      vertex.meta.cache === "ignore" ||
+      seen.some((input) => input !== undefined && this.#isRenewed(this.#vertex(input)));
+    this.#renewed.set(vertex.id, isRenewed);
+    return isRenewed;
   }
 
   #findDurable(key: Digest): CacheRecord | undefined {
@@ -324,13 +342,21 @@ export class Solver {
       onEvent({ kind: "vertex-finished", vertex: vertex.id, atMs: nowMs(), result });
       return value;
     } catch (error) {
-      const isCancelled = this.#signal.aborted && error === this.#signal.reason;
-      const finished = { kind: "vertex-finished", vertex: vertex.id, atMs: nowMs() } as const;
-      onEvent(
-        isCancelled ? { ...finished, result: "cancelled" } : { ...finished, result: "failed", error: messageOf(error) },
-      );
-      throw isCancelled ? error : locate(error, vertex.meta.span);
+      throw this.#reportFailed(vertex, error);
     }
+  }
+
+  /** Tells how a vertex ended badly; what to throw: the failure with its place, or the reason why everything stops. */
+  #reportFailed(vertex: Vertex, error: unknown): unknown {
+    const isCancelled = this.#signal.aborted && error === this.#signal.reason;
+    const { onEvent } = this.#services;
+    const finished = { kind: "vertex-finished", vertex: vertex.id, atMs: nowMs() } as const;
+    if (!this.#seen.has(vertex.id)) onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: nowMs() });
+    this.#seen.add(vertex.id);
+    onEvent(
+      isCancelled ? { ...finished, result: "cancelled" } : { ...finished, result: "failed", error: messageOf(error) },
+    );
+    return isCancelled ? error : locate(error, vertex.meta.span);
   }
 
   /** One promise per vertex. The first one to fail stops the build; whoever awaits the others sees that reason. */

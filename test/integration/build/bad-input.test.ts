@@ -1,0 +1,164 @@
+// What people do wrong: one screen that names the place and the remedy, the exit code, a whole store, and a next build that works.
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openRig, type FileSpec, type Rig } from "../../support/rig.ts";
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+interface Mistake {
+  readonly name: string;
+  readonly files: Readonly<Record<string, FileSpec>>;
+  readonly args?: readonly string[];
+  readonly code: number;
+  readonly says: readonly (string | RegExp)[];
+}
+
+const MISTAKES: readonly Mistake[] = [
+  {
+    name: "no Dockerfile",
+    files: { other: "" },
+    code: 1,
+    says: ["failed to read dockerfile: open Dockerfile: no such file or directory", "help:"],
+  },
+  { name: "L07: an empty file", files: { Dockerfile: "" }, code: 1, says: ["the Dockerfile cannot be empty"] },
+  {
+    name: "L06: an unknown instruction",
+    files: { Dockerfile: "FROM busybox\nRUNN echo\n" },
+    code: 1,
+    says: ["dockerfile parse error on line 2: unknown instruction: RUNN", 'did you mean "RUN"?', /›\s+2 │ RUNN/],
+  },
+  {
+    name: "every error at once",
+    files: { Dockerfile: "FROM busybox\nRUNN a\nCOPPY b\n" },
+    code: 1,
+    says: ["unknown instruction: RUNN", "unknown instruction: COPPY"],
+  },
+  {
+    name: "an unknown flag",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["--tga", "x"],
+    code: 2,
+    says: ["unknown flag: --tga", "did you mean --tag?"],
+  },
+  { name: "no context", files: {}, args: ["--help-me-not"], code: 2, says: ["unknown flag"] },
+  {
+    name: "C07: a missing source",
+    files: { Dockerfile: "FROM busybox\nCOPY nothere /x\n", nothing: "" },
+    code: 1,
+    says: ['"/nothere": not found', /> {3}2 \|.*COPY nothere|>>> COPY nothere/, "Dockerfile:2"],
+  },
+  {
+    name: "I05: a source that .dockerignore excludes",
+    files: {
+      Dockerfile: "FROM busybox\nCOPY secret.txt /x\n",
+      "secret.txt": "",
+      ".dockerignore": "# keep out\n*.txt\n",
+    },
+    code: 1,
+    says: ['"/secret.txt": not found', /excluded by line 2 of .*\.dockerignore: \*\.txt/],
+  },
+  {
+    name: "F09: an unknown target",
+    files: { Dockerfile: "FROM busybox AS build\n" },
+    args: ["--target", "bulid"],
+    code: 1,
+    says: ['target stage "bulid" could not be found', "build"],
+  },
+  {
+    name: "an unreachable registry",
+    files: { Dockerfile: "FROM 127.0.0.1:1/a/b\n" },
+    code: 3,
+    says: ["127.0.0.1:1", "help:", "Dockerfile:1"],
+  },
+  {
+    name: "S40: an entitlement that was not given",
+    files: { Dockerfile: "FROM busybox\nRUN --network=host true\n" },
+    code: 1,
+    says: ["entitlement network.host is not allowed", "--allow network.host"],
+  },
+  {
+    name: "O06: an unknown user",
+    files: { Dockerfile: "FROM busybox\nUSER ghost\nRUN true\n" },
+    code: 1,
+    says: ["unable to find user ghost: no matching entries in passwd file"],
+  },
+  {
+    name: "M43: a required secret",
+    files: { Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=tok,required=true true\n" },
+    code: 1,
+    says: ["secret tok: not found", "--secret id=tok"],
+  },
+  {
+    name: "a shell that is not there",
+    files: { Dockerfile: "FROM scratch\nCOPY Dockerfile /\nRUN echo hi\n" },
+    code: 1,
+    says: ["/bin/sh"],
+  },
+  {
+    name: "an output that is not known",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["-o", "type=zip,dest=x"],
+    code: 2,
+    says: ['unknown output type "zip"'],
+  },
+  {
+    name: "pushing without a name",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["--push"],
+    code: 2,
+    says: ["tag is needed when pushing to registry"],
+  },
+  {
+    name: "what is not built yet",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["--cache-to", "type=inline"],
+    code: 1,
+    says: ["--cache-to is not built yet"],
+  },
+  {
+    name: "a bad name",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["-t", "Not/Good"],
+    code: 2,
+    says: ["invalid reference format"],
+  },
+];
+
+describe.each(MISTAKES)("$name", ({ files, args = [], code, says }) => {
+  test("is told in one screen", async () => {
+    const result = await rig.tsbuild([...args, rig.context(files)]);
+    expect(result.stderr.split("\n").length).toBeLessThan(60);
+    for (const text of says)
+      expect(result.stderr).toMatch(
+        typeof text === "string" ? new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) : text,
+      );
+    expect(result.stderr).not.toMatch(/^ {4}at /m);
+    expect(result.code).toBe(code);
+    expect(rig.leftovers()).toEqual([]);
+  });
+});
+
+test("a file that cannot be read is named", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nCOPY . /x\n", locked: "x" });
+  chmodSync(join(context, "locked"), 0);
+  // root reads everything: the mode alone is no obstacle and must not become one.
+  await rig.must([context]);
+});
+
+test("S64: a secret shows in no output, no error and no log", async () => {
+  const context = rig.context({
+    Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=tok cat /run/secrets/tok; base64 /run/secrets/tok; exit 3\n",
+  });
+  const file = join(rig.root, "tok");
+  writeFileSync(file, "hunter2-secret-value");
+  const { stderr, code } = await rig.tsbuild(["--secret", `id=tok,src=${file}`, context]);
+  expect(code).toBe(1);
+  expect(stderr).toContain("***");
+  expect(stderr).not.toContain("hunter2");
+  expect(stderr).not.toContain(Buffer.from("hunter2-secret-value").toString("base64"));
+});

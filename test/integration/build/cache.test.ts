@@ -1,0 +1,134 @@
+// What a second build does again, and what it says of it.
+import { chmodSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openRig, type Rig } from "../../support/rig.ts";
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+const build = async (context: string, ...args: string[]) => {
+  const { stderr } = await rig.must(["--progress", "rawjson", ...args, context]);
+  return Object.fromEntries([...rig.outcomes(stderr)].filter(([name]) => /^\[(?!internal)/.test(name)));
+};
+
+test("Q32, Q35: an unchanged build runs nothing and gives the same image; restored content hits again", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nCOPY a /a\nRUN cat /a > /b\n", a: "one" });
+  const file = join(rig.root, "meta.json");
+  await build(context, "--metadata-file", file);
+  const first = readFileSync(file, "utf8");
+  expect(Object.values(await build(context, "--metadata-file", file))).toEqual(["cached", "cached", "cached"]);
+  expect(readFileSync(file, "utf8")).toBe(first);
+  writeFileSync(join(context, "a"), "two");
+  expect((await build(context))["[3/3] RUN cat /a > /b"]).toBe("ran");
+  writeFileSync(join(context, "a"), "one");
+  expect(Object.values(await build(context))).toEqual(["cached", "cached", "cached"]);
+});
+
+test("a RUN whose text changed but whose files did not is the only step that runs (early cut-off)", async () => {
+  const dockerfile = (comment: string) =>
+    `FROM busybox\nRUN echo hi > /hi # ${comment}\nRUN cat /hi > /copy\nCOPY a /a\nRUN cat /a\n`;
+  const context = rig.context({ Dockerfile: dockerfile("v1"), a: "x" });
+  await build(context);
+  writeFileSync(join(context, "Dockerfile"), dockerfile("v2"));
+  const outcome = await build(context);
+  expect(outcome["[2/5] RUN echo hi > /hi # v2"]).toBe("ran");
+  expect(Object.values(outcome).filter((how) => how === "ran")).toHaveLength(1);
+});
+
+test("T6, Q26: mtime is no part of a key, mode is", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nCOPY a /a\n", a: "x" });
+  await build(context);
+  utimesSync(join(context, "a"), 1, 1);
+  expect((await build(context))["[2/2] COPY a /a"]).toBe("cached");
+  chmodSync(join(context, "a"), 0o600);
+  expect((await build(context))["[2/2] COPY a /a"]).toBe("ran");
+});
+
+test("T1, A07: a build argument misses only from the first step that sees it", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nRUN echo early\nARG V=1\nRUN echo $V\n" });
+  await build(context);
+  const outcome = await build(context, "--build-arg", "V=2");
+  expect(outcome).toMatchObject({ "[2/3] RUN echo early": "cached", "[3/3] RUN echo 2": "ran" });
+});
+
+test("A20: proxy variables reach RUN and are in no key", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nRUN echo proxy=$http_proxy > /p\n" });
+  await build(context, "--build-arg", "http_proxy=http://user:pw@one");
+  expect((await build(context, "--build-arg", "http_proxy=http://two"))["[2/2] RUN echo proxy=$http_proxy > /p"]).toBe(
+    "cached",
+  );
+});
+
+test("T2: a stage that is copied from counts by its content", async () => {
+  const context = rig.context({
+    Dockerfile:
+      "FROM busybox AS a\nCOPY in /in\nRUN wc -c < /in > /out\nFROM busybox\nCOPY --from=a /out /out\nRUN cat /out\n",
+    in: "aaa",
+  });
+  await build(context);
+  writeFileSync(join(context, "in"), "bbb");
+  const same = await build(context);
+  expect(same).toMatchObject({
+    "[a 3/3] RUN wc -c < /in > /out": "ran",
+    "[stage-1 2/3] COPY --from=a /out /out": "cached",
+    "[stage-1 3/3] RUN cat /out": "cached",
+  });
+  writeFileSync(join(context, "in"), "bbbb");
+  expect(await build(context)).toMatchObject({
+    "[stage-1 2/3] COPY --from=a /out /out": "ran",
+    "[stage-1 3/3] RUN cat /out": "ran",
+  });
+});
+
+test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them", async () => {
+  const context = rig.context({
+    Dockerfile: "FROM busybox AS one\nRUN date +%s%N > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\n",
+  });
+  await build(context);
+  expect(await build(context, "--no-cache")).toMatchObject({
+    "[one 2/2] RUN date +%s%N > /t": "ran",
+    "[two 2/3] RUN echo two": "ran",
+  });
+  expect(await build(context, "--no-cache-filter", "ONE")).toMatchObject({
+    "[one 2/2] RUN date +%s%N > /t": "ran",
+    "[two 2/3] RUN echo two": "cached",
+  });
+});
+
+test("Q33: a failing step is never cached, and the next build works", async () => {
+  const context = rig.context({
+    Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=ok test -e /run/secrets/ok\n",
+    ok: "",
+  });
+  for (const _ of [1, 2]) expect((await rig.tsbuild([context])).code).toBe(1);
+  await rig.must(["--secret", `id=ok,src=${join(context, "ok")}`, context]);
+});
+
+test("pain 1: a miss is told in words: the file, the variable, the text", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nARG V=1\nCOPY src /src\nRUN echo $V\n", "src/a.ts": "a" });
+  const told = async (...args: string[]) => (await rig.must(["--progress", "plain", ...args, context])).stderr;
+  await told();
+  expect(await told()).not.toContain("not cached:");
+  writeFileSync(join(context, "src/a.ts"), "b");
+  expect(await told()).toMatch(/not cached: .*src\/a\.ts.*content/);
+  chmodSync(join(context, "src/a.ts"), 0o755);
+  expect(await told()).toMatch(/not cached: .*src\/a\.ts.*mode 0644 -> 0755/);
+  expect(await told("--build-arg", "V=2")).toContain("not cached: env V changed");
+});
+
+test("pain 13: a damaged database, record or layer is a miss, never a failure", async () => {
+  const context = rig.context({ Dockerfile: "FROM busybox\nRUN echo damage > /d\nCOPY a /a\n", a: "x" });
+  await build(context, "-t", "damage");
+  writeFileSync(join(rig.store, "tsbuild.db"), "this is no database");
+  await rig.must(["-t", "damage", context]);
+  for (const folder of ["layers", "content/blobs/sha256"]) {
+    rmSync(join(rig.store, folder), { recursive: true });
+    await rig.must(["--build-context", `busybox=${context}`, "-f", "-", context], {
+      input: "FROM scratch\nCOPY a /a\n",
+    });
+  }
+});
