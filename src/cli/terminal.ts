@@ -10,8 +10,8 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Results: what a script reads. */
-  print(text: string): void;
-  writeStdout(chunk: Uint8Array): Promise<void>;
+  readonly print: (text: string) => void;
+  readonly writeStdout: (chunk: Uint8Array) => Promise<void>;
   /** Progress and errors. */
   readonly stderr: ProgressTarget;
   /** The user's id as it was before a user namespace gave it another one. */

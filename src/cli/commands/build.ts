@@ -21,7 +21,7 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
   try {
     await using engine = await openEngine(terminal, { caCert: given.caCert, runtime: given.runtime, onEvent });
     const { stdin, writeStdout, signal } = terminal;
-    const result = await engine.build({ ...given.build, stdin, writeStdout: (chunk) => writeStdout(chunk), signal });
+    const result = await engine.build({ ...given.build, stdin, writeStdout, signal });
     renderer.end();
     if (given.isQuiet) {
       if (result.imageId !== undefined) terminal.print(`${result.imageId}\n`);

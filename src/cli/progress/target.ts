@@ -9,9 +9,9 @@ export interface ProgressRenderer {
 
 /** The terminal, as far as progress needs it. */
 export interface ProgressTarget {
-  write(text: string): void;
+  readonly write: (text: string) => void;
   readonly isTerminal: boolean;
   readonly color: boolean;
-  columns(): number;
-  rows(): number;
+  readonly columns: () => number;
+  readonly rows: () => number;
 }

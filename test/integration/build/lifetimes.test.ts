@@ -87,7 +87,7 @@ test("T49: two processes that need the same steps run each of them once", async 
   const ran = both.map(
     ({ stderr }) => [...rig.outcomes(stderr)].filter(([name, how]) => name.includes("RUN") && how === "ran").length,
   );
-  expect(ran.sort()).toEqual([0, 2]);
+  expect(ran.toSorted((a, b) => a - b)).toEqual([0, 2]);
   const images = (await rig.must(["images"])).stdout;
   const digest = (name: string) => new RegExp(`${name}:latest +(\\S+)`).exec(images)?.[1];
   expect(digest("twice1")).toBe(digest("twice2"));
