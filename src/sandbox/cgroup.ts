@@ -7,8 +7,14 @@ import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
 const ROOT = "/sys/fs/cgroup";
 const CGROUP2_MAGIC = 0x6367_7270;
 
-/** `hybrid`: v1 controllers, with an empty v2 tree beside them that crun does not accept. `none`: nothing that can be written. */
-export type CgroupLayout = "v1" | "v2" | "hybrid" | "none";
+/** What steps can be put into. `none`: nothing that can be written. */
+export type CgroupLayout = "v1" | "v2" | "none";
+
+export interface CgroupSupport {
+  readonly layout: CgroupLayout;
+  /** v1 controllers are mounted with a v2 tree beside them, which crun does not accept. */
+  readonly isHybrid: boolean;
+}
 
 /** Where a step's group is, below the root of each hierarchy. */
 export interface StepCgroup {
@@ -26,18 +32,12 @@ export interface OomVerdict {
 }
 
 /** Looks at the mounted hierarchies; cheap. A process in a user namespace has no groups to give. */
-export function detectCgroupLayout(isRootless: boolean): CgroupLayout {
-  const layout = mountedLayout();
-  const isWritable = layout === "v2" ? canWrite(ROOT) : canWrite(join(ROOT, "memory")) || canWrite(join(ROOT, "pids"));
-  if (layout !== "hybrid" && (isRootless || !isWritable)) return "none";
-  return layout;
-}
-
-function mountedLayout(): CgroupLayout {
+export function detectCgroups(isRootless: boolean): CgroupSupport {
   const type = fileSystemType(ROOT);
-  if (type === CGROUP2_MAGIC) return "v2";
-  if (type === undefined) return "none";
-  return fileSystemType(join(ROOT, "unified")) === CGROUP2_MAGIC ? "hybrid" : "v1";
+  if (type === undefined) return { layout: "none", isHybrid: false };
+  if (type === CGROUP2_MAGIC) return { layout: !isRootless && canWrite(ROOT) ? "v2" : "none", isHybrid: false };
+  const isHybrid = fileSystemType(join(ROOT, "unified")) === CGROUP2_MAGIC;
+  return { layout: !isRootless && canWrite(join(ROOT, "pids")) ? "v1" : "none", isHybrid };
 }
 
 /**

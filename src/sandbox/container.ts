@@ -72,12 +72,13 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
       throw error;
     }
   });
-  const whenEnded = ended.then(async ({ signal: killedBy }) => {
+  const wrapUp = async (): Promise<void> => {
+    const { signal: killedBy } = await ended;
     // The container lives on without its runtime, and holds the streams open.
     if (killedBy !== null) await kill.removeByForce();
     for (const output of outputs) output.endSoon();
-  });
-  const settled = await Promise.allSettled([whenEnded, ...pumps]);
+  };
+  const settled = await Promise.allSettled([wrapUp(), ...pumps]);
   await kill.done();
   signal?.throwIfAborted();
   for (const result of settled) if (result.status === "rejected") throw result.reason;

@@ -2,13 +2,12 @@
 // A namespace serves one step at a time; the next step gets it when that one has ended (its processes are dead and it could not
 // configure the network), so a chain of steps pays for one. Steps at the same time never share one. Services on the host's loopback are out of reach.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { randomName } from "../base/clock.ts";
 import { readFileIfExists } from "../base/fs-atomic.ts";
-import { CLONE_NEWNET, MNT_DETACH, mount, MS_BIND, setns, umount, UMOUNT_NOFOLLOW, unshare } from "../base/libc.ts";
-import { isSystemdStubOnly, resolvConfForNamespace } from "./resolv-conf.ts";
+import { hasOnlyLoopback, isSystemdStubOnly, resolvConfForNamespace } from "./resolv-conf.ts";
 import { findProgram } from "./runtime.ts";
 
 /** What a step with network `default` runs in, until released. */
@@ -29,7 +28,7 @@ export interface NetworkPoolOptions {
 }
 
 interface Helper {
-  readonly name: "pasta" | "slirp4netns";
+  readonly name: (typeof HELPERS)[number];
   readonly path: string;
 }
 
@@ -40,6 +39,11 @@ interface Namespace extends StepNetwork {
   readonly watchdog: Watchdog;
 }
 
+/** In order of preference. */
+const HELPERS = ["pasta", "slirp4netns"] as const;
+
+const NO_HELPER = "neither pasta (package passt) nor slirp4netns is installed";
+
 const HOST: StepNetwork = { path: undefined, isConnected: true, forwarder: undefined };
 const UNCONNECTED: StepNetwork = { path: undefined, isConnected: false, forwarder: undefined };
 
@@ -47,18 +51,28 @@ const UNCONNECTED: StepNetwork = { path: undefined, isConnected: false, forwarde
 const PASTA_FORWARDER = "169.254.1.1";
 const SLIRP_FORWARDER = "10.0.2.3";
 
-// Both scripts say "1" when the network is up, and end their helper when our end of their standard input closes: also when this process is killed.
-// The namespace is a file ($0) that has to be unmounted: pasta has given up the right to look into /proc/PID before it opens its namespace.
-const PASTA_SCRIPT =
-  '"$@" 1>&2 </dev/null || exit 1; echo 1; read -r _; read -r p <"$0.pid" && kill "$p"; umount -l "$0"; rm -f "$0" "$0.pid"';
-const SLIRP_SCRIPT = '"$@" 3>&1 1>&2 </dev/null & p=$!; exec 1>&2; read -r _; kill "$p"; umount -l "$0"; rm -f "$0"';
+// Both scripts make a namespace, hold it by a mount on the file $0, start the helper "$@" on it, say "1" when the network is up, and take all of it down when
+// our end of their standard input closes: also when this process is killed. The namespace needs a file because pasta has given up the
+// right to look into /proc/PID before it opens it, and it is made by a child because nobody but root could come back out of one.
+const MAKE_NAMESPACE = `unshare -n /bin/sh -c 'mount --bind /proc/self/ns/net "$0"' "$0" || exit 1`;
+const REMOVE_NAMESPACE = 'umount -l "$0"; rm -f "$0" "$0.pid"';
+
+const PASTA_SCRIPT = `${MAKE_NAMESPACE}
+if "$@" 1>&2 </dev/null; then echo 1; read -r _; read -r p <"$0.pid"; kill "$p"; fi
+${REMOVE_NAMESPACE}`;
+
+const SLIRP_SCRIPT = `${MAKE_NAMESPACE}
+"$@" 3>&1 1>&2 </dev/null & p=$!
+exec 1>&2; read -r _; kill "$p"
+${REMOVE_NAMESPACE}`;
 
 export class NetworkPool implements AsyncDisposable {
   readonly #options: NetworkPoolOptions;
   readonly #idle: Namespace[] = [];
   readonly #all = new Set<Namespace>();
-  /** Undefined = not looked for yet. */
-  #helper: Helper | "none" | undefined;
+  readonly #broken = new Set<Helper["name"]>();
+  /** Whether it is known that no helper works here. */
+  #isHelpless = false;
   #warming: Promise<void> | undefined;
 
   constructor(options: NetworkPoolOptions) {
@@ -108,54 +122,63 @@ export class NetworkPool implements AsyncDisposable {
   }
 
   async #create(): Promise<StepNetwork> {
-    const helper = this.#findHelper();
-    if (helper === "none") return HOST;
+    if (this.#isHelpless) return HOST;
     if (!hasDefaultRoute()) return UNCONNECTED;
+    const failures: string[] = [];
+    for (const name of HELPERS) {
+      const path = findProgram(name, this.#options.searchPath);
+      if (path === undefined || this.#broken.has(name)) continue;
+      const opened = await this.#open({ name, path });
+      if (typeof opened !== "string") return opened;
+      this.#broken.add(name);
+      failures.push(`${name} does not work here (${opened})`);
+    }
+    // Steps that start at the same time all come here; one of them says it.
+    if (!this.#isHelpless)
+      this.#options.onNotice(`${failures.join(", ") || NO_HELPER}: RUN uses the network of this machine`);
+    this.#isHelpless = true;
+    return HOST;
+  }
+
+  /** A namespace with that helper, or why there is none. */
+  async #open(helper: Helper): Promise<Namespace | string> {
     const path = join(this.#options.stateDir, `netns-${randomName(6)}`);
-    makeNamespace(path);
-    const watchdog = startHelper(helper, path);
+    writeFileSync(path, "", { flag: "wx", mode: 0o600 });
+    const forwarder = forwarderOf(helper);
+    const watchdog = startHelper(helper, path, forwarder);
     const failure = await readiness(watchdog);
     if (failure !== undefined) {
-      removeNamespace(path);
-      this.#helper = "none";
-      this.#options.onNotice(`${helper.name} does not work here (${failure}): RUN uses the network of this machine`);
-      return HOST;
+      watchdog.stdin.end();
+      return failure;
     }
-    const forwarder = helper.name === "pasta" ? PASTA_FORWARDER : SLIRP_FORWARDER;
     const network = { path, isConnected: true, forwarder, watchdog };
     this.#all.add(network);
     // A caller that never disposes is not kept alive by idle helpers.
     watchdog.unref();
     return network;
   }
-
-  #findHelper(): Helper | "none" {
-    if (this.#helper !== undefined) return this.#helper;
-    for (const name of ["pasta", "slirp4netns"] as const) {
-      const path = findProgram(name, this.#options.searchPath);
-      if (path !== undefined) return (this.#helper = { name, path });
-    }
-    this.#options.onNotice(
-      "neither pasta (package passt) nor slirp4netns is installed: RUN uses the network of this machine",
-    );
-    return (this.#helper = "none");
-  }
 }
 
-function startHelper(helper: Helper, namespace: string): Watchdog {
+/** pasta answers in the name of its forwarder also who asked the server itself, so it forwards only where nothing else leads to a server. */
+function forwarderOf(helper: Helper): string | undefined {
+  if (helper.name === "slirp4netns") return SLIRP_FORWARDER;
+  return hasOnlyLoopback(upstreamResolvConf()) ? PASTA_FORWARDER : undefined;
+}
+
+function startHelper(helper: Helper, namespace: string, forwarder: string | undefined): Watchdog {
   const [script, command] =
     helper.name === "pasta"
-      ? [PASTA_SCRIPT, pastaCommand(helper.path, namespace)]
+      ? [PASTA_SCRIPT, pastaCommand(helper.path, namespace, forwarder)]
       : [SLIRP_SCRIPT, slirpCommand(helper.path, namespace)];
   // Away from the terminal: Ctrl-C is for this process, which ends the helper when the last step has ended.
   return spawn("/bin/sh", ["-c", script, namespace, ...command], { stdio: ["pipe", "pipe", "pipe"], detached: true });
 }
 
-function pastaCommand(path: string, namespace: string): readonly string[] {
+function pastaCommand(path: string, namespace: string, forwarder: string | undefined): readonly string[] {
   const noPorts = ["-t", "none", "-u", "none", "-T", "none", "-U", "none"];
   // Started by root it would become nobody, who may not enter the namespace. It gives up its rights by itself once it is in.
   const identity = ["--runas", "0", "--netns-only"];
-  const address = ["--config-net", "--no-map-gw", "--dns-forward", PASTA_FORWARDER];
+  const address = ["--config-net", "--no-map-gw", ...(forwarder === undefined ? [] : ["--dns-forward", forwarder])];
   return [path, "--quiet", "--pid", `${namespace}.pid`, ...identity, ...address, ...noPorts, "--netns", namespace];
 }
 
@@ -170,27 +193,6 @@ function slirpCommand(path: string, namespace: string): readonly string[] {
     namespace,
     "tap0",
   ];
-}
-
-/** A new network namespace, held by a mount at `path`. */
-function makeNamespace(path: string): void {
-  const own = openSync("/proc/thread-self/ns/net", "r");
-  try {
-    writeFileSync(path, "", { flag: "wx", mode: 0o600 });
-    unshare(CLONE_NEWNET);
-    try {
-      mount("/proc/thread-self/ns/net", path, undefined, MS_BIND);
-    } finally {
-      setns(own, CLONE_NEWNET);
-    }
-  } finally {
-    closeSync(own);
-  }
-}
-
-function removeNamespace(path: string): void {
-  umount(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-  rmSync(path, { force: true });
 }
 
 /** Undefined once the helper says that the network is up; else the last line of why not. */
@@ -241,11 +243,20 @@ function hasDefaultRoute(): boolean {
 
 /** Text of a step's /etc/resolv.conf. `network` undefined = the host's own. */
 export function resolvConfOf(network: StepNetwork | undefined): string {
-  const text = readFileIfExists("/etc/resolv.conf")?.toString() ?? "";
   // In the host's own network its resolvers are reachable as they are, loopback stubs included.
-  if (network === undefined) return text;
+  if (network === undefined) return hostResolvConf();
+  return resolvConfForNamespace(upstreamResolvConf(), network.forwarder);
+}
+
+function hostResolvConf(): string {
+  return readFileIfExists("/etc/resolv.conf")?.toString() ?? "";
+}
+
+/** The host's, past systemd-resolved's stub where that is all it says. */
+function upstreamResolvConf(): string {
+  const text = hostResolvConf();
   const upstream = isSystemdStubOnly(text)
     ? readFileIfExists("/run/systemd/resolve/resolv.conf")?.toString()
     : undefined;
-  return resolvConfForNamespace(upstream ?? text, network.forwarder);
+  return upstream ?? text;
 }

@@ -12,15 +12,19 @@ export function isSystemdStubOnly(text: string): boolean {
   return servers.length > 0 && servers.every((server) => server === SYSTEMD_STUB);
 }
 
+/** Whether every server that `text` names is one that only the machine itself reaches. */
+export function hasOnlyLoopback(text: string): boolean {
+  const servers = nameserversOf(text);
+  return servers.length > 0 && servers.every(isLoopback);
+}
+
 /**
  * The file for a network namespace of its own: the machine's, without the servers that only the machine itself reaches over loopback. Where none is left,
  * `forwarder` (an address that the network helper forwards to the machine's resolver) takes their place.
  */
 export function resolvConfForNamespace(text: string, forwarder: string | undefined): string {
-  const servers = nameserversOf(text);
   const lines = text.split("\n").filter((line) => !isLoopback(NAMESERVER.exec(line)?.[1] ?? ""));
-  const isAnyLeft = servers.some((server) => !isLoopback(server));
-  if (!isAnyLeft && servers.length > 0 && forwarder !== undefined) lines.unshift(`nameserver ${forwarder}`);
+  if (forwarder !== undefined && hasOnlyLoopback(text)) lines.unshift(`nameserver ${forwarder}`);
   const joined = lines.join("\n");
   return joined === "" || joined.endsWith("\n") ? joined : `${joined}\n`;
 }

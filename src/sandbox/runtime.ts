@@ -3,7 +3,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { join } from "node:path";
 import { runProcess } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
-import type { CgroupLayout } from "./cgroup.ts";
+import type { CgroupLayout, CgroupSupport } from "./cgroup.ts";
 
 /** Where runtimes and network programs are looked for unless the caller says otherwise. */
 export const DEFAULT_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,8 +21,8 @@ export interface RuntimeInvocation {
   readonly root: string;
   readonly layout: CgroupLayout;
   readonly isSystemdCgroup: boolean;
-  /** Absolute path of util-linux' unshare, where the runtime must not see the v2 tree beside v1. */
-  readonly unshare: string | undefined;
+  /** Command to put before the runtime's, so that it does not see the v2 tree beside v1; mostly empty. */
+  readonly disguise: readonly string[];
 }
 
 const INSTALL_HELP =
@@ -32,49 +32,50 @@ const INSTALL_HELP =
 export async function chooseRuntime(
   wanted: string | undefined,
   searchPath: string,
-  layout: CgroupLayout,
-  isRootless: boolean,
+  cgroups: CgroupSupport,
 ): Promise<Runtime> {
-  if (wanted !== undefined) {
-    const path = wanted.includes("/") ? (isExecutable(wanted) ? wanted : undefined) : findProgram(wanted, searchPath);
-    if (path === undefined) {
-      const message = `there is no OCI runtime "${wanted}" in ${wanted.includes("/") ? "that place" : searchPath}`;
-      throw new BuildError("runtime", message, { help: INSTALL_HELP });
-    }
-    return identify(path);
-  }
+  if (wanted !== undefined) return identify(findWanted(wanted, searchPath));
   const crun = findProgram("crun", searchPath);
   const runc = findProgram("runc", searchPath);
-  // A hybrid tree can be hidden from crun, but only by who may unmount a part of it.
-  const isCrunUsable =
-    crun !== undefined && (layout !== "hybrid" || (!isRootless && findProgram("unshare", searchPath) !== undefined));
-  if (isCrunUsable) return identify(crun);
+  const isCrunUsable = !cgroups.isHybrid || findProgram("unshare", searchPath) !== undefined;
+  if (crun !== undefined && (isCrunUsable || runc === undefined)) return identify(crun);
   if (runc !== undefined) return identify(runc);
-  if (crun === undefined)
-    throw new BuildError("runtime", "RUN needs an OCI runtime, and neither crun nor runc is installed", {
-      help: INSTALL_HELP,
-    });
-  throw new BuildError(
-    "runtime",
-    "crun does not work with the hybrid cgroup layout of this machine, and runc is not installed",
-    {
-      help: "install runc, or boot with systemd.unified_cgroup_hierarchy=1",
-    },
-  );
+  throw new BuildError("runtime", "RUN needs an OCI runtime, and neither crun nor runc is installed", {
+    help: INSTALL_HELP,
+  });
+}
+
+function findWanted(wanted: string, searchPath: string): string {
+  const path = wanted.includes("/") && isExecutable(wanted) ? wanted : findProgram(wanted, searchPath);
+  if (path !== undefined && wanted !== "") return path;
+  const where = wanted.includes("/") ? "" : ` in ${searchPath}`;
+  throw new BuildError("runtime", `there is no OCI runtime "${wanted}"${where}`, { help: INSTALL_HELP });
+}
+
+/**
+ * For {@link RuntimeInvocation}: crun does not start where v1 and v2 are both mounted, so it gets a mount namespace that shows less of them. Root takes the
+ * v2 tree away; a user namespace may not, and has no use for any of it, so it covers them all. Throws BuildError `runtime` without unshare.
+ */
+export function disguiseFor(runtime: Runtime, cgroups: CgroupSupport, searchPath: string): readonly string[] {
+  if (runtime.name !== "crun" || !cgroups.isHybrid) return [];
+  const unshare = findProgram("unshare", searchPath);
+  if (unshare === undefined) {
+    const message =
+      "crun does not work with the hybrid cgroup layout of this machine, and there is no unshare to hide it with";
+    throw new BuildError("runtime", message, { help: "install util-linux, or runc" });
+  }
+  const hide = cgroups.layout === "none" ? "mount -t tmpfs none /sys/fs/cgroup" : "umount /sys/fs/cgroup/unified";
+  return [unshare, "--mount", "--propagation", "private", "/bin/sh", "-c", `${hide} && exec "$@"`, "sh"];
 }
 
 /** Command and arguments of a runtime call, global options included. */
 export function runtimeCommand(invocation: RuntimeInvocation, args: readonly string[]): readonly string[] {
-  const { runtime, root, layout, isSystemdCgroup, unshare } = invocation;
-  const isCrun = runtime.name === "crun";
+  const { runtime, root, layout, isSystemdCgroup, disguise } = invocation;
   const cgroupOptions = [
     ...(isSystemdCgroup ? ["--systemd-cgroup"] : []),
-    ...(isCrun && layout === "none" ? ["--cgroup-manager=disabled"] : []),
+    ...(runtime.name === "crun" && layout === "none" ? ["--cgroup-manager=disabled"] : []),
   ];
-  const command = [runtime.path, "--root", root, ...cgroupOptions, ...args];
-  if (unshare === undefined) return command;
-  const script = 'umount /sys/fs/cgroup/unified; exec "$@"';
-  return [unshare, "--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh", ...command];
+  return [...disguise, runtime.path, "--root", root, ...cgroupOptions, ...args];
 }
 
 /** Absolute path of a program; undefined where the search path has none. */

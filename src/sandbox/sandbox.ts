@@ -2,10 +2,9 @@
 // It knows nothing of layers, caches or Dockerfiles: directories in, a changed directory out. Reference 6.1–6.5.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError } from "../diagnostics/build-error.ts";
-import { detectCgroupLayout } from "./cgroup.ts";
+import { detectCgroups } from "./cgroup.ts";
 import { NetworkPool } from "./network.ts";
-import { chooseRuntime, DEFAULT_SEARCH_PATH, findProgram, type Runtime } from "./runtime.ts";
+import { chooseRuntime, DEFAULT_SEARCH_PATH, disguiseFor, type Runtime } from "./runtime.ts";
 import type { SpecHost } from "./spec.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
 import { runStep, type StepWorld } from "./step.ts";
@@ -48,24 +47,13 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
   const networks = new NetworkPool({ searchPath, stateDir, onNotice });
   networks.warm();
   try {
-    const layout = detectCgroupLayout(isRootless);
-    const runtime = await chooseRuntime(options.runtime, searchPath, layout, isRootless);
-    const isHiding = runtime.name === "crun" && layout === "hybrid";
-    const unshare = isHiding ? findProgram("unshare", searchPath) : undefined;
-    if (isHiding && unshare === undefined) {
-      throw new BuildError(
-        "runtime",
-        "crun does not work with the hybrid cgroup layout of this machine, and there is no unshare to hide it with",
-        {
-          help: "install util-linux, or use runc with --runtime runc",
-        },
-      );
-    }
+    const cgroups = detectCgroups(isRootless);
+    const runtime = await chooseRuntime(options.runtime, searchPath, cgroups);
     const world: StepWorld = {
       runtime,
       runtimeRoot,
-      unshare,
-      layout,
+      disguise: disguiseFor(runtime, cgroups, searchPath),
+      layout: cgroups.layout,
       isRootless,
       processes: options.processes ?? "private",
       networks,

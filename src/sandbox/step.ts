@@ -26,7 +26,7 @@ export interface StepWorld {
   /** Where the runtime keeps its state. */
   readonly runtimeRoot: string;
   /** See {@link RuntimeInvocation}. */
-  readonly unshare: string | undefined;
+  readonly disguise: readonly string[];
   readonly layout: CgroupLayout;
   readonly isRootless: boolean;
   readonly processes: "private" | "host";
@@ -77,7 +77,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     ulimits: request.ulimits,
     resources: request.resources ?? {},
     cgroupsPath: cgroup.specPath,
-    cgroups: world.layout === "hybrid" ? "v1" : world.layout,
+    cgroups: world.layout,
     isRootless,
     processes: world.processes,
     host: world.host,
@@ -101,7 +101,7 @@ function invocationOf(world: StepWorld, request: StepRequest): RuntimeInvocation
     root: world.runtimeRoot,
     layout: world.layout,
     isSystemdCgroup,
-    unshare: world.unshare,
+    disguise: world.disguise,
   };
 }
 

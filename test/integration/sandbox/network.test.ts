@@ -76,10 +76,8 @@ test("S53, pain 14: a resolver on the machine's loopback is reached by its forwa
     }
     dns.close();`;
   const command = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
-  const { stdout } = await runProcess("unshare", [
-    ...["--mount", "--propagation", "private", "sh", "-c", command, join(dir, "resolv.conf")],
-    ...[process.execPath, "--input-type=module", "-e", script],
-  ]);
+  const isolated = ["--mount", "--propagation", "private", "sh", "-c", command, join(dir, "resolv.conf")];
+  const { stdout } = await runProcess("unshare", [...isolated, process.execPath, "--input-type=module", "-e", script]);
   expect(stdout).toContain("nameserver 169.254.1.1\nsearch example.test\noptions ndots:2\n");
   expect(stdout).not.toContain("8.8.8.8");
   expect(stdout).toContain("10.9.8.7");

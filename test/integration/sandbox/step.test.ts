@@ -22,10 +22,10 @@ afterAll(async () => {
   await rig[Symbol.asyncDispose]();
 });
 
-const capabilities = (status: string): Record<string, string> =>
-  Object.fromEntries(
-    [...status.matchAll(/^(Cap\w+|NoNewPrivs|Seccomp):\s+(\S+)$/gm)].map(([, name, value]) => [name, value]),
-  );
+const capabilities = (status: string): Record<string, string> => {
+  const lines = [...status.matchAll(/^(Cap\w+|NoNewPrivs|Seccomp):\s+(\S+)$/gm)];
+  return Object.fromEntries(lines.map(([, name = "", value = ""]): [string, string] => [name, value]));
+};
 
 test("S01 S02: root has fourteen capabilities, filters are on, setuid works", async () => {
   const none = "0000000000000000";
@@ -163,10 +163,9 @@ test("R02 R03: exit codes, signals, and commands that are not there", async () =
   expect(absent.stderr).toMatch(/no-such-command.*not found/);
   writeFileSync(join(rig.rootfs, "bin/not-a-program"), "\x7fELF nonsense");
   chmodSync(join(rig.rootfs, "bin/not-a-program"), 0o755);
-  expect(await rig.run(["/bin/not-a-program"])).toMatchObject({
-    exitCode: 1,
-    stderr: expect.stringMatching(/exec format error/i),
-  });
+  const broken = await rig.run(["/bin/not-a-program"]);
+  expect(broken.exitCode).toBe(1);
+  expect(broken.stderr).toMatch(/exec format error/i);
 });
 
 test("/dev/stdout and /dev/stderr can be opened, also by a user other than root", async () => {
@@ -268,10 +267,9 @@ test.each([1, 2, 161, 640])("T23: %i layers", async (count) => {
 });
 
 test("no layers at all: the upper directory is the whole root file system", async () => {
-  await expect(rig.run(["/x"], { lowerDirs: [] })).resolves.toMatchObject({
-    exitCode: 1,
-    stderr: expect.stringMatching(/\/x/),
-  });
+  const { exitCode, stderr } = await rig.run(["/x"], { lowerDirs: [] });
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/\/x/);
 });
 
 test("insecure: all capabilities of this process, writable /sys, devices, no filter", async () => {
