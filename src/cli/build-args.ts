@@ -97,7 +97,6 @@ export async function parseBuildArguments(
     .parserConfiguration({
       "camel-case-expansion": false,
       "boolean-negation": false,
-      "duplicate-arguments-array": false,
       "parse-positional-numbers": false,
       "strip-aliased": true,
     })
@@ -114,13 +113,22 @@ export async function parseBuildArguments(
   }
   if (isHelp) return undefined;
   const given = await parser.help(false).parseAsync();
-  return buildArguments(given, cwd, environment);
+  return buildArguments(lastOfRepeated(given), cwd, environment);
 }
 
 type Given = Awaited<ReturnType<ReturnType<typeof declared>["parseAsync"]>>;
 /** Only for its type. */
 function declared() {
   return yargs([]).options(OPTIONS);
+}
+
+/** Of an option that takes one value and was given twice, the last value counts. */
+function lastOfRepeated(given: Given): Given {
+  const single = Object.entries(given).map(([key, value]: [string, unknown]) => {
+    const isMany = key === "_" || (Object.hasOwn(OPTIONS, key) && "array" in OPTIONS[key as keyof typeof OPTIONS]);
+    return [key, Array.isArray(value) && !isMany ? (value.at(-1) as unknown) : value];
+  });
+  return Object.fromEntries(single) as Given;
 }
 
 function buildArguments(given: Given, cwd: string, environment: Environment): BuildArguments {

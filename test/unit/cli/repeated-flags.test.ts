@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { parseBuildArguments } from "../../../src/cli/build-args.ts";
+
+const parse = async (...words: string[]) => (await parseBuildArguments(words, "/w", {}))!;
+
+test("options that may repeat keep every value, in order", async () => {
+  const { build } = await parse(
+    ...["-t", "a", "--tag=b,c", "-o", "type=cacheonly", "-o", "out", "--build-arg", "X=1", "--build-arg=Y=2", "."],
+  );
+  expect(build.tags).toEqual(["a", "b,c"]);
+  expect(build.outputs.map(({ kind }) => kind)).toEqual(["cacheonly", "local"]);
+  expect([...build.buildArgs]).toEqual([
+    ["X", "1"],
+    ["Y", "2"],
+  ]);
+});
+
+test("of options with one value the last counts", async () => {
+  const { build, progress } = await parse("--target", "a", "--target=b", "--progress=tty", "--progress", "plain", ".");
+  expect(build.target).toBe("b");
+  expect(progress).toBe("plain");
+});
