@@ -1,0 +1,94 @@
+// The default filter, rule by rule: reference S30–S36.
+import { expect, test } from "vitest";
+import { DEFAULT_CAPABILITIES } from "../../../src/sandbox/capabilities.ts";
+import type { SeccompArg } from "../../../src/sandbox/runtime-spec.ts";
+import { seccompProfile } from "../../../src/sandbox/seccomp.ts";
+
+const matches = ({ op, value, valueTwo = 0 }: SeccompArg, argument: number): boolean => {
+  if (op === "SCMP_CMP_LT") return argument < value;
+  if (op === "SCMP_CMP_EQ") return argument === value;
+  return (BigInt(argument) & BigInt(value)) === BigInt(valueTwo);
+};
+
+/** What the filter does with a call: "allow", or the error number. */
+function verdict(
+  name: string,
+  argument = 0,
+  capabilities: readonly string[] = DEFAULT_CAPABILITIES,
+  arch = "x64",
+): number | "allow" {
+  const profile = seccompProfile(arch, capabilities)!;
+  const rules = profile.syscalls.filter((rule) => rule.names.includes(name));
+  const hit = rules.find(({ args = [] }) => args.every((arg) => matches(arg, argument)));
+  if (!hit) return profile.defaultErrnoRet;
+  return hit.action === "SCMP_ACT_ALLOW" ? "allow" : (hit.errnoRet ?? profile.defaultErrnoRet);
+}
+
+test("S30: every address family but AF_ALG and AF_VSOCK, also when the upper half of the register says otherwise", () => {
+  const denied = Array.from({ length: 46 }, (_none, family) => family).filter(
+    (family) => verdict("socket", family) !== "allow",
+  );
+  expect(denied).toEqual([38, 40]);
+  expect(verdict("socket", 2 ** 32 + 38)).toBe(1);
+});
+
+test("S31: five personalities", () => {
+  for (const value of [0, 8, 0x20000, 0x20008, 0xffff_ffff]) expect(verdict("personality", value)).toBe("allow");
+  expect(verdict("personality", 0x40000)).toBe(1);
+});
+
+test("S32: clone without new namespaces, clone3 is not there; with CAP_SYS_ADMIN both", () => {
+  expect([
+    verdict("clone", 0x11),
+    verdict("clone", 0x10000000),
+    verdict("clone", 0x2000000),
+    verdict("clone3"),
+  ]).toEqual(["allow", 1, 1, 38]);
+  const admin = [...DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN"];
+  expect([verdict("clone", 0x10000000, admin), verdict("clone3", 0, admin)]).toEqual(["allow", "allow"]);
+});
+
+test("S33 S34 S35: by capability, and what nobody may", () => {
+  for (const name of ["ptrace", "process_vm_readv", "chroot", "execve", "statx", "openat2"])
+    expect(verdict(name)).toBe("allow");
+  const gated = {
+    mount: "CAP_SYS_ADMIN",
+    bpf: "CAP_BPF",
+    syslog: "CAP_SYSLOG",
+    reboot: "CAP_SYS_BOOT",
+    init_module: "CAP_SYS_MODULE",
+    acct: "CAP_SYS_PACCT",
+    kcmp: "CAP_SYS_PTRACE",
+    iopl: "CAP_SYS_RAWIO",
+    clock_settime: "CAP_SYS_TIME",
+    vhangup: "CAP_SYS_TTY_CONFIG",
+    mbind: "CAP_SYS_NICE",
+    open_by_handle_at: "CAP_DAC_READ_SEARCH",
+    perf_event_open: "CAP_PERFMON",
+  };
+  for (const [name, capability] of Object.entries(gated))
+    expect([verdict(name), verdict(name, 0, [capability])]).toEqual([1, "allow"]);
+  expect(verdict("chroot", 0, [])).toBe(1);
+  for (const name of [
+    "keyctl",
+    "add_key",
+    "request_key",
+    "io_uring_setup",
+    "userfaultfd",
+    "kexec_load",
+    "swapon",
+    "pivot_root",
+  ]) {
+    expect(verdict(name, 0, [...Object.values(gated), "CAP_SYS_ADMIN"])).toBe(1);
+  }
+});
+
+test("S36: architectures with what their kernels also run; calls of one architecture only there", () => {
+  expect(seccompProfile("x64", [])?.architectures).toEqual(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
+  expect(seccompProfile("arm64", [])?.architectures).toEqual(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
+  expect(seccompProfile("mips", [])).toBeUndefined();
+  expect([verdict("arch_prctl"), verdict("arch_prctl", 0, [], "arm64"), verdict("cacheflush", 0, [], "arm64")]).toEqual(
+    ["allow", 1, "allow"],
+  );
+  expect(seccompProfile("s390x", [])?.syscalls.find(({ names }) => names.includes("clone"))?.args?.[0]?.index).toBe(1);
+});
