@@ -91,6 +91,7 @@ export function oomVerdict(options: {
 
 /** Kills what is left in a step's groups and removes them. */
 export function removeCgroups(directories: readonly string[]): void {
+  if (directories.length === 0) return;
   for (const hierarchy of hierarchies()) {
     for (const directory of directories) removeCgroup(join(hierarchy, directory));
   }

@@ -22,7 +22,7 @@ export interface ContainerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Milliseconds that a kill may take before the runtime itself is killed. */
+/** Milliseconds that the runtime has for killing a container before it is killed itself, and for each call of it. */
 const KILL_LIMIT_MS = 2000;
 
 /** Milliseconds of silence after a step's end that mean that a stray process holds the stream. */
@@ -219,7 +219,8 @@ class Kill {
 
   async #call(args: readonly string[]): Promise<void> {
     const [command = "", ...rest] = runtimeCommand(this.#options.invocation, args);
-    await runProcess(command, rest, { env: RUNTIME_ENV }).catch(() => undefined);
+    const signal = AbortSignal.timeout(KILL_LIMIT_MS);
+    await runProcess(command, rest, { env: RUNTIME_ENV, graceMs: 0, signal }).catch(() => undefined);
   }
 
   #isAlive(): boolean {

@@ -39,6 +39,9 @@ interface Namespace extends StepNetwork {
   readonly watchdog: Watchdog;
 }
 
+/** Milliseconds that a helper has for setting a network up. */
+const READY_LIMIT_MS = 10_000;
+
 /** In order of preference. */
 const HELPERS = ["pasta", "slirp4netns"] as const;
 
@@ -205,7 +208,9 @@ async function readiness(watchdog: Watchdog): Promise<string | undefined> {
   watchdog.stdin.on("error", () => undefined);
   watchdog.once("error", (error) => resolve(error.message));
   watchdog.once("close", () => resolve(lastWords(log)));
+  const timer = setTimeout(() => resolve(`it was not ready after ${READY_LIMIT_MS} ms`), READY_LIMIT_MS);
   const failure = await promise;
+  clearTimeout(timer);
   // Unref'd sockets do not keep the process alive, and reading on keeps the helper from blocking on a full pipe.
   for (const stream of [watchdog.stdin, watchdog.stdout, watchdog.stderr])
     (stream as Partial<{ unref(): void }>).unref?.();

@@ -16,6 +16,9 @@ export interface StepRecord {
 
 const RECORD = "step.json";
 
+/** Milliseconds that a runtime has for killing one container. */
+const KILL_LIMIT_MS = 5000;
+
 /** A step's scratch directory lies at most so deep below a lease. */
 const MAX_DEPTH = 5;
 
@@ -33,7 +36,8 @@ export async function reapLeftovers(dir: string): Promise<void> {
   for (const { kill, cgroups } of records) {
     const [command, ...args] = kill;
     // A container that never was, or is gone, is an error to the runtime and fine here.
-    if (command !== undefined) await runProcess(command, args).catch(() => undefined);
+    const signal = AbortSignal.timeout(KILL_LIMIT_MS);
+    if (command !== undefined) await runProcess(command, args, { graceMs: 0, signal }).catch(() => undefined);
     removeCgroups(cgroups);
   }
   unmountBelow(dir);

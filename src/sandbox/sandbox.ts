@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { detectCgroups } from "./cgroup.ts";
 import { NetworkPool } from "./network.ts";
 import { chooseRuntime, DEFAULT_SEARCH_PATH, disguiseFor, type Runtime } from "./runtime.ts";
+import { FilterCache } from "./seccomp-cache.ts";
 import type { SpecHost } from "./spec.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
 import { runStep, type StepWorld } from "./step.ts";
@@ -57,6 +58,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
       isRootless,
       processes: options.processes ?? "private",
       networks,
+      filters: new FilterCache(runtime, stateDir),
       host: readHost(),
     };
     return {

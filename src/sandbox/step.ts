@@ -14,7 +14,9 @@ import { adoptRoot, mountOverlay } from "./overlay.ts";
 import { writeStepRecord } from "./reap.ts";
 import { hostsFile } from "./resolv-conf.ts";
 import { resolveInRoot } from "./root-path.ts";
+import type { SpecSeccomp } from "./runtime-spec.ts";
 import { DEFAULT_SEARCH_PATH, runtimeCommand, type Runtime, type RuntimeInvocation } from "./runtime.ts";
+import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
 import { DEFAULT_SHM_SIZE, runtimeSpec, type SpecHost, type SpecInput } from "./spec.ts";
 import { MountStubs } from "./stubs.ts";
@@ -31,6 +33,7 @@ export interface StepWorld {
   readonly isRootless: boolean;
   readonly processes: "private" | "host";
   readonly networks: NetworkPool;
+  readonly filters: FilterCache;
   readonly host: SpecHost;
 }
 
@@ -82,16 +85,30 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     processes: world.processes,
     host: world.host,
   };
-  writeFileSync(join(scratchDir, "config.json"), JSON.stringify(runtimeSpec(input)));
+  const spec = runtimeSpec(input);
+  const filter = world.filters.find(spec.linux.seccomp);
+  const annotations = filter === undefined ? {} : { annotations: { [FILTER_ANNOTATION]: filter } };
+  writeFileSync(join(scratchDir, "config.json"), JSON.stringify({ ...spec, ...annotations }));
 
   signal?.throwIfAborted();
   const killsBefore = oomKillCount();
-  const { id, onOutput } = request;
-  const container = { id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) };
-  const exitCode = await runContainer(container);
+  const exitCode = await runWatched(world, request, invocation, filter === undefined ? spec.linux.seccomp : undefined);
   const verdict = oomVerdict({ layout: world.layout, cgroup, exitCode, limit: request.resources?.memory, killsBefore });
   const signalName = signalOf(exitCode);
   return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict };
+}
+
+/** Runs the container; `uncompiled` is the seccomp profile that its runtime has to compile. */
+async function runWatched(
+  world: StepWorld,
+  request: StepRequest,
+  invocation: RuntimeInvocation,
+  uncompiled: SpecSeccomp | undefined,
+): Promise<number> {
+  const { id, onOutput, scratchDir, signal } = request;
+  using watches = new DisposableStack();
+  watches.use(world.filters.watch(uncompiled, join(world.runtimeRoot, id)));
+  return await runContainer({ id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) });
 }
 
 function invocationOf(world: StepWorld, request: StepRequest): RuntimeInvocation {

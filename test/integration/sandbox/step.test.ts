@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -12,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createSandbox } from "../../../src/sandbox/sandbox.ts";
 import { Rig } from "./rig.ts";
 
 let rig: Rig;
@@ -299,3 +301,30 @@ test("symbolic links in the image cannot lead the preparation out of it", async 
   expect(changes.some((path) => path.endsWith("outside"))).toBe(true);
   expect(changes.some((path) => path.startsWith("escape"))).toBe(false);
 });
+
+test.runIf(existsSync("/usr/bin/crun"))(
+  "S30: crun's compiled filter is kept, is the same filter, and a damaged one is not believed",
+  async () => {
+    await using fresh = await Rig.open({ runtime: "crun" });
+    const state = join(fresh.dir, "state");
+    const kept = (): readonly string[] => readdirSync(state).filter((name) => name.endsWith(".bpf"));
+    const probe = "grep -E '^Seccomp' /proc/self/status; unshare -m true 2>&1; mount -t tmpfs x /tmp 2>&1; exit 0";
+    const compiled = await fresh.output(probe);
+    expect(compiled).toMatch(/Seccomp:\t2[^]*unshare.*not permitted/);
+    const [name = ""] = kept();
+    expect(name).toMatch(/^seccomp-[0-9a-f]{32}\.bpf$/);
+    expect(await fresh.output(probe)).toBe(compiled);
+    writeFileSync(join(state, name), readFileSync(join(state, name)).subarray(0, 80));
+    const sandbox = await createSandbox({
+      stateDir: state,
+      isRootless: false,
+      runtime: "crun",
+      onNotice: () => undefined,
+    });
+    expect((await sandbox.run(fresh.request(probe))).exitCode).toBe(0);
+    await sandbox[Symbol.asyncDispose]();
+    expect(readFileSync(join(state, name)).length).toBeGreaterThan(1000);
+    // A profile for other capabilities is another filter: an insecure step has none at all.
+    expect(await fresh.output("grep Seccomp: /proc/self/status", { security: "insecure" })).toBe("Seccomp:\t0\n");
+  },
+);
