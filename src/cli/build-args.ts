@@ -1,7 +1,7 @@
-// The flags of `tsbuild [build]`, with the names of `docker buildx build`. yargs reads the words; everything after that is our own types.
+// The flags of `tsbuild [build]`, with the names of `docker buildx build`. The words become values here, once, and our own types.
 import { resolve } from "node:path";
-import yargs from "yargs";
-import { BuildError, suggest, type BuildOptions } from "../index.ts";
+import { BuildError, type BuildOptions } from "../index.ts";
+import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
 import { csvFields } from "./csv.ts";
 import { parseOutputs } from "./output-spec.ts";
 import { PROGRESS_MODES, type ProgressMode } from "./progress/renderer.ts";
@@ -16,62 +16,6 @@ import {
   type Environment,
 } from "./values.ts";
 
-const many = { type: "string", array: true, nargs: 1, requiresArg: true, default: [] as string[] } as const;
-const one = { type: "string", requiresArg: true } as const;
-const flag = { type: "boolean", default: false } as const;
-/** `--provenance`, `--provenance=false`: a value only after "=". */
-const optional = { type: "string" } as const;
-
-const OPTIONS = {
-  file: { ...one, alias: "f", describe: "Dockerfile: a path, a URL or - (default: CONTEXT/Dockerfile)" },
-  tag: { ...many, alias: "t", describe: "Name of the image, REGISTRY/NAME:TAG (repeatable)" },
-  target: { ...one, describe: "Stage to build" },
-  "build-arg": { ...many, describe: "Value of an ARG, KEY[=VALUE] (repeatable)" },
-  "build-context": {
-    ...many,
-    describe: "Another context, NAME=PATH|docker-image://REF|oci-layout://DIR|URL (repeatable)",
-  },
-  label: { ...many, describe: "Label of the image, KEY=VALUE (repeatable)" },
-  annotation: { ...many, describe: "Annotation of the manifest, [TYPE:]KEY=VALUE (repeatable)" },
-  platform: { ...many, describe: "Platform to build for, as linux/amd64" },
-  "no-cache": { ...flag, describe: "Run every step; the results are stored" },
-  "no-cache-filter": { ...many, describe: "Stages to build without cache (repeatable, or a comma list)" },
-  "add-host": { ...many, describe: "Line of /etc/hosts in RUN, HOST:IP (repeatable)" },
-  network: { ...one, default: "default", describe: "Network of RUN: default, none or host" },
-  "shm-size": { ...one, describe: "Size of /dev/shm in RUN, as 64m" },
-  ulimit: { ...many, describe: "Limit in RUN, NAME=SOFT[:HARD] (repeatable)" },
-  "cgroup-parent": { ...one, describe: "Parent cgroup of RUN" },
-  secret: { ...many, describe: "Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR] (repeatable)" },
-  ssh: { ...many, describe: "Agent or keys for RUN --mount=type=ssh, default|ID[=SOCKET|KEY[,KEY]] (repeatable)" },
-  output: {
-    ...many,
-    alias: "o",
-    describe: "What to make: DIR, -, or type=oci|docker|local|tar|image|registry,… (repeatable)",
-  },
-  push: { ...flag, describe: "Push the image to the registries in its names" },
-  load: { ...flag, describe: "Load the image into docker or podman" },
-  pull: { ...flag, describe: "Ask the registry what tags of base images mean now" },
-  "cache-to": { ...many, describe: "Export the cache (not built yet)" },
-  "cache-from": { ...many, describe: "Import a cache (not built yet)" },
-  "metadata-file": { ...one, describe: "Write digests and names as JSON" },
-  iidfile: { ...one, describe: "Write the image id" },
-  allow: { ...many, describe: "Entitlement: network.host, security.insecure (repeatable)" },
-  attest: { ...many, describe: "Attestation (not built yet)" },
-  provenance: { ...optional, describe: "Provenance attestation (only =false is built)" },
-  sbom: { ...optional, describe: "SBOM attestation (only =false is built)" },
-  call: { ...one, default: "build", describe: "build or check" },
-  check: { ...flag, describe: "Check the Dockerfile, build nothing (= --call=check)" },
-  progress: {
-    ...one,
-    choices: PROGRESS_MODES,
-    describe: "How to show progress (default: auto, or $BUILDKIT_PROGRESS)",
-  },
-  quiet: { ...flag, alias: "q", describe: "Print the image id only" },
-  "ca-cert": { ...one, describe: "PEM file that registries and RUN trust in addition" },
-  runtime: { ...one, describe: "OCI runtime: a name or a path (default: crun, else runc)" },
-  jobs: { ...one, describe: "RUN steps at once (default: from the CPUs and memory)" },
-} as const;
-
 export interface BuildArguments {
   readonly build: Omit<BuildOptions, "signal" | "stdin" | "writeStdout">;
   readonly call: "build" | "check";
@@ -81,57 +25,17 @@ export interface BuildArguments {
   readonly runtime: string | undefined;
 }
 
-/** Words after `tsbuild [build]` → options. Wrong ones are a BuildError of code "usage"; undefined = help was printed. */
+/** Words after `tsbuild [build]` → options. Wrong ones are a BuildError of code "usage"; a text is the help that was asked for. */
 export async function parseBuildArguments(
   words: readonly string[],
   cwd: string,
   environment: Environment,
-): Promise<BuildArguments | undefined> {
-  let isHelp = false;
-  const parser = yargs([...words])
-    .scriptName("tsbuild")
-    .usage(
-      "tsbuild [build] [flags] CONTEXT\n\nBuilds the image that a Dockerfile describes. CONTEXT is a directory, a git or http URL, or - for standard input.",
-    )
-    .options(OPTIONS)
-    .parserConfiguration({
-      "camel-case-expansion": false,
-      "boolean-negation": false,
-      "parse-positional-numbers": false,
-      "strip-aliased": true,
-    })
-    .version(false)
-    .strictOptions()
-    .exitProcess(false)
-    .wrap(100)
-    .fail((message, error) => {
-      throw usageError(message, error);
-    });
-  if (words.some((word) => word === "--help" || word === "-h")) {
-    console.log(await parser.getHelp());
-    isHelp = true;
-  }
-  if (isHelp) return undefined;
-  const given = await parser.help(false).parseAsync();
-  return buildArguments(lastOfRepeated(given), cwd, environment);
+): Promise<BuildArguments | string> {
+  const given = readPlainFlags(words) ?? (await (await import("./flag-parser.ts")).parseFlags(words));
+  return typeof given === "string" ? given : buildArguments(given, cwd, environment);
 }
 
-type Given = Awaited<ReturnType<ReturnType<typeof declared>["parseAsync"]>>;
-/** Only for its type. */
-function declared() {
-  return yargs([]).options(OPTIONS);
-}
-
-/** Of an option that takes one value and was given twice, the last value counts. */
-function lastOfRepeated(given: Given): Given {
-  const single = Object.entries(given).map(([key, value]: [string, unknown]) => {
-    const isMany = key === "_" || (Object.hasOwn(OPTIONS, key) && "array" in OPTIONS[key as keyof typeof OPTIONS]);
-    return [key, Array.isArray(value) && !isMany ? (value.at(-1) as unknown) : value];
-  });
-  return Object.fromEntries(single) as Given;
-}
-
-function buildArguments(given: Given, cwd: string, environment: Environment): BuildArguments {
+function buildArguments(given: GivenFlags, cwd: string, environment: Environment): BuildArguments {
   refuseLater(given);
   const contexts = given._.map(String);
   if (contexts.length !== 1) {
@@ -193,7 +97,7 @@ function buildArguments(given: Given, cwd: string, environment: Environment): Bu
 }
 
 /** Flags of features to come refuse; the values that switch them off are fine. */
-function refuseLater(given: Given): void {
+function refuseLater(given: GivenFlags): void {
   const refuse = (name: string, help: string): never => {
     throw new BuildError("unsupported", `${name} is not built yet`, { help });
   };
@@ -206,7 +110,7 @@ function refuseLater(given: Given): void {
   if (given.attest.some((text) => !csvFields(text).includes("disabled=true"))) refuse("--attest", "leave it out");
 }
 
-function callOf(given: Given): "build" | "check" {
+function callOf(given: GivenFlags): "build" | "check" {
   const [name = "build", ...options] = csvFields(given.check ? "check" : given.call);
   if (options.length > 0)
     throw new BuildError("unsupported", `--call options (${options.join(",")}) are not built yet`);
@@ -239,22 +143,4 @@ function positiveInteger(name: string, text: string): number {
   if (!/^\d+$/.test(text) || value < 1)
     throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for ${name}: expected a number from 1`);
   return value;
-}
-
-/** yargs' text with the flag that was probably meant. */
-function usageError(message: string | undefined, error: Error | undefined): BuildError {
-  if (error instanceof BuildError) return error;
-  const unknown = /^Unknown arguments?: (.+)$/.exec(message ?? "")?.[1]?.split(", ")[0];
-  if (unknown === undefined)
-    return new BuildError("usage", lowerFirst(message ?? error?.message ?? "unusable arguments"));
-  const name = unknown.replace(/=.*$/, "");
-  const near = suggest(name, Object.keys(OPTIONS));
-  const dashes = name.length === 1 ? "-" : "--";
-  return new BuildError("usage", `unknown flag: ${dashes}${name}`, {
-    help: near === undefined ? "tsbuild --help lists the flags" : `did you mean --${near}?`,
-  });
-}
-
-function lowerFirst(text: string): string {
-  return text.slice(0, 1).toLowerCase() + text.slice(1).replace(/\n/g, " ");
 }

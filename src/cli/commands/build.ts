@@ -7,7 +7,10 @@ import type { Terminal } from "../terminal.ts";
 
 export async function build(words: readonly string[], terminal: Terminal): Promise<number> {
   const given = await parseBuildArguments(words, terminal.cwd, terminal.environment);
-  if (!given) return 0;
+  if (typeof given === "string") {
+    terminal.print(`${given}\n`);
+    return 0;
+  }
   return given.call === "check" ? check(given, terminal) : run(given, terminal);
 }
 

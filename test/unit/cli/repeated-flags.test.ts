@@ -1,7 +1,11 @@
 import { expect, test } from "vitest";
 import { parseBuildArguments } from "../../../src/cli/build-args.ts";
 
-const parse = async (...words: string[]) => (await parseBuildArguments(words, "/w", {}))!;
+const parse = async (...words: string[]) => {
+  const parsed = await parseBuildArguments(words, "/w", {});
+  if (typeof parsed === "string") throw new Error("help");
+  return parsed;
+};
 
 test("options that may repeat keep every value, in order", async () => {
   const { build } = await parse(

@@ -1,0 +1,148 @@
+// The flags of `tsbuild [build]` as data, and a reader for the way they are mostly written. What it is not sure of is for flag-parser.ts to read.
+import { PROGRESS_MODES, type ProgressMode } from "./progress/renderer.ts";
+
+type Many =
+  | "tag"
+  | "build-arg"
+  | "build-context"
+  | "label"
+  | "annotation"
+  | "platform"
+  | "no-cache-filter"
+  | "add-host"
+  | "ulimit"
+  | "secret"
+  | "ssh"
+  | "output"
+  | "cache-to"
+  | "cache-from"
+  | "allow"
+  | "attest";
+type One =
+  | "file"
+  | "target"
+  | "shm-size"
+  | "cgroup-parent"
+  | "metadata-file"
+  | "iidfile"
+  | "ca-cert"
+  | "runtime"
+  | "jobs"
+  | "provenance"
+  | "sbom";
+type Defaulted = "network" | "call";
+type Toggle = "no-cache" | "push" | "load" | "pull" | "check" | "quiet";
+
+/** What was written, by flag; `_` is what is no flag. */
+export type GivenFlags = Readonly<Record<Many, readonly string[]>> &
+  Readonly<Partial<Record<One, string>>> &
+  Readonly<Record<Defaulted, string>> &
+  Readonly<Record<Toggle, boolean>> & { readonly progress?: ProgressMode; readonly _: readonly (string | number)[] };
+
+/** A flag as yargs takes it. */
+export interface Flag {
+  readonly type: "string" | "boolean";
+  readonly describe: string;
+  readonly alias?: string;
+  readonly array?: true;
+  readonly nargs?: 1;
+  readonly requiresArg?: true;
+  readonly choices?: readonly string[];
+  readonly default?: string | boolean | readonly string[];
+}
+
+type More = Pick<Flag, "alias" | "choices" | "default">;
+const many = (describe: string, more: More = {}): Flag => ({
+  ...{ type: "string", array: true, nargs: 1, requiresArg: true, default: [], describe },
+  ...more,
+});
+const one = (describe: string, more: More = {}): Flag => ({ type: "string", requiresArg: true, describe, ...more });
+const toggle = (describe: string, more: More = {}): Flag => ({ type: "boolean", default: false, describe, ...more });
+/** `--provenance`, `--provenance=false`: a value only after "=". */
+const optional = (describe: string): Flag => ({ type: "string", describe });
+
+/** All flags, in the order in which the help lists them. */
+export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress", Flag>> = {
+  file: one("Dockerfile: a path, a URL or - (default: CONTEXT/Dockerfile)", { alias: "f" }),
+  tag: many("Name of the image, REGISTRY/NAME:TAG (repeatable)", { alias: "t" }),
+  target: one("Stage to build"),
+  "build-arg": many("Value of an ARG, KEY[=VALUE] (repeatable)"),
+  "build-context": many("Another context, NAME=PATH|docker-image://REF|oci-layout://DIR|URL (repeatable)"),
+  label: many("Label of the image, KEY=VALUE (repeatable)"),
+  annotation: many("Annotation of the manifest, [TYPE:]KEY=VALUE (repeatable)"),
+  platform: many("Platform to build for, as linux/amd64"),
+  "no-cache": toggle("Run every step; the results are stored"),
+  "no-cache-filter": many("Stages to build without cache (repeatable, or a comma list)"),
+  "add-host": many("Line of /etc/hosts in RUN, HOST:IP (repeatable)"),
+  network: one("Network of RUN: default, none or host", { default: "default" }),
+  "shm-size": one("Size of /dev/shm in RUN, as 64m"),
+  ulimit: many("Limit in RUN, NAME=SOFT[:HARD] (repeatable)"),
+  "cgroup-parent": one("Parent cgroup of RUN"),
+  secret: many("Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR] (repeatable)"),
+  ssh: many("Agent or keys for RUN --mount=type=ssh, default|ID[=SOCKET|KEY[,KEY]] (repeatable)"),
+  output: many("What to make: DIR, -, or type=oci|docker|local|tar|image|registry,… (repeatable)", { alias: "o" }),
+  push: toggle("Push the image to the registries in its names"),
+  load: toggle("Load the image into docker or podman"),
+  pull: toggle("Ask the registry what tags of base images mean now"),
+  "cache-to": many("Export the cache (not built yet)"),
+  "cache-from": many("Import a cache (not built yet)"),
+  "metadata-file": one("Write digests and names as JSON"),
+  iidfile: one("Write the image id"),
+  allow: many("Entitlement: network.host, security.insecure (repeatable)"),
+  attest: many("Attestation (not built yet)"),
+  provenance: optional("Provenance attestation (only =false is built)"),
+  sbom: optional("SBOM attestation (only =false is built)"),
+  call: one("build or check", { default: "build" }),
+  check: toggle("Check the Dockerfile, build nothing (= --call=check)"),
+  progress: one("How to show progress (default: auto, or $BUILDKIT_PROGRESS)", { choices: PROGRESS_MODES }),
+  quiet: toggle("Print the image id only", { alias: "q" }),
+  "ca-cert": one("PEM file that registries and RUN trust in addition"),
+  runtime: one("OCI runtime: a name or a path (default: crun, else runc)"),
+  jobs: one("RUN steps at once (default: from the CPUs and memory)"),
+};
+
+const NAMED: ReadonlyMap<string, readonly [name: string, option: Flag]> = new Map(
+  Object.entries<Flag>(FLAGS).flatMap(([name, option]) => {
+    const long = [`--${name}`, [name, option]] as const;
+    return option.alias === undefined ? [long] : [long, [`-${option.alias}`, [name, option]] as const];
+  }),
+);
+
+/**
+ * Reads `--name value`, `--name=value`, `-n value`, `--switch` and contexts, as yargs would, without loading it: that alone takes as long as Node's start.
+ * Undefined where a word is of any other form (unknown, quoted, empty, several letters in one, `--`, `-`), right or wrong.
+ */
+export function readPlainFlags(words: readonly string[]): GivenFlags | undefined {
+  const given: Record<string, string | boolean | string[]> = { _: [] };
+  for (const [name, option] of Object.entries<Flag>(FLAGS))
+    if (option.default !== undefined) given[name] = option.array ? [] : (option.default as string | boolean);
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at]!;
+    if (!word.startsWith("-")) {
+      if (!isPlain(word)) return undefined;
+      (given["_"] as string[]).push(word);
+      continue;
+    }
+    const cut = word.startsWith("--") ? word.indexOf("=") : -1;
+    const [name, option] = NAMED.get(cut < 0 ? word : word.slice(0, cut)) ?? [];
+    if (name === undefined || option === undefined) return undefined;
+    if (option.type === "boolean") {
+      // A switch may be followed by its value.
+      const next = words[at + 1];
+      if (cut >= 0 || next === "true" || next === "false") return undefined;
+      given[name] = true;
+      continue;
+    }
+    if (cut < 0 && option.requiresArg !== true) return undefined;
+    const value = cut < 0 ? words[++at] : word.slice(cut + 1);
+    if (value === undefined || !isPlain(value) || option.choices?.includes(value) === false) return undefined;
+    if (option.array) (given[name] as string[]).push(value);
+    else given[name] = value;
+  }
+  return given as unknown as GivenFlags;
+}
+
+/** Whether yargs takes the word for a value, and as it is: it removes quotes. */
+function isPlain(word: string): boolean {
+  return word !== "" && !/^[-"']/.test(word);
+}
