@@ -56,8 +56,13 @@ export class Rig implements AsyncDisposable {
     makeRootfs(join(dir, "rootfs"));
     const notices: string[] = [];
     const onNotice = (text: string): number => notices.push(text);
-    const sandbox = await createSandbox({ stateDir: join(dir, "state"), isRootless: false, onNotice, ...options });
-    return new Rig(dir, notices, sandbox);
+    try {
+      const sandbox = await createSandbox({ stateDir: join(dir, "state"), isRootless: false, onNotice, ...options });
+      return new Rig(dir, notices, sandbox);
+    } catch (error) {
+      rmSync(dir, { recursive: true });
+      throw error;
+    }
   }
 
   /** A new directory below the rig's. */

@@ -35,16 +35,28 @@ const word = fc.oneof(
   fc.constantFrom("--no-push", "--constructor=1", "--tag.x=1", "-qt", "--toString"),
 );
 
+const flagAndValue = fc.tuple(fc.constantFrom(...names), fc.constantFrom(...values));
+
 test("what the quick reader reads, yargs reads the same", async () => {
   let read = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(word, { maxLength: 6 }), async (words) => {
-      const quick = readPlainFlags(words);
-      if (!quick) return;
-      read++;
-      const full = await parseFlags(words);
-      expect(typeof full === "string" ? full : plain(full)).toEqual(plain(quick));
-    }),
+    fc.asyncProperty(
+      fc.array(
+        fc.oneof(
+          word.map((one) => [one]),
+          flagAndValue,
+        ),
+        { maxLength: 4 },
+      ),
+      async (groups) => {
+        const words = groups.flat();
+        const quick = readPlainFlags(words);
+        if (!quick) return;
+        read++;
+        const full = await parseFlags(words);
+        expect(typeof full === "string" ? full : plain(full)).toEqual(plain(quick));
+      },
+    ),
     { numRuns: 3000 },
   );
   expect(read).toBeGreaterThan(100);
