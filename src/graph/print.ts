@@ -1,6 +1,7 @@
 // A graph as stable text for people and golden files: one vertex per line, numbers instead of digests. Says everything that is identity,
 // but for credentials in URLs.
 import { assert } from "../base/assert.ts";
+import { redactUrls } from "../base/url-text.ts";
 import type { Digest } from "../oci/digest.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import type { Graph, Vertex } from "./graph.ts";
@@ -50,13 +51,13 @@ function printOp(op: Op): string {
 }
 
 function printHttp({ url, filename, checksum }: HttpOp): string {
-  return words("http", withoutUser(url), field("filename", filename), field("checksum", checksum));
+  return words("http", redactUrls(url), field("filename", filename), field("checksum", checksum));
 }
 
 function printGit(op: GitOp): string {
   return words(
     "git",
-    withoutUser(op.remote),
+    redactUrls(op.remote),
     field("ref", op.ref),
     field("subdir", op.subdir),
     flag("keep-git-dir", op.keepGitDir),
@@ -126,8 +127,4 @@ function field(name: string, value: string | number | undefined): string {
 
 function flag(name: string, isSet: boolean): string {
   return isSet ? name : "";
-}
-
-function withoutUser(url: string): string {
-  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*:[^/@\s]*@/i, "$1xxxxx@");
 }

@@ -1,9 +1,9 @@
 // `RUN --mount`: fields expanded, defaults put in, ops made (reference M01–M61, V26, R07). What needs no variables the parser has checked already.
+import { parseGoBool } from "../base/go-text.ts";
 import { baseName, cleanPath, relativePath, resolveIn } from "../base/container-path.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { MountFlag } from "../frontend/ast.ts";
 import type { MountOp } from "../graph/op.ts";
-import { parseGoBool } from "./git-source.ts";
 import { quoteGo } from "./go-format.ts";
 
 /** What a mount's fields are read with. */

@@ -1,4 +1,5 @@
 // Names of steps as BuildKit shows them (reference 1.14, H07). Never identity.
+import { redactUsers } from "../base/url-text.ts";
 import { expandWord, type ExpandOptions, type VariableScope } from "../frontend/expand.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 
@@ -40,18 +41,11 @@ export function instructionText(original: string, scope: VariableScope, escape: 
   const options: ExpandOptions = isRun ? { escape, quotes: "keep", keepUnset: true } : { escape };
   const expansion = expandWord(original.trim(), scope, options);
   const text = expansion.error === undefined ? expansion.value : original.trim();
-  return hideCredentials(text.replace(/^\S+/, (keyword) => keyword.toUpperCase()));
+  return redactUsers(text.replace(/^\S+/, (keyword) => keyword.toUpperCase()));
 }
 
 /** ` (first line...)` of a heredoc that a RUN consists of. */
 export function heredocSummary(content: string): string {
   const lines = content.trim().split(/\r?\n/);
   return ` (${lines[0] ?? ""}${lines.length > 1 ? "..." : ""})`;
-}
-
-/** `https://user:password@host` becomes `https://xxxxx:xxxxx@host`. */
-export function hideCredentials(text: string): string {
-  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)([^\s/@"']*)@/gi, (_all, scheme: string, user: string) => {
-    return `${scheme}${user.includes(":") ? "xxxxx:xxxxx" : "xxxxx"}@`;
-  });
 }

@@ -1,5 +1,6 @@
 // Pins the images that a plan needs and makes the vertices of everything that files come from: images, contexts, git, http.
 // Resolving does I/O through the injected function and happens once per image; making vertices is pure and happens in file order.
+import { redactUrls } from "../base/url-text.ts";
 import { BuildError, locate } from "../diagnostics/build-error.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { GraphBuilder, VertexMeta } from "../graph/graph.ts";
@@ -11,7 +12,6 @@ import { normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 import { sourceHistoryEntry } from "./history.ts";
 import { scratchState, type ImageState } from "./image-state.ts";
-import { hideCredentials } from "./names.ts";
 import type { FoundContext } from "./named-contexts.ts";
 import type { LayoutReference, PlanOptions, ResolvedImage } from "./options.ts";
 import { didYouMean } from "./reporter.ts";
@@ -119,7 +119,7 @@ function mainContextName(context: LocalOp | GitOp | HttpOp): string {
     case "local":
       return "[internal] load build context";
     case "git":
-      return `[internal] load git source ${hideCredentials(context.remote)}`;
+      return `[internal] load git source ${redactUrls(context.remote)}`;
     case "http":
       return "[internal] load remote build context";
   }
@@ -157,7 +157,7 @@ function addContext(
 
 function contextName({ name }: FoundContext, op: LocalOp | GitOp | HttpOp): string {
   if (op.kind === "local") return `[context ${name}] load from client`;
-  return `[context ${name}] ${hideCredentials(op.kind === "git" ? op.remote : op.url)}`;
+  return `[context ${name}] ${redactUrls(op.kind === "git" ? op.remote : op.url)}`;
 }
 
 /** State under a stage FROM an image whose rootfs is `vertex` (undefined = no layers). */

@@ -1,5 +1,7 @@
 // What a context argument names: a directory, standard input, a git repository or something behind an HTTP URL (reference 1.10). Nothing is opened here.
-import { parseGitUrl, type GitUrl } from "./git-url.ts";
+import { parseGitUrl, type GitUrl } from "../base/git-url.ts";
+import { redactUrls } from "../base/url-text.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
 
 export type Context =
   /** A path as the user wrote it. */
@@ -14,6 +16,8 @@ export type Context =
 export function parseContext(text: string): Context {
   if (text === "-") return { kind: "stdin" };
   const url = parseGitUrl(text, { isContext: true });
+  if (url !== undefined && "error" in url)
+    throw new BuildError("usage", `${url.error} in git URL "${redactUrls(text)}"`, { help: url.help });
   if (url !== undefined) return { kind: "git", url };
   return /^https?:\/\//i.test(text) ? { kind: "http", url: text } : { kind: "directory", path: text };
 }

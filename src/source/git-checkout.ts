@@ -19,7 +19,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { digestHex, digestOfJson } from "../oci/digest.ts";
 import { gitError, runGit, tryGit, type GitAccess, type GitCommand } from "./git-command.ts";
 import { assertChecksum, isCommitHash, resolveGit, type ResolvedGit } from "./git.ts";
-import { redactUrls } from "./url-text.ts";
+import { redactUrls } from "../base/url-text.ts";
 
 export interface CheckoutGitOptions {
   readonly remote: string;

@@ -1,7 +1,7 @@
 // Runs the system's git for a build: no prompts, no configuration but ours, no hooks, credentials in its environment only. What is asked of git is git.ts's and git-checkout.ts's business.
 import { runProcess, type ProcessResult } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { redactUrls } from "./url-text.ts";
+import { redactUrls } from "../base/url-text.ts";
 
 /** How a remote is reached. */
 export interface GitAccess {

@@ -1,7 +1,7 @@
 // What a git source means right now: the commit behind a branch, a tag, a ref or a hash (reference AD07, AD09, Q03). One question to the remote, nothing is fetched.
 import { BuildError } from "../diagnostics/build-error.ts";
 import { runGit, type GitAccess } from "./git-command.ts";
-import { redactUrls } from "./url-text.ts";
+import { redactUrls } from "../base/url-text.ts";
 
 export interface ResolveGitOptions {
   readonly remote: string;

@@ -2,7 +2,7 @@
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { errnoOf } from "./read-error.ts";
-import { redactUrls } from "./url-text.ts";
+import { redactUrls } from "../base/url-text.ts";
 
 /** How servers are reached. */
 export interface HttpAccess {

@@ -14,7 +14,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { digestAlgorithm, digestHex, digestOfJson, finishDigest, type Digest } from "../oci/digest.ts";
 import { isTransient, openResponse, type HttpAccess } from "./http-request.ts";
 import { errnoOf, readError } from "./read-error.ts";
-import { redactUrls } from "./url-text.ts";
+import { redactUrls } from "../base/url-text.ts";
 
 export interface FetchHttpOptions extends HttpAccess {
   readonly url: string;
@@ -265,19 +265,6 @@ function asBuildError(error: unknown, url: string): unknown {
     cause: error,
     details: { isTransient: isTransient(error) },
   });
-}
-
-/** Name that ADD gives the file: the last element of the URL's path. */
-export function httpFileName(url: string): string {
-  const path = URL.canParse(url) ? new URL(url).pathname : "";
-  const name = path.replace(/\/+$/, "").replace(/^.*\//, "");
-  if (name === "" || name === "." || name === "..") return "__unnamed__";
-  try {
-    const decoded = decodeURIComponent(name);
-    return decoded.includes("/") ? decoded.slice(decoded.lastIndexOf("/") + 1) : decoded;
-  } catch {
-    return name;
-  }
 }
 
 /** A secret that may hold credentials for a URL. */

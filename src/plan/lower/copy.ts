@@ -1,15 +1,16 @@
 // COPY and ADD (reference C01–C16, AD03–AD08, V22, V27, HI03). What the files do when they meet the rootfs is the solver's.
+import { parseGitUrl, type GitUrl, type GitUrlError } from "../../base/git-url.ts";
+import { redactUsers } from "../../base/url-text.ts";
 import type { Span } from "../../diagnostics/source.ts";
 import type { AddInstruction, CopyInstruction, Heredoc, Word } from "../../frontend/ast.ts";
 import { HEREDOC_BODY } from "../../frontend/expand.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
 import { parseDigest, type Digest } from "../../oci/digest.ts";
 import { destinationPath, isFileMode, isHttpUrl, sourcePattern, urlFilename } from "../copy-paths.ts";
-import { gitOp, parseGitSource, type GitSource } from "../git-source.ts";
+import { gitOp } from "../git-source.ts";
 import { quoteGo } from "../go-format.ts";
 import { copyHistory, historyEntry } from "../history.ts";
 import { withHistory, workdirOf, type ImageState } from "../image-state.ts";
-import { hideCredentials } from "../names.ts";
 import { addMainContext } from "../sources.ts";
 import { expandIn, nextStep, spanOr, type LowerContext } from "./context.ts";
 
@@ -52,7 +53,7 @@ export function lowerCopy(instruction: CopyLike, state: ImageState, context: Low
     parents: action.parents,
     chown: words.chown,
     chmod: words.chmod,
-    paths: words.paths.map(({ text }) => hideCredentials(text)),
+    paths: words.paths.map(({ text }) => redactUsers(text)),
     heredocs: words.inline.map(({ name }) => name),
     dest: words.dest,
   });
@@ -106,7 +107,7 @@ function checkChecksum(instruction: CopyLike, words: CopyWords, context: LowerCo
     context.reporter.error("InvalidChecksum", span, message, { help: "write one ADD per source" });
     return false;
   }
-  if (isHttpUrl(first.text) || parseGitSource(first.text)) return true;
+  if (isHttpUrl(first.text) || parseGitUrl(first.text, { isContext: false })) return true;
   context.reporter.error("InvalidChecksum", span, "checksum requires HTTP(S) or Git sources", {
     help: "remove --checksum: local files are compared by content anyway",
   });
@@ -123,7 +124,7 @@ function planSource(
   name: string,
 ): CopySource | undefined {
   const { text, span } = path;
-  const git = parseGitSource(text);
+  const git = parseGitUrl(text, { isContext: false });
   if (git || isHttpUrl(text)) {
     if (instruction.kind === "copy") {
       const what = git ? "git ref" : "URL";
@@ -167,30 +168,29 @@ interface RemoteSource {
 }
 
 function planGit(
-  git: { readonly source: GitSource } | { readonly error: string },
+  git: GitUrl | GitUrlError,
   span: Span,
   instruction: AddInstruction,
   words: CopyWords,
   context: LowerContext,
   name: string,
 ): RemoteSource | undefined {
-  const fail = (message: string) => {
-    context.reporter.error("InvalidGitSource", span, message);
+  const fail = (message: string, help?: string) => {
+    context.reporter.error("InvalidGitSource", span, message, { help });
     return undefined;
   };
-  if ("error" in git) return fail(git.error);
-  const { source } = git;
-  const [flag, query] = [instruction.keepGitDir, source.keepGitDir];
+  if ("error" in git) return fail(git.error, git.help);
+  const [flag, query] = [instruction.keepGitDir, git.keepGitDir];
   if (flag !== undefined && query !== undefined && flag !== query)
     return fail("inconsistent keep-git-dir configuration");
-  if (words.checksum !== undefined && source.checksum !== undefined && words.checksum !== source.checksum) {
-    return fail(`checksum mismatch ${quoteGo(words.checksum)} != ${quoteGo(source.checksum)}`);
+  if (words.checksum !== undefined && git.checksum !== undefined && words.checksum !== git.checksum) {
+    return fail(`checksum mismatch ${quoteGo(words.checksum)} != ${quoteGo(git.checksum)}`);
   }
-  const checksum = source.checksum ?? words.checksum;
+  const checksum = git.checksum ?? words.checksum;
   if (checksum !== undefined && !/^[0-9a-f]+$/i.test(checksum)) {
     return fail(`invalid checksum ${checksum} for Git URL, expected hex commit hash`);
   }
-  const op = gitOp(source, flag ?? false, checksum);
+  const op = gitOp(git, { keepGitDir: flag ?? false, checksum });
   return { vertex: context.builder.add(op, [], remoteMeta(name, span)), pattern: "" };
 }
 

@@ -2,9 +2,9 @@ import { gzipSync } from "node:zlib";
 import { Header } from "tar";
 import { expect, test } from "vitest";
 import { isArchive, parseContext } from "../../../src/source/context.ts";
-import { httpFileName, httpSecrets } from "../../../src/source/http.ts";
+import { httpSecrets } from "../../../src/source/http.ts";
 import { gitAuthorization, gitSecrets } from "../../../src/source/git-command.ts";
-import { redactUrls } from "../../../src/source/url-text.ts";
+import { redactUrls } from "../../../src/base/url-text.ts";
 
 test.each([
   [".", { kind: "directory", path: "." }],
@@ -17,9 +17,15 @@ test.each([
   expect(parseContext(text)).toEqual(expected);
 });
 
-test("X03: git contexts, the legacy form too", () => {
+test("X03: git contexts, the legacy form too; a wrong one is refused without its credentials", () => {
   expect(parseContext("https://h/r.git#main:dir")).toMatchObject({ kind: "git", url: { ref: "main", subdir: "dir" } });
   expect(parseContext("github.com/a/b")).toMatchObject({ kind: "git", url: { remote: "https://github.com/a/b" } });
+  expect(() => parseContext("https://me:pw@h/r.git?ref=")).toThrow(
+    expect.objectContaining({
+      code: "usage",
+      message: 'query "ref" has no value in git URL "https://xxxxx:xxxxx@h/r.git?ref="',
+    }),
+  );
 });
 
 test("X02, X04: archives are told from Dockerfiles by their first bytes", () => {
@@ -33,16 +39,6 @@ test("X02, X04: archives are told from Dockerfiles by their first bytes", () => 
   expect(isArchive(Buffer.from("FROM scratch\n".repeat(60)))).toBe(false);
   expect(isArchive(Buffer.alloc(512))).toBe(false);
   expect(isArchive(new Uint8Array(0))).toBe(false);
-});
-
-test.each([
-  ["https://example.com/a/b.txt?x=/y#z", "b.txt"],
-  ["https://example.com/", "__unnamed__"],
-  ["https://example.com", "__unnamed__"],
-  ["https://example.com/a%20b", "a b"],
-  ["https://example.com/x/..%2f..%2fetc%2fpasswd", "passwd"],
-])("AD03: file name of %s", (url, name) => {
-  expect(httpFileName(url)).toBe(name);
 });
 
 test("AD05, AD10: names of secrets, the first one counts", () => {

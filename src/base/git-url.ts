@@ -1,10 +1,10 @@
 // Git URLs as BuildKit reads them (reference AD06–AD08, X03): `git@host:path`, ssh://, git://, http(s)://….git, each with `?query` and `#ref:subdir`. Pure: nothing is resolved here.
-import { cleanPath } from "../base/container-path.ts";
-import { BuildError } from "../diagnostics/build-error.ts";
-import { redactUrls } from "./url-text.ts";
+// Who reports what is wrong with one decides how: the planner at a word of the Dockerfile, the engine as a wrong argument.
+import { relativePath } from "./container-path.ts";
+import { parseGoBool } from "./go-text.ts";
 
 export interface GitUrl {
-  /** What git is given: no query, no fragment. May hold credentials: show it only through {@link redactUrls}. */
+  /** What git is given: no query, no fragment. May hold credentials: show it only through redactUrls. */
   readonly remote: string;
   /** Branch, tag, full or partial ref, or commit; undefined = the default branch. */
   readonly ref?: string;
@@ -16,10 +16,14 @@ export interface GitUrl {
   readonly keepGitDir?: boolean;
   readonly submodules: boolean;
   readonly mtime: "checkout" | "commit";
-  /** Fetch the resolved commit itself, never the name. */
+  /** Fetch the commit of the checksum itself; the ref is only a name for it. */
   readonly isFetchedByCommit: boolean;
-  /** `git://` or `http://`: anyone on the way can change what arrives. */
-  readonly isUnencrypted: boolean;
+}
+
+/** A git URL whose query makes no sense, in BuildKit's words. */
+export interface GitUrlError {
+  readonly error: string;
+  readonly help: string;
 }
 
 export interface ParseGitUrlOptions {
@@ -28,8 +32,6 @@ export interface ParseGitUrlOptions {
 }
 
 interface UrlParts {
-  readonly scheme: string;
-  readonly path: string;
   readonly remote: string;
   readonly query: string;
   readonly fragment: string;
@@ -39,15 +41,15 @@ const SCP = /^([A-Za-z0-9_-]+)@([A-Za-z0-9.-]+):([^?#\n]*)(?:\?([^#\n]*))?(?:#([
 const SCHEME = /^([A-Za-z0-9]+):\/\//;
 const BARE_FLAGS: ReadonlySet<string> = new Set(["submodules", "keep-git-dir", "fetch-by-commit"]);
 
-/** The repository that `text` names; undefined where it is no git URL. Fails with "usage" where it is one with a wrong query. */
-export function parseGitUrl(text: string, { isContext }: ParseGitUrlOptions): GitUrl | undefined {
+/** The repository that `text` names; undefined where it is no git URL. */
+export function parseGitUrl(text: string, { isContext }: ParseGitUrlOptions): GitUrl | GitUrlError | undefined {
   const parts = split(text, isContext);
   if (parts === undefined) return undefined;
   try {
     return withOptions(parts);
   } catch (error) {
     if (!(error instanceof QueryError)) throw error;
-    throw new BuildError("usage", `${error.message} in git URL "${redactUrls(text)}"`, { help: error.help });
+    return { error: error.message, help: error.help };
   }
 }
 
@@ -58,7 +60,7 @@ function split(text: string, isContext: boolean): UrlParts | undefined {
   const scp = SCP.exec(text);
   if (scp) {
     const [, user = "", host = "", path = "", query = "", fragment = ""] = scp;
-    return { scheme: "ssh", path, remote: `${user}@${host}:${path}`, query, fragment };
+    return { remote: `${user}@${host}:${path}`, query, fragment };
   }
   const url = isLegacy ? `https://${text}` : text;
   const scheme = SCHEME.exec(url)?.[1]?.toLowerCase();
@@ -69,7 +71,7 @@ function split(text: string, isContext: boolean): UrlParts | undefined {
   const isHttp = scheme === "http" || scheme === "https";
   if (isHttp && !isLegacy && !path.endsWith(".git")) return undefined;
   if (unescape(path) === undefined || unescape(fragment) === undefined) return undefined;
-  return { scheme, path, remote, query, fragment: unescape(fragment) ?? "" };
+  return { remote, query, fragment: unescape(fragment) ?? "" };
 }
 
 function cut(text: string, mark: string): readonly [string, string] {
@@ -86,7 +88,7 @@ function unescape(text: string): string | undefined {
   }
 }
 
-/** What is wrong with a query, in BuildKit's words. */
+/** The first thing that is wrong ends the reading. */
 class QueryError extends Error {
   readonly help: string;
 
@@ -98,14 +100,8 @@ class QueryError extends Error {
 
 type Draft = { -readonly [K in keyof GitUrl]: GitUrl[K] };
 
-function withOptions({ scheme, remote, query, fragment }: UrlParts): GitUrl {
-  const url: Draft = {
-    remote,
-    submodules: true,
-    mtime: "checkout",
-    isFetchedByCommit: false,
-    isUnencrypted: scheme === "http" || scheme === "git",
-  };
+function withOptions({ remote, query, fragment }: UrlParts): GitUrl {
+  const url: Draft = { remote, submodules: true, mtime: "checkout", isFetchedByCommit: false };
   const [ref, subdir] = cut(fragment, ":");
   setRef(url, ref);
   setSubdir(url, subdir);
@@ -115,6 +111,10 @@ function withOptions({ scheme, remote, query, fragment }: UrlParts): GitUrl {
   if (tag !== "" && branch !== "") throw new QueryError("branch conflicts with tag", "keep one of the two");
   if (tag !== "") setRef(url, qualified("refs/tags/", tag));
   if (branch !== "") setRef(url, qualified("refs/heads/", branch));
+  if (url.isFetchedByCommit && url.checksum === undefined)
+    throw new QueryError("fetch-by-commit requires a checksum", "write ?checksum=<commit> as well");
+  // A checksum alone names the commit.
+  if (url.checksum !== undefined && (url.isFetchedByCommit || url.ref === undefined)) url.ref = url.checksum;
   return url;
 }
 
@@ -173,7 +173,7 @@ function setRef(url: Draft, ref: string): void {
 }
 
 function setSubdir(url: Draft, subdir: string): void {
-  const clean = cleanPath(`/${subdir}`).slice(1);
+  const clean = relativePath(subdir);
   if (clean === "") return;
   if (url.subdir !== undefined && url.subdir !== clean)
     throw new QueryError(`subdir conflicts: ${quote(url.subdir)} vs ${quote(clean)}`, "keep one of the two");
@@ -184,10 +184,10 @@ function qualified(prefix: string, name: string): string {
   return name.startsWith(prefix) ? name : prefix + name;
 }
 
-/** Go's strconv.ParseBool; a bare `?submodules` is true. */
+/** A bare `?submodules` is true. */
 function flag(name: string, value: string): boolean {
-  if (["", "1", "t", "T", "TRUE", "true", "True"].includes(value)) return true;
-  if (["0", "f", "F", "FALSE", "false", "False"].includes(value)) return false;
+  const isSet = value === "" ? true : parseGoBool(value);
+  if (isSet !== undefined) return isSet;
   throw new QueryError(`invalid ${name} value: ${quote(value)}`, 'write "true" or "false"');
 }
 
