@@ -1,6 +1,7 @@
 // How commands reach the engine: its options from the process's environment.
 import { Engine, storeRoot, type BuildEvent } from "../index.ts";
 import type { Terminal } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 export interface OpenOptions {
   readonly caCert?: string | undefined;
@@ -13,6 +14,7 @@ export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promi
   const runtime = options.runtime ?? environment["TSBUILD_OCI_RUNTIME"];
   const mirrors = environment["TSBUILD_REGISTRY_MIRRORS"];
   return Engine.open({
+    version: VERSION,
     root: storeRoot(environment, terminal.uid),
     isRootless: terminal.isRootless,
     cwd,

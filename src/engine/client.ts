@@ -4,10 +4,25 @@ import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { EngineOptions } from "./options.ts";
 
-export async function createClient(options: EngineOptions, _isInsecure: boolean): Promise<RegistryClient> {
+/** Folders with certificates per registry, as docker has them. */
+const CERTIFICATE_FOLDERS = ["/etc/docker/certs.d"];
+
+/** A client for one way of checking certificates. The caller disposes. */
+export async function createClient(options: EngineOptions, isInsecure: boolean): Promise<RegistryClient> {
   const { RegistryClient } = await import("../registry/client.ts");
-  const caCerts = options.caCert === undefined ? [] : [await readCertificate(options.caCert)];
-  return new RegistryClient({ caCerts } as never);
+  const { parseMirrors } = await import("../registry/endpoints.ts");
+  const { environment, registryMirrors, caCert, version, onEvent } = options;
+  return new RegistryClient({
+    version,
+    environment,
+    caCerts: caCert === undefined ? [] : [await readCertificate(caCert)],
+    certificateFolders: CERTIFICATE_FOLDERS,
+    isInsecure,
+    ...(registryMirrors === undefined ? {} : { mirrors: parseMirrors(registryMirrors) }),
+    onRequest: (method, url) => {
+      onEvent({ kind: "counted", name: "registry.request", subject: `${method} ${url}` });
+    },
+  });
 }
 
 async function readCertificate(path: string): Promise<string> {

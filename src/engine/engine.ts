@@ -18,6 +18,7 @@ import { runImage } from "./run-image.ts";
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #images: ImageCommands;
+  readonly #clients = new Map<boolean, Promise<RegistryClient>>();
 
   /** Opens the store and removes what dead processes left in it. */
   static async open(options: EngineOptions): Promise<Engine> {
@@ -39,12 +40,11 @@ export class Engine implements AsyncDisposable {
   }
 
   private constructor(options: EngineOptions, store: Store) {
-    const clients = new Map<boolean, Promise<RegistryClient>>();
     const client = ({ isInsecure = false } = {}): Promise<RegistryClient> => {
-      const known = clients.get(isInsecure);
+      const known = this.#clients.get(isInsecure);
       if (known) return known;
       const made = createClient(options, isInsecure);
-      clients.set(isInsecure, made);
+      this.#clients.set(isInsecure, made);
       return made;
     };
     this.#parts = { options, store, isRootless: options.isRootless, client };
@@ -101,7 +101,9 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of await Promise.allSettled(this.#clients.values())) {
+      if (opened.status === "fulfilled") opened.value[Symbol.dispose]();
+    }
     this.#parts.store[Symbol.dispose]();
-    await Promise.resolve();
   }
 }

@@ -8,6 +8,8 @@ import type { EventSink } from "../progress/events.ts";
 export interface EngineOptions {
   /** Where everything that survives a build is kept; see {@link defaultStoreRoot}. */
   readonly root: string;
+  /** Ours, for the User-Agent. */
+  readonly version: string;
   /** Relative paths in options start here. */
   readonly cwd: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
