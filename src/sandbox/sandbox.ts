@@ -31,6 +31,8 @@ export interface SandboxOptions {
   readonly runtime?: string;
   /** Directory for the state of runtime and network helpers; made if missing. */
   readonly stateDir: string;
+  /** Directory for what is worth keeping from build to build (compiled filters), writable by this user only; default `stateDir`. */
+  readonly cacheDir?: string;
   /** Whether this process is root of a user namespace only; see rootless.ts. */
   readonly isRootless: boolean;
   /** Where programs are looked for, as in PATH. */
@@ -58,7 +60,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
       isRootless,
       processes: options.processes ?? "private",
       networks,
-      filters: new FilterCache(runtime, stateDir),
+      filters: new FilterCache(runtime, options.cacheDir ?? stateDir),
       host: readHost(),
     };
     return {

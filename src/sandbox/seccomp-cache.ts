@@ -25,14 +25,14 @@ const LOOK_MS = 2;
 const FILE = /^seccomp-[0-9a-f]+\.bpf$/;
 
 export class FilterCache {
-  readonly #stateDir: string;
+  readonly #cacheDir: string;
   /** Undefined = this runtime takes no compiled filters. */
   readonly #salt: string | undefined;
   readonly #known = new Map<string, string>();
 
-  /** Files are kept in `stateDir`, which only this user may write. */
-  constructor(runtime: Runtime, stateDir: string) {
-    this.#stateDir = stateDir;
+  /** Files are kept in `cacheDir`, which only this user may write. */
+  constructor(runtime: Runtime, cacheDir: string) {
+    this.#cacheDir = cacheDir;
     this.#salt = runtime.name === "crun" ? saltOf(runtime) : undefined;
   }
 
@@ -71,8 +71,8 @@ export class FilterCache {
 
   #keep(path: string, bytes: Uint8Array): void {
     try {
-      for (const name of readdirSync(this.#stateDir))
-        if (FILE.test(name)) rmSync(join(this.#stateDir, name), { force: true });
+      for (const name of readdirSync(this.#cacheDir))
+        if (FILE.test(name)) rmSync(join(this.#cacheDir, name), { force: true });
       writeFileAtomic(path, bytes, 0o600);
     } catch {
       // Not kept: the next container is as slow as this one, and that is all.
@@ -84,7 +84,7 @@ export class FilterCache {
       .update(`${this.#salt}\0${JSON.stringify(profile)}`)
       .digest("hex")
       .slice(0, 32);
-    return join(this.#stateDir, `seccomp-${key}.bpf`);
+    return join(this.#cacheDir, `seccomp-${key}.bpf`);
   }
 }
 
