@@ -8,29 +8,11 @@ import type * as Koffi from "koffi";
 export const MS_RDONLY = 0x1;
 export const MS_NOSUID = 0x2;
 export const MS_NODEV = 0x4;
-export const MS_NOEXEC = 0x8;
 export const MS_REMOUNT = 0x20;
-export const MS_NOATIME = 0x400;
 export const MS_BIND = 0x1000;
-export const MS_MOVE = 0x2000;
-export const MS_REC = 0x4000;
-export const MS_UNBINDABLE = 0x20000;
-export const MS_PRIVATE = 0x40000;
-export const MS_SLAVE = 0x80000;
-export const MS_SHARED = 0x100000;
 
-export const MNT_FORCE = 0x1;
 export const MNT_DETACH = 0x2;
 export const UMOUNT_NOFOLLOW = 0x8;
-
-export const CLONE_NEWTIME = 0x80;
-export const CLONE_NEWNS = 0x20000;
-export const CLONE_NEWCGROUP = 0x2000000;
-export const CLONE_NEWUTS = 0x4000000;
-export const CLONE_NEWIPC = 0x8000000;
-export const CLONE_NEWUSER = 0x10000000;
-export const CLONE_NEWPID = 0x20000000;
-export const CLONE_NEWNET = 0x40000000;
 
 /** File type bits of a mode, for {@link mknod}. */
 export const S_IFCHR = 0o020000;
@@ -64,8 +46,6 @@ interface Libc {
   readonly lremovexattr: CFunction;
   readonly flock: CFunction;
   readonly utimensat: CFunction;
-  readonly unshare: CFunction;
-  readonly setns: CFunction;
   readonly lseek: CFunction;
 }
 
@@ -153,16 +133,6 @@ export function utimensNoFollow(path: PathLike, times: { readonly mtimeNs: bigin
   check("utimensat", load().utimensat(AT_FDCWD, cPath(path), spec, AT_SYMLINK_NOFOLLOW), path);
 }
 
-/** Moves the calling thread (only it: not the threads of the libuv pool) into new namespaces, a set of CLONE_NEW* flags. */
-export function unshare(flags: number): void {
-  check("unshare", load().unshare(flags));
-}
-
-/** Moves the calling thread into the namespace that `fd` refers to; `type` is one CLONE_NEW* flag, or 0 for any. */
-export function setns(fd: number, type: number): void {
-  check("setns", load().setns(fd, type));
-}
-
 /** Offset of the first byte of data at or after `offset`; undefined where only a hole is left. Moves the position of `fd`. */
 export function seekData(fd: number, offset: number): number | undefined {
   return seek(fd, offset, SEEK_DATA);
@@ -247,8 +217,6 @@ function bind(): Libc {
     lremovexattr: bound("lremovexattr", "int", ["void *", "str"]),
     flock: bound("flock", "int", ["int", "int"]),
     utimensat: bound("utimensat", "int", ["int", "void *", "void *", "int"]),
-    unshare: bound("unshare", "int", ["int"]),
-    setns: bound("setns", "int", ["int", "int"]),
     // off_t is 64 bits wide in glibc and musl on both architectures.
     lseek: bound("lseek", "int64_t", ["int", "int64_t", "int"]),
   };

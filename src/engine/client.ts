@@ -4,12 +4,10 @@ import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { EngineOptions } from "./options.ts";
 
-/** Folders with certificates per registry, as docker has them. */
-const CERTIFICATE_FOLDERS = ["/etc/docker/certs.d"];
-
 /** A client for one way of checking certificates. The caller disposes. */
 export async function createClient(options: EngineOptions, isInsecure: boolean): Promise<RegistryClient> {
   const { RegistryClient } = await import("../registry/client.ts");
+  const { CERTIFICATE_FOLDERS } = await import("../registry/certificates.ts");
   const { parseMirrors } = await import("../registry/endpoints.ts");
   const { environment, registryMirrors, caCert, version, onEvent } = options;
   return new RegistryClient({

@@ -95,10 +95,6 @@ export function formatPlatform(platform: Platform): string {
   return `${platform.os}/${platform.architecture}${tail}`;
 }
 
-export function samePlatform(a: Platform, b: Platform): boolean {
-  return formatPlatform(a) === formatPlatform(b);
-}
-
 /** Lower is better; undefined where an image for `have` cannot run on `want`. An arm/v7 host takes v6 and v5. */
 export function platformDistance(want: Platform, have: Platform): number | undefined {
   if (want.os !== have.os || want.architecture !== have.architecture) return undefined;

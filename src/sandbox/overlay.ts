@@ -99,11 +99,6 @@ function mountVolatile(target: string, data: readonly string[], isReadonly: bool
   }
 }
 
-/** Read-only view of layers at `target`; disposing unmounts. `scratchDir` does not exist yet. */
-export function mountView(options: Omit<OverlayOptions, "upperDir">): Disposable {
-  return mountOverlay(options);
-}
-
 /** Gives the root of an empty upper directory the owner, mode and times of the root below it, which it hides. */
 export function adoptRoot(lowerDirs: readonly string[], upperDir: string): void {
   const top = lowerDirs.at(-1);

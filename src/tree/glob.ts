@@ -15,11 +15,6 @@ interface ClassPart {
 /** What Go calls a bad pattern. */
 export const badPattern = "syntax error in pattern";
 
-/** Whether the pattern has anything but literal characters. */
-export function hasGlob(pattern: string): boolean {
-  return /[*?[\\]/.test(pattern);
-}
-
 /** Whether `name` matches; undefined for a bad pattern. */
 export function matchGlob(pattern: string, name: string): boolean | undefined {
   const match = compileGlob(pattern);
