@@ -4,12 +4,12 @@ import { closeSync, createReadStream, createWriteStream, openSync, readFileSync,
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Header } from "tar/header";
+import { hostPath } from "../base/file-name.ts";
 import { runProcess } from "../base/process.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Entry } from "../tree/entry.ts";
 import { decompress } from "./compress.ts";
 import type { Inode } from "./member-tree.ts";
-import { hostPath } from "./names.ts";
 import { BLOCK } from "./tar-header.ts";
 import { readMembers, type ContentSink } from "./unpack.ts";
 

@@ -20,12 +20,12 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { encodeName, hostPath } from "../base/file-name.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Entry, LayerEntry } from "../tree/entry.ts";
 import type { Inode, TreeSink } from "./member-tree.ts";
-import { encodeName, hostPath } from "./names.ts";
 import { markOpaque, writeLayerXattrs, type XattrNamespace } from "./xattrs.ts";
 
 type Attributes = Omit<Inode, "sha256" | "bytes">;

@@ -1,12 +1,12 @@
 // Bytes of regular files, read in slices through one reused buffer, and their sha256.
 import { createHash, hash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { hostPath } from "../base/file-name.ts";
 import { seekData, seekHole } from "../base/libc.ts";
 import { assert } from "../base/assert.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Entry, FileBytes } from "../tree/entry.ts";
-import { hostPath } from "./names.ts";
 import type { Pace } from "./pace.ts";
 
 /** sha256 hex of no bytes. */

@@ -1,11 +1,12 @@
 // An overlayfs upper directory, read as the layer it is: what changed, what is gone, what hides. It trusts the directory to be at rest and says so if it is not.
 // Follows kernel Documentation/filesystems/overlayfs.rst; order and parents as reference T01, links as T04, sockets left out as C09.
 import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from "node:fs";
+import { decodeName, hostPath } from "../base/file-name.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Entry, EntryType, LayerEntry } from "../tree/entry.ts";
 import { FileHasher } from "./file-bytes.ts";
-import { assertNotReserved, decodeName, hostPath } from "./names.ts";
+import { assertNotReserved } from "./names.ts";
 import { Pace } from "./pace.ts";
 import { listXattrs, readLayerXattrs, readOverlayState, type XattrNamespace } from "./xattrs.ts";
 

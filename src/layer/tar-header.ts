@@ -1,9 +1,10 @@
 // The writing half of the tar codec: USTAR headers, with PAX records only where USTAR cannot say it (POSIX.1-2024 pax, "pax Interchange Format").
 // What needs a record, and the records' form, follow Go's archive/tar, since its readers are what pulls images. tar's Header is used for decoding
 // only: encoding with it takes 6–8 µs a header, and a layer has two for each file.
+import { encodeName } from "../base/file-name.ts";
 import { InternalError } from "../base/assert.ts";
 import { baseName, parentPath } from "../base/container-path.ts";
-import { asBuffer, encodeName } from "./names.ts";
+import { asBuffer } from "./names.ts";
 
 export const BLOCK = 512;
 

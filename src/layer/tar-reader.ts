@@ -2,8 +2,9 @@
 // "Basic Tar Format"). Strict where a lenient reader could be made to see other files than its neighbour does. Knows nothing of paths or layers.
 // Numbers and checksums come from tar's Header; names, times and PAX records are read here because layers need them exact: bytes, nanoseconds, attributes.
 import { Header } from "tar/header";
+import { decodeName } from "../base/file-name.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { asBuffer, decodeName } from "./names.ts";
+import { asBuffer } from "./names.ts";
 import { readPax, timeOf, type PaxRecords } from "./pax.ts";
 import { BLOCK, paddingOf } from "./tar-header.ts";
 

@@ -8,9 +8,13 @@ export type XattrNamespace = "trusted" | "user";
 
 const CAPABILITY = "security.capability";
 
-/** Whether images carry this attribute. What belongs to this machine (overlay state, SELinux labels, ACLs of local ids, trusted.*) stays here. */
+/**
+ * Whether images carry this attribute. What belongs to this machine (overlay state, SELinux labels, ACLs of local ids, trusted.*) stays here.
+ * So does a name with "=", which ends the keyword of a PAX record: readers would find another attribute.
+ */
 export function isLayerXattr(name: string): boolean {
   if (name === CAPABILITY) return true;
+  if (name.includes("=")) return false;
   return name.startsWith("user.") && !name.startsWith("user.overlay.") && !name.startsWith("user.fuseoverlayfs.");
 }
 

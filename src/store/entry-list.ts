@@ -1,7 +1,9 @@
 // A layer's entry list as a file: by columns, zstd with a checksum, so that 100,000 entries are read in tens of milliseconds and damage is noticed.
 // Where the bytes of files are is not kept: beside a directory face they are at directory/path.
+import { isUtf8 } from "node:buffer";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { assert } from "../base/assert.ts";
+import { decodeName, encodeName } from "../base/file-name.ts";
 import type { Entry, EntryType, LayerEntry } from "../tree/entry.ts";
 
 const MAGIC = Buffer.from("TSBENT1\n");
@@ -57,7 +59,7 @@ export function encodeEntries(entries: readonly LayerEntry[]): Uint8Array {
     }
     flags[i] = flag;
   }
-  const texts = [paths.join("\0"), links.join("\0"), JSON.stringify(extras)].map((text) => Buffer.from(text));
+  const texts = [paths.join("\0"), links.join("\0"), JSON.stringify(extras)].map(encodeName);
   const columns = [...texts, Buffer.from(hashes.join(""), "hex"), flags, ...[modes, owners, sizes, times].map(bytesOf)];
   const header: Header = { count, lengths: columns.map((column) => column.byteLength) };
   const headerBytes = Buffer.from(JSON.stringify(header));
@@ -117,8 +119,8 @@ function decodeBody(body: Buffer): readonly LayerEntry[] {
   const columns = lengths.map((length) => body.subarray(at, (at += length)));
   const [paths, links, extras, hashes, flags, modes, owners, sizes, times] = columns as [Buffer, ...Buffer[]];
   return joinColumns(count, {
-    paths: paths.toString("utf8").split("\0"),
-    links: links!.toString("utf8").split("\0"),
+    paths: namesIn(paths),
+    links: namesIn(links!),
     extras: JSON.parse(extras!.toString("utf8")) as Extras[],
     hashes: hashes!.toString("hex"),
     flags: flags!,
@@ -127,6 +129,14 @@ function decodeBody(body: Buffer): readonly LayerEntry[] {
     sizes: new Float64Array(aligned(sizes!)),
     times: new BigInt64Array(aligned(times!)),
   });
+}
+
+function namesIn(column: Buffer): string[] {
+  if (isUtf8(column)) return column.toString("utf8").split("\0");
+  return column
+    .toString("latin1")
+    .split("\0")
+    .map((bytes) => decodeName(Buffer.from(bytes, "latin1")));
 }
 
 interface Columns {

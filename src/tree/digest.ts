@@ -1,5 +1,6 @@
 // The tree digest: what files mean, without when they were made.
 import { createHash } from "node:crypto";
+import { encodeName } from "../base/file-name.ts";
 import { finishDigest, type Digest } from "../oci/digest.ts";
 import type { LayerEntry } from "./entry.ts";
 
@@ -31,6 +32,9 @@ function field(text: string): string {
 /** sha256 over sorted entries: path, type, mode, uid, gid, link target, hard link group, device, xattrs, content. No mtime, no size of directories, no place of bytes. */
 export function treeDigest(entries: readonly LayerEntry[]): Digest {
   const hash = createHash("sha256").update("tsbuild.tree.v1\n");
-  for (const entry of entries) hash.update(`${identity(entry)}\n`);
+  for (const entry of entries) {
+    const line = `${identity(entry)}\n`;
+    hash.update(line.isWellFormed() ? line : encodeName(line));
+  }
   return finishDigest(hash);
 }

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { chmodSync, linkSync, lchownSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { lsetxattr, mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../../../src/base/libc.ts";
-import { hostPath } from "../../../src/layer/names.ts";
+import { hostPath } from "../../../src/base/file-name.ts";
 
 export interface Shape {
   readonly kind: "file" | "dir" | "symlink" | "fifo" | "char" | "block" | "whiteout" | "link" | "sparse";

@@ -1,9 +1,14 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { decodeName } from "../../../src/base/file-name.ts";
 import { decodeEntries, encodeEntries } from "../../../src/store/entry-list.ts";
 import type { LayerEntry } from "../../../src/tree/entry.ts";
 
-const path = fc.stringMatching(/^[^\0]{0,12}$/u).filter((text) => text.isWellFormed());
+/** Names are bytes; not all of them are UTF-8. */
+const path = fc.oneof(
+  fc.stringMatching(/^[^\0]{0,12}$/u).filter((text) => text.isWellFormed()),
+  fc.uint8Array({ min: 1, maxLength: 6 }).map(decodeName),
+);
 const sha256 = fc.stringMatching(/^[0-9a-f]{64}$/);
 const entry: fc.Arbitrary<LayerEntry> = fc.oneof(
   fc.record({ path, type: fc.constant("whiteout" as const) }),
