@@ -10,17 +10,15 @@ import type { EventSink } from "../progress/events.ts";
 import { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { RemoteBlob } from "../rootfs/layer.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import { createSandbox, type Sandbox } from "../sandbox/sandbox.ts";
-import { openSshAgent, type SshAgent } from "../sandbox/ssh-agent.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { SshAgent } from "../sandbox/ssh-agent.ts";
 import type { SolveServices } from "../solve/services.ts";
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/store.ts";
-import { openArchiveTree } from "./archives.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
 import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
-import { readSecret, sshSocketOf } from "./secrets.ts";
 import type { SourceTrees } from "./source-trees.ts";
 
 export interface SessionOptions {
@@ -103,10 +101,12 @@ export class Session implements AsyncDisposable {
   }
 
   async #createSandbox(): Promise<Sandbox> {
-    const { engine, isRootless } = this.#options;
+    const { engine, store, isRootless } = this.#options;
     const searchPath = engine.environment["PATH"];
+    const { createSandbox } = await import("../sandbox/sandbox.ts");
     const sandbox = await createSandbox({
       stateDir: this.lease.tempDirectory("s"),
+      cacheDir: join(store.paths.root, "sandbox"),
       isRootless,
       onNotice: (message) => {
         this.#onEvent({ kind: "notice", message });
@@ -136,12 +136,20 @@ export class Session implements AsyncDisposable {
       acquireCacheMount: (request) => store.acquireCacheMount(request),
       makeScratchDir: (name) => this.lease.tempDirectory(name),
       openLog: (vertex) => store.openStepLog(this.lease.id, logName(vertex)),
-      secret: (id) => readSecret(id, { secrets: inputs.secrets, environment }),
-      sshSocket: (id) =>
-        sshSocketOf(id, { ssh: inputs.ssh, environment, openAgent: (paths) => this.#openAgent(paths) }),
+      secret: async (id) => {
+        const { readSecret } = await import("./secrets.ts");
+        return readSecret(id, { secrets: inputs.secrets, environment });
+      },
+      sshSocket: async (id) => {
+        const { sshSocketOf } = await import("./secrets.ts");
+        return sshSocketOf(id, { ssh: inputs.ssh, environment, openAgent: (paths) => this.#openAgent(paths) });
+      },
       extraHosts: inputs.extraHosts,
       caCert: engine.caCert,
-      openArchive: (bytes, signal) => openArchiveTree(bytes, this.lease.tempDirectory("a"), signal),
+      openArchive: async (bytes, signal) => {
+        const { openArchiveTree } = await import("./archives.ts");
+        return openArchiveTree(bytes, this.lease.tempDirectory("a"), signal);
+      },
       xattrNamespace: isRootless ? "user" : "trusted",
       createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
       slotScope: inputs.slotScope,
@@ -155,11 +163,14 @@ export class Session implements AsyncDisposable {
     const known = this.#agents.get(key);
     if (known) return known;
     const searchPath = this.#options.engine.environment["PATH"];
-    const opening = openSshAgent({
-      paths,
-      stateDir: this.lease.tempDirectory("s"),
-      ...(searchPath === undefined ? {} : { searchPath }),
-    });
+    const opening = import("../sandbox/ssh-agent.ts").then(({ openSshAgent }) =>
+      openSshAgent({
+        paths,
+        stateDir: this.lease.tempDirectory("s"),
+      cacheDir: join(store.paths.root, "sandbox"),
+        ...(searchPath === undefined ? {} : { searchPath }),
+      }),
+    );
     this.#agents.set(key, opening);
     this.#held.defer(async () => {
       await (await opening.catch(() => undefined))?.[Symbol.asyncDispose]();
