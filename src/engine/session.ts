@@ -167,7 +167,6 @@ export class Session implements AsyncDisposable {
       openSshAgent({
         paths,
         stateDir: this.lease.tempDirectory("s"),
-      cacheDir: join(store.paths.root, "sandbox"),
         ...(searchPath === undefined ? {} : { searchPath }),
       }),
     );
