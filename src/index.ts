@@ -17,6 +17,7 @@ export type {
   SecretSource,
   SshSource,
 } from "./engine/options.ts";
+export { rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
 export type { DiskUsage } from "./store/usage.ts";
 export { formatAst } from "./frontend/print.ts";
@@ -25,4 +26,3 @@ export type { Dockerfile, ParseResult } from "./frontend/ast.ts";
 export type { Ulimit } from "./graph/op.ts";
 export type { Compression } from "./oci/media-type.ts";
 export type { BuildEvent, EventSink } from "./progress/events.ts";
-export { rootlessCommand } from "./sandbox/rootless.ts";

@@ -1,5 +1,4 @@
 // The command line: finds the command, runs it, and turns whatever it throws into one screen and an exit code. Commands load only when called.
-import { errorText } from "./error-text.ts";
 import { exitCodeOf, Interrupted } from "./exit-code.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 import { VERSION } from "./version.ts";
@@ -56,7 +55,10 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exitCode = exitCodeOf(cause);
     const { color, columns } = terminal.stderr;
     if (cause instanceof Interrupted) terminal.stderr.write(`${cause.message}\n`);
-    else terminal.stderr.write(errorText(cause, { color, width: columns() }, VERSION));
+    else {
+      const { errorText } = await import("./error-text.ts");
+      terminal.stderr.write(errorText(cause, { color, width: columns() }, VERSION));
+    }
   }
   // Standard input may still be open: nothing reads it any more.
   process.stdin.unref?.();
@@ -73,7 +75,7 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<n
     return 0;
   }
   const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
-  if (first !== "parse") (await import("./rootless.ts")).enterUserNamespace(words);
+  if (first !== "parse" && process.geteuid?.() !== 0) await (await import("./rootless.ts")).enterUserNamespace(words);
   const command = await (load ?? COMMANDS["build"]!)();
   return command(load ? rest : words, terminal);
 }

@@ -2,12 +2,11 @@
 import { rootlessCommand } from "../index.ts";
 import { ROOTLESS } from "./terminal.ts";
 
-/** Replaces this process where it is not root; does nothing where it is. Fails with "runtime" that says what is missing. */
-export function enterUserNamespace(words: readonly string[]): void {
+/** Replaces this process, which is not root. Fails with "runtime" that says what is missing. */
+export async function enterUserNamespace(words: readonly string[]): Promise<void> {
   const { env, execPath, execArgv, argv } = process;
-  if (process.geteuid?.() === 0) return;
   const uid = process.getuid?.() ?? 0;
-  const command = rootlessCommand({
+  const command = await rootlessCommand({
     argv: [execPath, ...execArgv, argv[1]!, ...words],
     uid,
     userName: env["USER"] ?? env["LOGNAME"] ?? String(uid),

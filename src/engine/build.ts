@@ -110,7 +110,7 @@ async function plan(
 ): Promise<Planned> {
   const { onEvent } = parts.options;
   const platform = targetPlatform(options.platforms);
-  const extraHosts = parseAddHosts(options.addHosts);
+  const extraHosts = await parseAddHosts(options.addHosts);
   const contexts = await observed(onEvent, "[internal] load build definition from Dockerfile", () =>
     prepareContexts({
       build: options,

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mount, MNT_DETACH, umount } from "../base/libc.ts";
-import { runProcess } from "../base/process.ts";
 import { messageOf } from "../diagnostics/build-error.ts";
 
 export interface Finding {
@@ -110,6 +109,7 @@ async function firstThatRuns(
 ): Promise<string | undefined> {
   for (const name of names.filter((candidate) => candidate !== "")) {
     try {
+      const { runProcess } = await import("../base/process.ts");
       const { exitCode, stdout } = await runProcess(name, ["--version"], { env: environment });
       if (exitCode === 0) return stdout.split("\n")[0]!.trim();
     } catch {

@@ -3,7 +3,6 @@ import { resolve } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import { reapLeftovers } from "../sandbox/sandbox.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { DiskUsage } from "../store/usage.ts";
 import type { PruneOptions, PruneResult } from "../store/gc.ts";
@@ -12,7 +11,6 @@ import { ImageCommands, type RemovedName } from "./images.ts";
 import { createClient } from "./client.ts";
 import type { EngineParts } from "./parts.ts";
 import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
-import { runImage } from "./run-image.ts";
 
 /** An open engine. Dispose it: it holds the store. */
 export class Engine implements AsyncDisposable {
@@ -35,7 +33,10 @@ export class Engine implements AsyncDisposable {
         options.onEvent({ kind: "notice", message });
       },
     });
-    await store.sweep(reapLeftovers);
+    await store.sweep(async (directory) => {
+      const { reapLeftovers } = await import("../sandbox/sandbox.ts");
+      await reapLeftovers(directory);
+    });
     return new Engine({ ...options, root }, store);
   }
 
@@ -62,7 +63,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Runs a container of an image. */
-  run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+  async run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+    const { runImage } = await import("./run-image.ts");
     return runImage(this.#parts, options);
   }
 

@@ -1,5 +1,4 @@
 // `--add-host`: `host:ip`, `host=ip`, `host=[v6]`, `host=host-gateway` (reference U18).
-import { isIP } from "node:net";
 import { BuildError } from "../diagnostics/build-error.ts";
 
 export interface ExtraHost {
@@ -8,7 +7,9 @@ export interface ExtraHost {
 }
 
 /** Reads the flag's values. */
-export function parseAddHosts(texts: readonly string[]): ExtraHost[] {
+export async function parseAddHosts(texts: readonly string[]): Promise<ExtraHost[]> {
+  if (texts.length === 0) return [];
+  const { isIP } = await import("node:net");
   return texts.map((text) => {
     const equals = text.indexOf("=");
     const cut = equals < 0 ? text.indexOf(":") : equals;

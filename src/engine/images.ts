@@ -2,7 +2,6 @@
 import { skipBytes } from "../base/streams.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { msOfIso, nowMs } from "../base/clock.ts";
-import { pushImage } from "../export/push.ts";
 import { digestOfJson, parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../oci/image.ts";
 import { formatPlatform, hostPlatform, normalizePlatform } from "../oci/platform.ts";
@@ -102,6 +101,7 @@ export class ImageCommands {
       diffId: image.config.rootfs.diff_ids[index]!,
       createdAt: "",
     }));
+    const { pushImage } = await import("../export/push.ts");
     await pushImage({
       client,
       reference,

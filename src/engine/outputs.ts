@@ -5,10 +5,6 @@ import { writeFileAtomic } from "../base/fs-atomic.ts";
 import { skipBytes } from "../base/streams.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { assembleImage, type AssembledImage, type AssembledLayer } from "../export/assemble.ts";
-import { archiveTar, writeLayoutDirectory } from "../export/archive.ts";
-import { treeTar, writeTree } from "../export/files.ts";
-import { pushImage } from "../export/push.ts";
-import { writeOutput } from "../export/sink.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
@@ -20,7 +16,6 @@ import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
-import { loadIntoEngine } from "./load.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
 import { readReference } from "./references.ts";
@@ -90,17 +85,22 @@ export class Outputs {
     switch (output.kind) {
       case "cacheonly":
         return undefined;
-      case "local":
+      case "local": {
         if (output.mode === "delete") {
           throw new BuildError("unsupported", "mode=delete of a local output is not built yet", {
             help: "empty the directory yourself, or leave the mode out",
           });
         }
+        const { writeTree } = await import("../export/files.ts");
         await writeTree(this.#view(), output.dest, signal);
         return undefined;
-      case "tar":
+      }
+      case "tar": {
+        const { treeTar } = await import("../export/files.ts");
+        const { writeOutput } = await import("../export/sink.ts");
         await writeOutput(output.dest, treeTar(this.#view(), this.#solved.plan.epoch, signal), writeStdout);
         return undefined;
+      }
       case "image":
         return this.#makeImage(output);
       case "oci":
@@ -138,6 +138,7 @@ export class Outputs {
 
   async #makeArchive(output: OutputSpec & { readonly kind: "oci" | "docker" }): Promise<AssembledImage> {
     const { store, options, environment, signal } = this.#context;
+    const { archiveTar, writeLayoutDirectory } = await import("../export/archive.ts");
     const image = await this.#assemble(output.image);
     await this.#fetchBlobs(image);
     const archive = {
@@ -149,9 +150,13 @@ export class Outputs {
       isDocker: output.kind === "docker",
     };
     if (output.kind === "oci" && !output.tar) await writeLayoutDirectory(archive, output.dest);
-    else if (output.dest !== undefined)
+    else if (output.dest !== undefined) {
+      const { writeOutput } = await import("../export/sink.ts");
       await writeOutput(output.dest, archiveTar(archive, signal), options.writeStdout);
-    else await loadIntoEngine(archiveTar(archive, signal), { environment, signal });
+    } else {
+      const { loadIntoEngine } = await import("./load.ts");
+      await loadIntoEngine(archiveTar(archive, signal), { environment, signal });
+    }
     return image;
   }
 
@@ -265,6 +270,7 @@ export class Outputs {
       this.#solved.rootfs.flatMap(({ remote }) => (remote ? [[remote.digest, remote] as const] : [])),
     );
     const startedMs = nowMs();
+    const { pushImage } = await import("../export/push.ts");
     await pushImage({
       client,
       reference,

@@ -4,11 +4,6 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { readLayer, writeLayer } from "../layer/blob.ts";
-import { compress } from "../layer/compress.ts";
-import { materializeLayer } from "../layer/materialize.ts";
-import { scanUpper } from "../layer/scan.ts";
-import { listLayer, unpackLayer } from "../layer/unpack.ts";
 import type { Digest } from "../oci/digest.ts";
 import { layerCompression, type Compression } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -192,11 +187,13 @@ export class StoreLayer implements Layer {
     if (stored) return stored;
     const directory = store.layers.directory(this.id);
     if (directory !== undefined) {
+      const { scanUpper } = await import("../layer/scan.ts");
       const entries = await scanUpper(directory, { xattrNamespace, signal });
       store.layers.writeEntries(this.id, entries);
       return entries;
     }
     this.#count("layer.listed");
+    const { listLayer } = await import("../layer/unpack.ts");
     const { entries } = await this.#readBlob((tar) => listLayer(tar));
     store.layers.writeEntries(this.id, entries);
     return entries;
@@ -210,10 +207,12 @@ export class StoreLayer implements Layer {
     mkdirSync(temp, { mode: 0o755 });
     if (this.manifest) {
       this.#count("layer.materialized");
+      const { materializeLayer } = await import("../layer/materialize.ts");
       await materializeLayer(await this.manifest.locate(), temp, { xattrNamespace, signal });
       store.layers.writeEntries(this.id, this.manifest.entries);
     } else {
       this.#count("layer.unpacked");
+      const { unpackLayer } = await import("../layer/unpack.ts");
       const { entries } = await this.#readBlob((tar) => unpackLayer(tar, temp, { xattrNamespace, signal }));
       store.layers.writeEntries(this.id, entries);
     }
@@ -227,6 +226,7 @@ export class StoreLayer implements Layer {
   /** Feeds the layer's tar to `read`, from the store or, kept on the way, from where the base image is. Checks the diffID. */
   async #readBlob<T>(read: (tar: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
     const { store, signal } = this.#options;
+    const { readLayer } = await import("../layer/blob.ts");
     const stored = this.#storedBlob();
     const compression = stored?.compression ?? compressionOf(this.remote);
     const bytes = stored ? store.content.open(stored.digest) : this.#fetch();
@@ -267,6 +267,7 @@ export class StoreLayer implements Layer {
       this.manifest && store.layers.directory(this.id) === undefined
         ? await this.manifest.locate()
         : await this.entries();
+    const { writeLayer } = await import("../layer/blob.ts");
     await using ingest = await store.content.ingest();
     const packed = await writeLayer(entries, {
       compression,
@@ -289,6 +290,8 @@ export class StoreLayer implements Layer {
 
   /** A base layer in another compression: the same tar, so the same diffID. */
   async #recompress({ compression, level }: PackOptions): Promise<PackedLayer> {
+    const { readLayer } = await import("../layer/blob.ts");
+    const { compress } = await import("../layer/compress.ts");
     const { store, signal } = this.#options;
     const stored = this.#storedBlob();
     const bytes = stored ? store.content.open(stored.digest) : this.#fetch();

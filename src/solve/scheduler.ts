@@ -1,6 +1,6 @@
 // Slots for work: who runs now, in which lane, in which order. Knows nothing of what the work is.
 // Whoever asks for a slot has already awaited what it depends on, so no slot is ever held by a waiter and one slot cannot deadlock.
-import PQueue from "p-queue";
+import type PQueue from "p-queue";
 
 /** Work that competes for different things: CPUs (RUN), disk (packing, copying), network. A pull holds no CPU slot. */
 export type Lane = "exec" | "disk" | "network";
@@ -13,26 +13,32 @@ export interface SchedulerOptions {
 
 /** p-queue per lane. A task gets its slot by priority and its signal by argument: it ends by itself, so a slot is free only when its work has truly ended. */
 export class Scheduler {
-  readonly #lanes: Readonly<Record<Lane, PQueue>>;
-  readonly #signal: AbortSignal;
+  readonly #options: SchedulerOptions;
+  #lanes: Promise<Readonly<Record<Lane, PQueue>>> | undefined;
 
-  constructor({ jobs, signal }: SchedulerOptions) {
-    this.#signal = signal;
-    this.#lanes = {
-      exec: new PQueue({ concurrency: jobs }),
-      disk: new PQueue({ concurrency: Math.max(2, jobs) }),
-      network: new PQueue({ concurrency: 8 }),
-    };
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
   }
 
   /** Runs `task` when a slot of `lane` is free; higher priority first, equal ones in order of arrival. A build that was cancelled meanwhile does not start it. */
-  run<T>(lane: Lane, priority: number, task: () => Promise<T>): Promise<T> {
-    return this.#lanes[lane].add(
+  async run<T>(lane: Lane, priority: number, task: () => Promise<T>): Promise<T> {
+    const lanes = await (this.#lanes ??= openLanes(this.#options.jobs));
+    return lanes[lane].add(
       async () => {
-        this.#signal.throwIfAborted();
+        this.#options.signal.throwIfAborted();
         return task();
       },
       { priority },
     );
   }
+}
+
+/** Loaded with the first task: a build in which nothing changed has none. */
+async function openLanes(jobs: number): Promise<Readonly<Record<Lane, PQueue>>> {
+  const { default: Queue } = await import("p-queue");
+  return {
+    exec: new Queue({ concurrency: jobs }),
+    disk: new Queue({ concurrency: Math.max(2, jobs) }),
+    network: new Queue({ concurrency: 8 }),
+  };
 }

@@ -13,9 +13,7 @@ import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/o
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import { execParts, explainMiss, fileParts, keyOf, type KeyPart } from "./cache-key.ts";
-import { ExecExecutor } from "./exec.ts";
-import { diffManifests } from "./file/describe.ts";
-import { FileExecutor } from "./file-executor.ts";
+import { Executors } from "./executors.ts";
 import { KeyInputs } from "./key-inputs.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { CacheRecord, SolveServices, SourceTree } from "./services.ts";
@@ -52,10 +50,9 @@ export class Solver {
   readonly #rootfs = new Map<Digest, Promise<Rootfs>>();
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
   readonly #renewed = new Map<Digest, boolean>();
-  readonly #priorities: ReadonlyMap<Digest, number>;
+  #priorities: ReadonlyMap<Digest, number> | undefined;
   readonly #inputs: KeyInputs;
-  readonly #exec: ExecExecutor;
-  readonly #file: FileExecutor;
+  readonly #executors: Executors;
 
   constructor({ graph, services, scheduler, scope, signal }: SolverOptions) {
     this.#graph = graph;
@@ -63,7 +60,6 @@ export class Solver {
     this.#scheduler = scheduler;
     this.#scope = scope;
     this.#signal = signal;
-    this.#priorities = criticalPathLengths(graph, ({ op }) => services.cache.durationOf(opDigest(op)) ?? 100);
     const results = {
       vertex: (id: Digest) => this.#vertex(id),
       rootfs: (id: Digest) => this.rootfs(id),
@@ -71,8 +67,7 @@ export class Solver {
       tree: (id: Digest) => this.tree(id),
     };
     this.#inputs = new KeyInputs(results, signal);
-    this.#exec = new ExecExecutor({ services, results, signal });
-    this.#file = new FileExecutor({ services, results, signal });
+    this.#executors = new Executors({ services, results, signal });
   }
 
   /** Tells of every vertex, inputs first. */
@@ -206,11 +201,12 @@ export class Solver {
       }
     }
     this.#explain(vertex, lookup.parts);
-    const mounts = await this.#exec.prepareInputs(op, vertex);
+    const executor = await this.#executors.exec();
+    const mounts = await executor.prepareInputs(op, vertex);
     return this.#observed(vertex, () =>
       this.#scheduler.run("exec", this.#priorityOf(vertex), async () => {
         const startedMs = monotonicMs();
-        const layer = await this.#exec.run(vertex, op, below, mounts);
+        const layer = await executor.run(vertex, op, below, mounts);
         const durationMs = monotonicMs() - startedMs;
         this.#record(vertex, lookup.key, lookup.parts, layer, durationMs);
         this.#recordLater(contentKey(), (key) => this.#record(vertex, key, lookup.parts, layer, durationMs));
@@ -223,7 +219,8 @@ export class Solver {
     assert(vertex.op.kind === "file", "a COPY, ADD or WORKDIR");
     const op = vertex.op;
     const startedMs = nowMs();
-    const manifest = await this.#file.manifest(vertex, op).catch((error: unknown) => {
+    const executor = await this.#executors.file();
+    const manifest = await executor.manifest(vertex, op).catch((error: unknown) => {
       throw this.#reportFailed(vertex, error);
     });
     const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
@@ -309,6 +306,7 @@ export class Solver {
   async #explainFiles(vertex: StepVertex, parts: readonly KeyPart[], manifest: LayerManifest): Promise<void> {
     const before = this.#services.cache.lastOfSlot(this.#slotOf(vertex));
     const entries = vertex.meta.cache === "use" ? await before?.layer?.knownEntries() : undefined;
+    const { diffManifests } = await import("./file/describe.ts");
     const differences = entries ? diffManifests(entries, manifest.entries) : [];
     if (differences.length === 0) return this.#explain(vertex, parts);
     const more = differences.length > 3 ? `, and ${differences.length - 3} more` : "";
@@ -330,6 +328,8 @@ export class Solver {
   }
 
   #priorityOf(vertex: Vertex): number {
+    const { cache } = this.#services;
+    this.#priorities ??= criticalPathLengths(this.#graph, ({ op }) => cache.durationOf(opDigest(op)) ?? 100);
     return Math.round(this.#priorities.get(vertex.id) ?? 0);
   }
 
