@@ -16,7 +16,6 @@ export const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 export type Locate = (entry: Entry) => FileBytes | Promise<FileBytes>;
 
 const BUFFER_SIZE = 1 << 18;
-const ZEROS = Buffer.alloc(BUFFER_SIZE);
 
 /** Where `entry`'s bytes are: what `locate` says, else what the entry carries. */
 export function bytesOf(entry: Entry, locate: Locate | undefined): FileBytes | Promise<FileBytes> {
@@ -72,24 +71,40 @@ export class FileHasher {
 
   async #hashLarge(fd: number, size: number): Promise<string | undefined> {
     const digest = createHash("sha256");
-    const isSparse = fstatSync(fd).blocks * 512 < size;
-    let [position, dataEnd] = [0, isSparse ? 0 : size];
-    while (position < size) {
+    const file = new SparseReader(fd, size);
+    for (let position = 0; position < size;) {
       if (this.#pace.isDue()) await this.#pace.rest();
-      if (position >= dataEnd) {
-        const dataStart = Math.min(seekData(fd, position) ?? size, size);
-        for (; position < dataStart; position += Math.min(BUFFER_SIZE, dataStart - position)) {
-          if (this.#pace.isDue()) await this.#pace.rest();
-          digest.update(ZEROS.subarray(0, dataStart - position));
-        }
-        dataEnd = position < size ? Math.min(seekHole(fd, position) ?? size, size) : size;
-        continue;
-      }
-      const count = readSync(fd, this.#buffer, 0, Math.min(BUFFER_SIZE, dataEnd - position), position);
+      const count = file.read(this.#buffer.subarray(0, size - position), position);
       if (count === 0) return undefined;
       digest.update(this.#buffer.subarray(0, count));
       position += count;
     }
     return digest.digest("hex");
+  }
+}
+
+/** Reads an open file from its beginning to its end. Zeros of holes come without the disk being asked for them (pain 36). */
+export class SparseReader {
+  readonly #fd: number;
+  readonly #size: number;
+  /** The run of data at or after what was read last. */
+  #dataStart = 0;
+  #dataEnd: number;
+
+  constructor(fd: number, size: number) {
+    this.#fd = fd;
+    this.#size = size;
+    this.#dataEnd = fstatSync(fd).blocks * 512 < size ? 0 : size;
+  }
+
+  /** Fills `slice` from `position`, which never goes back; returns how much of it: less than all at the end of the file. */
+  read(slice: Buffer, position: number): number {
+    if (position >= this.#dataEnd) {
+      this.#dataStart = seekData(this.#fd, position) ?? this.#size;
+      this.#dataEnd = (this.#dataStart < this.#size ? seekHole(this.#fd, this.#dataStart) : undefined) ?? this.#size;
+    }
+    if (position + slice.length > this.#dataStart) return readSync(this.#fd, slice, 0, slice.length, position);
+    slice.fill(0);
+    return slice.length;
   }
 }

@@ -5,7 +5,7 @@ import { closeSync, readSync } from "node:fs";
 import { assert } from "../base/assert.ts";
 import { comparePaths, joinRelative, baseName, parentPath } from "../base/container-path.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
-import { bytesOf, changed, openSource, type Locate } from "./file-bytes.ts";
+import { bytesOf, changed, openSource, SparseReader, type Locate } from "./file-bytes.ts";
 import { asBuffer, assertNotReserved, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./names.ts";
 import { BLOCK, encodeHeader, paddingOf, type TypeFlag } from "./tar-header.ts";
 
@@ -112,9 +112,10 @@ function* writeContent(out: Output, entry: Entry, bytes: FileBytes): Generator<B
 
 function* writeLarge(out: Output, entry: Entry, fd: number, path: string): Generator<Buffer> {
   const digest = createHash("sha256");
+  const file = new SparseReader(fd, entry.size);
   for (let position = 0; position < entry.size;) {
     const slice = out.reserve(Math.min(out.room || CHUNK_SIZE, entry.size - position));
-    const count = readSync(fd, slice, 0, slice.length, position);
+    const count = file.read(slice, position);
     if (count !== slice.length) throw changed(path);
     digest.update(slice);
     position += count;
