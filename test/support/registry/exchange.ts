@@ -59,7 +59,8 @@ export async function answerStream(
     entry.bytesOut += part.length;
     await write(response, part);
     if (part.length < chunk.length) {
-      request.socket.resetAndDestroy();
+      // Not RST: that would take back what the client has not read yet.
+      request.socket.destroy();
       return;
     }
   }
