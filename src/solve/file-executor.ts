@@ -33,7 +33,7 @@ export class FileExecutor {
     const labels = await Promise.all(vertex.inputs.map((input) => this.#labelOf(input)));
     const [below, ...inputs] = await Promise.all([
       op.isLinked || base === undefined ? undefined : this.#results.rootfs(base),
-      ...others.map((input) => (input === undefined ? undefined : this.#treeOf(input))),
+      ...others.map((input) => this.#treeOf(input)),
     ]);
     this.#signal.throwIfAborted();
     const view = op.isLinked ? undefined : new RootfsView(below ?? []);
@@ -59,7 +59,9 @@ export class FileExecutor {
     return isRootfs(vertex) ? vertex.meta.stage || undefined : (await this.#results.tree(input)).label;
   }
 
-  async #treeOf(input: NonNullable<Vertex["inputs"][number]>): Promise<Tree> {
+  /** No input is the empty root of FROM scratch. */
+  async #treeOf(input: Vertex["inputs"][number]): Promise<Tree> {
+    if (input === undefined) return new RootfsView([]);
     if (isRootfs(this.#results.vertex(input))) return new RootfsView(await this.#results.rootfs(input));
     return (await this.#results.tree(input)).tree;
   }
