@@ -5,6 +5,7 @@ import { randomName } from "../base/clock.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { DEFAULT_PATH } from "../oci/image.ts";
 import { hostPlatform } from "../oci/platform.ts";
+import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { findImage } from "./images.ts";
 import type { EngineParts } from "./parts.ts";
 import type { RunOptions } from "./options.ts";
@@ -26,7 +27,7 @@ export async function runImage(parts: EngineParts, options: RunOptions): Promise
     { kind: "image", reference: name ?? "localhost/image", digest: descriptor.digest, platform: hostPlatform() },
     session.faces,
   );
-  const lowerDirs = await Promise.all(rootfs.map((layer) => layer.directory()));
+  const lowerDirs = await lowerDirsOf(rootfs);
   const own = config.config ?? {};
   const entrypoint = options.entrypoint === undefined ? (own.Entrypoint ?? []) : [options.entrypoint];
   const command = options.args.length > 0 ? options.args : options.entrypoint === undefined ? (own.Cmd ?? []) : [];

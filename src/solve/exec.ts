@@ -11,6 +11,7 @@ import { digestOfJson } from "../oci/digest.ts";
 import type { OutputStream } from "../progress/events.ts";
 import { materializeLayer } from "../layer/materialize.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
+import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { SandboxMount, StepRequest, StepResult } from "../sandbox/sandbox.ts";
@@ -66,7 +67,7 @@ export class ExecExecutor {
       if (id === undefined) continue;
       const isStage = isRootfs(this.#results.vertex(id));
       if (mount.kind === "bind" && isStage) {
-        inputs.set(mount, { lowerDirs: await directoriesOf(await this.#results.rootfs(id)), seed: [] });
+        inputs.set(mount, { lowerDirs: await lowerDirsOf(await this.#results.rootfs(id)), seed: [] });
         continue;
       }
       const source = isStage
@@ -76,7 +77,7 @@ export class ExecExecutor {
       if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], seed: selected.below });
       else
         inputs.set(mount, {
-          lowerDirs: await directoriesOf([this.#services.layers.fromManifest(manifestOf(selected.whole), "")]),
+          lowerDirs: await lowerDirsOf([this.#services.layers.fromManifest(manifestOf(selected.whole), "")]),
           seed: [],
         });
     }
@@ -85,7 +86,7 @@ export class ExecExecutor {
 
   /** Runs the step and takes its changes as a layer. */
   async run(vertex: Vertex, op: ExecOp, below: Rootfs, inputs: MountInputs): Promise<Layer> {
-    const [sandbox, lowerDirs] = await Promise.all([this.#services.sandbox(), directoriesOf(below)]);
+    const [sandbox, lowerDirs] = await Promise.all([this.#services.sandbox(), lowerDirsOf(below)]);
     const scratchDir = this.#services.makeScratchDir(randomName(4));
     const upperDir = join(scratchDir, "u");
     mkdirSync(upperDir, { mode: 0o755 });
@@ -291,10 +292,6 @@ function commandError(
     ...(signal === undefined ? {} : { signal }),
   };
   return new BuildError("command", message, { details });
-}
-
-async function directoriesOf(layers: Rootfs): Promise<string[]> {
-  return Promise.all(layers.map((layer) => layer.directory()));
 }
 
 /** What `source` names in a tree: with its parents, for mounting the whole; and what lies below it, as paths of its own. */
