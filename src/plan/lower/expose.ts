@@ -10,22 +10,27 @@ import type { Reporter } from "../reporter.ts";
 import type { LowerContext } from "./context.ts";
 
 export function lowerExpose(instruction: ExposeInstruction, state: ImageState, context: LowerContext): ImageState {
-  const ports = new Set<string>();
+  const ports: string[] = [];
   let isBroken = false;
-  for (const word of instruction.ports) {
+  // The history shows the order of the words as they are written, sorted, each port as often as it is named.
+  for (const word of instruction.ports.toSorted((a, b) => compareText(a.text, b.text))) {
     for (const text of expandPort(word, state, context) ?? [undefined]) {
       const parsed = text === undefined ? undefined : readPort(text, word.span, context.reporter);
       if (!parsed) {
         isBroken = true;
         continue;
       }
-      for (let port = parsed.start; port <= parsed.end; port++) ports.add(`${port}/${parsed.protocol}`);
+      for (let port = parsed.start; port <= parsed.end; port++) ports.push(`${port}/${parsed.protocol}`);
     }
   }
   if (isBroken) return state;
-  const sorted = [...ports].sort();
-  const ExposedPorts = { ...state.config.ExposedPorts, ...Object.fromEntries(sorted.map((port) => [port, {}])) };
-  return withHistory(withConfig(state, { ExposedPorts }), historyEntry(listHistory("EXPOSE", sorted)));
+  const added = Object.fromEntries(ports.toSorted(compareText).map((port) => [port, {}]));
+  const ExposedPorts = { ...state.config.ExposedPorts, ...added };
+  return withHistory(withConfig(state, { ExposedPorts }), historyEntry(listHistory("EXPOSE", ports)));
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** The words that one word becomes. */

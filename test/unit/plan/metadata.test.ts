@@ -53,6 +53,13 @@ describe("ENV and LABEL", () => {
 });
 
 describe("EXPOSE", () => {
+  test("HI09 the history has the written words sorted, then expanded, each port as often as it is named", async () => {
+    const text = "FROM busybox\nENV A=90\nEXPOSE 9-10 80 443/tcp 80/tcp $A ${A}/UDP 10/tcp";
+    expect(createdBy(await planned(text)).at(-1)).toBe(
+      "EXPOSE [90/tcp 90/udp 10/tcp 443/tcp 80/tcp 80/tcp 9/tcp 10/tcp]",
+    );
+  });
+
   test("O05, V24: ranges, protocols, variables that hold several", async () => {
     const { ExposedPorts } = await configOf('ENV P="80 81/UDP"\nEXPOSE $P 7000-7002 1.2.3.4:8:9', {
       ExposedPorts: { "1/tcp": {} },
