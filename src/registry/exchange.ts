@@ -99,8 +99,10 @@ export class Exchange {
     let authorization = await this.#waitFor(this.#auth.current(subject), request.signal);
     let hasDropped = false;
     for (;;) {
-      const response = await this.#schemed(request, authorization);
+      let response = await this.#schemed(request, authorization);
       if (response.status !== 401 || hasDropped) return { response, authorization };
+      // The token server may be the same host: an unread answer would hold the one connection that it is asked over.
+      response = { ...response, body: once(await readStart(response)) };
       if (authorization !== undefined) {
         this.#auth.drop(authorization);
         hasDropped = true;
@@ -110,7 +112,6 @@ export class Exchange {
         request.signal,
       );
       if (next === undefined) return { response, authorization: authorization ?? (await this.#nobody(subject)) };
-      await response.discard();
       authorization = next;
     }
   }

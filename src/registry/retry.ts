@@ -6,11 +6,11 @@ import type { BuildError } from "../diagnostics/build-error.ts";
 /** Time and chance, so that tests can say what they are. */
 export interface RetryClock {
   /** Wall-clock milliseconds. */
-  now(): number;
+  readonly now: () => number;
   /** Waits; rejects with the signal's reason where it fires. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** Uniform in [0, 1). */
-  random(): number;
+  readonly random: () => number;
 }
 
 export const systemClock: RetryClock = {

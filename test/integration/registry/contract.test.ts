@@ -77,7 +77,8 @@ describe.each(Object.keys(REGISTRIES))("%s", (name) => {
     await pushSample(world.client, reference, image);
     world.requests.length = 0;
     await pushSample(world.client, reference, image);
-    expect(world.requests.map((line) => line.split(" ")[0]).toSorted()).toEqual(["HEAD", "HEAD", "HEAD", "PUT"]);
+    const methods = world.requests.map((line) => line.split(" ")[0] ?? "");
+    expect(methods.toSorted((a, b) => a.localeCompare(b))).toEqual(["HEAD", "HEAD", "HEAD", "PUT"]);
   });
 
   test("RG16, RG19, pain 38: a blob of another repository is mounted, an unknown source costs nothing", async () => {
