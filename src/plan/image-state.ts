@@ -127,7 +127,8 @@ export function finishConfig(config: ContainerConfig, labels: ReadonlyMap<string
     Shell: config.Shell ?? [],
   };
   const written = Object.entries(members).filter(([, value]: [string, unknown]) => !isEmpty(value));
-  return Object.fromEntries(written) as ContainerConfig;
+  const kept: ContainerConfig = Object.fromEntries(written);
+  return kept;
 }
 
 function sorted<T>(record: Readonly<Record<string, T>> | undefined): Readonly<Record<string, T>> {

@@ -34,7 +34,8 @@ describe.each(cases)("%s", (name) => {
   });
 
   const recorded = readJson(join(FIXTURES, name, "image.json")) as RecordedImage | undefined;
-  test.runIf(recorded)("has BuildKit's config and history (HI01–HI14, O01–O14, 1.12)", async () => {
+  if (!recorded) return;
+  test("has BuildKit's config and history (HI01–HI14, O01–O14, 1.12)", async () => {
     const plan = await planCase(name);
     expect(planImageOf(plan)).toEqual(recorded);
   });
