@@ -97,6 +97,7 @@ class Output {
   readonly #onOutput: OutputConsumer;
   #isConsuming = false;
   #isEnding = false;
+  #isAbandoned = false;
 
   constructor(stream: "stdout" | "stderr", source: Socket, onOutput: OutputConsumer) {
     this.#stream = stream;
@@ -106,11 +107,16 @@ class Output {
 
   /** Ends when all writers are gone and all is taken. */
   async pump(): Promise<void> {
-    for await (const chunk of this.#source) {
-      this.#isConsuming = true;
-      await this.#onOutput(this.#stream, chunk as Buffer);
-      this.#isConsuming = false;
-      if (this.#isEnding) this.#source.setTimeout(STRAY_WRITER_MS);
+    try {
+      for await (const chunk of this.#source) {
+        this.#isConsuming = true;
+        await this.#onOutput(this.#stream, chunk as Buffer);
+        this.#isConsuming = false;
+        if (this.#isEnding) this.#source.setTimeout(STRAY_WRITER_MS);
+      }
+    } catch (error) {
+      // We ended it ourselves: whoever still holds the stream is not waited for.
+      if (!this.#isAbandoned) throw error;
     }
   }
 
@@ -121,7 +127,16 @@ class Output {
   endSoon(): void {
     this.#isEnding = true;
     this.#source.setTimeout(STRAY_WRITER_MS, () => {
-      if (!this.#isConsuming) this.#source.destroy();
+      // After the next look at the pipe: a busy event loop lets timers run out while bytes are waiting.
+      setImmediate(() => this.#abandonIfSilent(this.#source.bytesRead));
+    });
+  }
+
+  #abandonIfSilent(bytesRead: number): void {
+    setImmediate(() => {
+      if (this.#isConsuming || this.#source.bytesRead !== bytesRead) return;
+      this.#isAbandoned = true;
+      this.#source.destroy();
     });
   }
 }
