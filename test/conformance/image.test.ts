@@ -75,8 +75,8 @@ describe("image-spec", () => {
     expect(index.manifests).toEqual([
       {
         mediaType: "application/vnd.oci.image.manifest.v1+json",
-        digest: expect.any(String),
-        size: expect.any(Number),
+        digest: expect.any(String) as string,
+        size: expect.any(Number) as number,
         annotations: {
           "io.containerd.image.name": NAME,
           "org.opencontainers.image.ref.name": "1",
