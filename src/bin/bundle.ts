@@ -10,6 +10,14 @@ const OUT = "dist";
 /** What such a build loads without being told to by a static import. */
 const HOT = ["src/cli/main.ts", "src/cli/commands/build.ts", "src/store/sweep.ts"];
 
+/** Node's modules that take a millisecond or more to load, and that such a build imports but does not use. */
+const LATE: ReadonlySet<string> = new Set([
+  "node:child_process",
+  "node:fs/promises",
+  "node:net",
+  "node:worker_threads",
+]);
+
 /** Bundled CommonJS packages ask for `require`. */
 const BANNER =
   'import { createRequire as tsbuildRequire } from "node:module"; const require = tsbuildRequire(import.meta.url);';
@@ -99,11 +107,26 @@ function hotFiles(hot: ReadonlySet<string>): Plugin {
           .replace(BANNER, "")
           // For the order alone, which hot.js has.
           .replace(/^import "\.[^"]+";$/gm, "")
-          .replace(importOfNode, (_all, one?: string, whole?: string, some?: string, name?: string) => {
-            const names = one ?? whole ?? `{${some!.replaceAll(" as ", ": ")}}`;
-            return `const ${names} = process.getBuiltinModule("${name}");`;
-          }),
+          .replace(importOfNode, (_all, one?: string, whole?: string, some?: string, name?: string) =>
+            readOfNode(name!, one ?? whole, some),
+          ),
       }));
     },
   };
+}
+
+/** Declares what `import { some } from "name"` does. What few builds need is read when it is first called. */
+function readOfNode(name: string, whole: string | undefined, some = ""): string {
+  const read = `process.getBuiltinModule("${name}")`;
+  if (whole !== undefined || !LATE.has(name))
+    return `const ${whole ?? `{${some.replaceAll(" as ", ": ")}}`} = ${read};`;
+  return some
+    .split(",")
+    .map((one) => one.trim().split(" as "))
+    .map(([from, to = from]) => {
+      const { [from!]: member } = process.getBuiltinModule(name) as Record<string, unknown>;
+      if (typeof member !== "function") throw new Error(`${name}.${from} is read late`);
+      return `function ${to}(...args) { const it = ${read}.${from}; return new.target ? new it(...args) : it(...args); }`;
+    })
+    .join("\n");
 }

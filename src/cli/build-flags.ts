@@ -53,7 +53,12 @@ export interface Flag {
 
 type More = Pick<Flag, "alias" | "choices" | "default">;
 const many = (describe: string, more: More = {}): Flag => ({
-  ...{ type: "string", array: true, nargs: 1, requiresArg: true, default: [], describe },
+  type: "string",
+  array: true,
+  nargs: 1,
+  requiresArg: true,
+  default: [],
+  describe,
   ...more,
 });
 const one = (describe: string, more: More = {}): Flag => ({ type: "string", requiresArg: true, describe, ...more });

@@ -34,7 +34,7 @@ function lastOfRepeated(given: Readonly<Record<string, unknown>>): GivenFlags {
     const isMany = key === "_" || (Object.hasOwn(FLAGS, key) && "array" in FLAGS[key as keyof typeof FLAGS]);
     return [key, Array.isArray(value) && !isMany ? (value.at(-1) as unknown) : value];
   });
-  return Object.fromEntries(single) as unknown as GivenFlags;
+  return Object.fromEntries(single) as GivenFlags;
 }
 
 /** yargs' text with the flag that was probably meant. */

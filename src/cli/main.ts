@@ -60,8 +60,7 @@ export async function main(words: readonly string[]): Promise<void> {
       terminal.stderr.write(errorText(cause, { color, width: columns() }, VERSION));
     }
   }
-  // Standard input may still be open: nothing reads it any more.
-  process.stdin.unref?.();
+  terminal.releaseStdin();
 }
 
 async function dispatch(words: readonly string[], terminal: Terminal): Promise<number> {

@@ -9,6 +9,8 @@ export interface Terminal {
   readonly cwd: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stdin: AsyncIterable<Uint8Array>;
+  /** Nobody reads standard input any more, so it need not end for the process to end. */
+  releaseStdin(): void;
   /** Results: what a script reads. */
   readonly print: (text: string) => void;
   readonly writeStdout: (chunk: Uint8Array) => Promise<void>;
@@ -23,7 +25,7 @@ export interface Terminal {
 }
 
 export function openTerminal(): Terminal {
-  const { stdout, stderr, env } = process;
+  const { stderr, env } = process;
   const stop = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.once(name, () => {
@@ -31,16 +33,32 @@ export function openTerminal(): Terminal {
     });
   }
   // A reader that went away (`| head`) ends the output, not the build.
-  for (const stream of [stdout, stderr]) stream.on("error", () => {});
+  stderr.on("error", () => {});
+  // Streams are opened by who uses them: that takes a build in which nothing changed a tenth of its time.
+  let isStdinOpen = false;
+  const openStdout = (): NodeJS.WriteStream => {
+    const { stdout } = process;
+    if (stdout.listenerCount("error") === 0) stdout.on("error", () => {});
+    return stdout;
+  };
   const color = env["NO_COLOR"] === undefined && stderr.isTTY && env["TERM"] !== "dumb";
   return {
     cwd: process.cwd(),
     environment: env,
-    stdin: process.stdin,
+    stdin: {
+      [Symbol.asyncIterator]: () => {
+        isStdinOpen = true;
+        return process.stdin[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+      },
+    },
+    releaseStdin: () => {
+      if (isStdinOpen) process.stdin.unref?.();
+    },
     print: (text) => {
-      stdout.write(text);
+      openStdout().write(text);
     },
     writeStdout: async (chunk) => {
+      const stdout = openStdout();
       if (stdout.write(chunk)) return;
       await new Promise<void>((resume) => {
         stdout.once("drain", resume);

@@ -12,6 +12,7 @@ import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../o
 import type { PlanResult } from "../plan/options.ts";
 import { planImage } from "../plan/plan.ts";
 import type { EventSink } from "../progress/events.ts";
+import { parseContext } from "../source/context.ts";
 import { Scheduler } from "../solve/scheduler.ts";
 import { Solver } from "../solve/solver.ts";
 import { prepareContexts, type PreparedContexts } from "./contexts.ts";
@@ -20,17 +21,38 @@ import { parseAddHosts, type ExtraHost } from "./hosts.ts";
 import { defaultJobs } from "./jobs.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
-import { Session } from "./session.ts";
+import { LayersGone, Session } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
 
 /** Builds `options` with the parts of an engine. */
 export async function build(parts: EngineParts, options: BuildOptions): Promise<BuildResult> {
+  try {
+    return await buildOnce(parts, options, readsOnlyDirectories(options) ? "late" : "early");
+  } catch (error) {
+    if (!(error instanceof LayersGone)) throw error;
+    return buildOnce(parts, options, "early");
+  }
+}
+
+/** Whether the inputs lie where they are: others are unpacked or fetched into the build's own temporary directory. */
+function readsOnlyDirectories({ context, dockerfile, buildContexts }: BuildOptions): boolean {
+  const isDirectory = (text: string): boolean => parseContext(text).kind === "directory";
+  const named = [...buildContexts.values()].filter((text) => !/^(docker-image|oci-layout):\/\//.test(text));
+  return isDirectory(context) && (dockerfile === undefined || isDirectory(dockerfile)) && named.every(isDirectory);
+}
+
+/** `protection`: whether the lease is taken at once, or when something has to be done. */
+async function buildOnce(
+  parts: EngineParts,
+  options: BuildOptions,
+  protection: "early" | "late",
+): Promise<BuildResult> {
   const scope = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, scope.signal]) : scope.signal;
   signal.throwIfAborted();
   const isInsecure = options.outputs.some((output) => "image" in output && output.image.insecureRegistry);
   const client = () => parts.client({ isInsecure });
-  await using session = await Session.open({
+  await using session = new Session({
     engine: parts.options,
     store: parts.store,
     client,
@@ -39,6 +61,7 @@ export async function build(parts: EngineParts, options: BuildOptions): Promise<
     kind: "build",
     signal,
   });
+  if (protection === "early") await session.protect();
   const planned = await plan(parts, options, session, signal);
   const { plan: image } = planned.result;
   if (!image) throw textError(planned.diagnostics);
@@ -80,7 +103,7 @@ export async function build(parts: EngineParts, options: BuildOptions): Promise<
 /** Everything that the checks find in a Dockerfile, errors first in file order; nothing is built. */
 export async function check(parts: EngineParts, options: BuildOptions): Promise<readonly Diagnostic[]> {
   const signal = options.signal ?? new AbortController().signal;
-  await using session = await Session.open({
+  await using session = new Session({
     engine: parts.options,
     store: parts.store,
     client: () => parts.client(),
@@ -89,6 +112,7 @@ export async function check(parts: EngineParts, options: BuildOptions): Promise<
     kind: "build",
     signal,
   });
+  if (!readsOnlyDirectories(options)) await session.protect();
   const { diagnostics } = await plan(parts, options, session, signal, { isCheck: true });
   return diagnostics;
 }

@@ -140,7 +140,7 @@ export class ImageCommands {
     const { store, options } = this.#parts;
     const reference = readReference(name);
     const client = () => this.#parts.client();
-    await using session = await Session.open({
+    await using session = new Session({
       engine: options,
       store,
       client,
@@ -149,6 +149,7 @@ export class ImageCommands {
       kind: "pull",
       signal,
     });
+    await session.protect();
     const platform = hostPlatform();
     const vertex = digestOfJson(["pull", name]);
     options.onEvent({ kind: "vertex-added", vertex, name: `pulling ${familiarReference(reference)}`, inputs: [] });

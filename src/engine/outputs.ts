@@ -12,7 +12,7 @@ import { layerCompression, layerMediaType } from "../oci/media-type.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { Layer, PackedLayer, PackOptions, Rootfs } from "../rootfs/layer.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
@@ -51,9 +51,11 @@ export class Outputs {
 
   /** Makes all outputs, the store's image first. */
   async make(): Promise<BuildResult> {
-    const { options } = this.#context;
+    const { options, session } = this.#context;
     const names = new Set<string>();
     let image: AssembledImage | undefined;
+    const isKept = options.outputs.every((output) => output.kind === "cacheonly" || this.#isNamed(output));
+    if (!isKept) await session.protect();
     for (const output of options.outputs) {
       const made = await this.#exporting(output, () => this.#makeOne(output));
       if (!made) continue;
@@ -65,6 +67,14 @@ export class Outputs {
       writeText(options.metadataFile, `${JSON.stringify(result.metadata, undefined, 2)}\n`);
     if (options.iidFile !== undefined && result.imageId !== undefined) writeText(options.iidFile, result.imageId);
     return result;
+  }
+
+  /** Whether all that the output may turn out to be is the image that already has its names: what they need nobody removes. */
+  #isNamed(output: OutputSpec): boolean {
+    const { store } = this.#context;
+    return (
+      output.kind === "image" && !output.push && this.#namesOf(output.names).every((name) => store.images.get(name))
+    );
   }
 
   #result(image: AssembledImage | undefined, names: readonly string[]): BuildResult {
@@ -115,7 +125,7 @@ export class Outputs {
 
   /** The image in the store; with `push` in its registries as well. A pushed image's base layers need not be here. */
   async #makeImage(output: OutputSpec & { readonly kind: "image" }): Promise<AssembledImage> {
-    const { store, options } = this.#context;
+    const { store, options, session } = this.#context;
     const image = await this.#assemble(output.image);
     store.content.put(image.config);
     store.content.put(image.manifest);
@@ -130,8 +140,13 @@ export class Outputs {
     const isOnlyPushed = output.push && options.outputs.length === 1;
     if (!isOnlyPushed || (await this.#hasAllBlobs(image))) {
       await this.#fetchBlobs(image);
+      const { digest } = image.manifestDescriptor;
+      const isKept = (name: string): boolean => store.images.get(name)?.manifest.digest === digest;
+      const isKeptUntagged =
+        names.length === 0 && store.images.untagged().some(({ manifest }) => manifest.digest === digest);
+      if (names.length === 0 ? !isKeptUntagged : !names.every(isKept)) await session.protect();
       for (const name of names) store.images.set(name, image.manifestDescriptor);
-      if (names.length === 0) store.images.addUntagged(image.manifestDescriptor);
+      if (names.length === 0 && !isKeptUntagged) store.images.addUntagged(image.manifestDescriptor);
     }
     return image;
   }
@@ -204,13 +219,11 @@ export class Outputs {
       };
     }
     const { epoch } = this.#solved.plan;
-    const packed = await this.#context.scheduler.run("disk", 0, () =>
-      layer.packed({
-        compression: options.compression,
-        ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
-        ...(options.rewriteTimestamp && epoch !== undefined && !isBase ? { clampToEpoch: epoch } : {}),
-      }),
-    );
+    const packed = await this.#packed(layer, {
+      compression: options.compression,
+      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
+      ...(options.rewriteTimestamp && epoch !== undefined && !isBase ? { clampToEpoch: epoch } : {}),
+    });
     const annotations =
       options.rewriteTimestamp && epoch !== undefined && !isBase
         ? { "buildkit/rewritten-timestamp": String(epoch) }
@@ -225,6 +238,14 @@ export class Outputs {
       },
       diffId,
     };
+  }
+
+  async #packed(layer: Layer, options: PackOptions): Promise<PackedLayer> {
+    const { session, scheduler } = this.#context;
+    const known = layer.knownPacked(options);
+    if (known) return known;
+    await session.protect();
+    return scheduler.run("disk", 0, () => layer.packed(options));
   }
 
   /** When exactly this image was made first: so that building it again gives the same bytes, also where no layer has a time. */
@@ -250,12 +271,13 @@ export class Outputs {
 
   /** Base layers that were never needed until now. */
   async #fetchBlobs(image: AssembledImage): Promise<void> {
-    const { store, scheduler } = this.#context;
+    const { store, scheduler, session } = this.#context;
     await Promise.all(
       this.#solved.rootfs.map(async (layer, index) => {
         const descriptor = image.layers[index]!.descriptor;
         const compression = layerCompression(descriptor.mediaType);
         if (store.content.has(descriptor.digest, descriptor.size) || compression === undefined) return;
+        await session.protect();
         await scheduler.run("network", 0, () => layer.packed({ compression }));
       }),
     );

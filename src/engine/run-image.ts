@@ -14,7 +14,7 @@ import { Session } from "./session.ts";
 export async function runImage(parts: EngineParts, options: RunOptions): Promise<{ readonly exitCode: number }> {
   const signal = options.signal ?? new AbortController().signal;
   const { descriptor, config, name } = findImage(parts, options.image);
-  await using session = await Session.open({
+  await using session = new Session({
     engine: parts.options,
     store: parts.store,
     client: () => parts.client(),
@@ -23,6 +23,7 @@ export async function runImage(parts: EngineParts, options: RunOptions): Promise
     kind: "run",
     signal,
   });
+  await session.protect();
   const rootfs = await session.images.open(
     { kind: "image", reference: name ?? "localhost/image", digest: descriptor.digest, platform: hostPlatform() },
     session.faces,

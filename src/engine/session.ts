@@ -1,5 +1,6 @@
-// One build's share of the world: its lease, its layers, its sandbox, and the services that the solver is given. Disposing leaves nothing of the build but what the store keeps.
+// One build's share of the world: its lease (taken when something is to be made), its layers, its sandbox, and the services that the solver is given. Disposing leaves nothing of the build but what the store keeps.
 import { join } from "node:path";
+import { assert } from "../base/assert.ts";
 import { nowMs } from "../base/clock.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
@@ -42,37 +43,68 @@ export interface BuildInputs {
   readonly slotScope: string;
 }
 
+/** Another process removed a layer between our finding it and our pinning it. What was done until then is void, so the build starts again, pinning as it goes. */
+export class LayersGone extends Error {
+  override readonly name = "LayersGone";
+}
+
 export class Session implements AsyncDisposable {
   readonly images: BaseImages;
   readonly faces: LayerFaces;
-  readonly lease: Lease;
   readonly #options: SessionOptions;
   readonly #held = new AsyncDisposableStack();
   readonly #onEvent: EventSink;
   readonly #agents = new Map<string, Promise<SshAgent>>();
+  /** Layers that were found before there was a lease to pin them with. */
+  readonly #found = new Set<string>();
+  #protecting: Promise<void> | undefined;
+  #openedLease: Lease | undefined;
   #sandbox: Promise<Sandbox> | undefined;
 
-  static async open(options: SessionOptions): Promise<Session> {
-    const lease = await options.store.openLease({ kind: options.kind });
-    return new Session(options, lease);
-  }
-
-  private constructor(options: SessionOptions, lease: Lease) {
+  constructor(options: SessionOptions) {
     const { store, signal, client, isPullForced } = options;
     this.#options = options;
     this.#onEvent = options.engine.onEvent;
-    this.lease = lease;
-    this.#held.use(lease);
     this.images = new BaseImages({ store, client, isPullForced, signal });
     this.faces = new LayerFaces({
       store,
       xattrNamespace: options.isRootless ? "user" : "trusted",
       openRemote: (remote, offset) => this.openRemote(remote, offset),
-      makeScratchDir: () => lease.tempDirectory("l"),
-      pin: (layerId) => lease.pin("layer", layerId),
+      makeScratchDir: () => this.makeScratchDir("l"),
+      pin: (layerId) => this.#pin(layerId),
       onEvent: this.#onEvent,
       signal,
     });
+  }
+
+  /**
+   * Takes the lease, if there is none yet: from here on nothing that this build has found is removed by others. Needed before anything is made, run or
+   * written; a build in which nothing changed never comes here. Throws {@link LayersGone} where another process has removed something meanwhile.
+   */
+  protect(): Promise<void> {
+    return (this.#protecting ??= this.#takeLease());
+  }
+
+  async #takeLease(): Promise<void> {
+    const { store, kind } = this.#options;
+    const lease = await store.openLease({ kind });
+    this.#held.use(lease);
+    this.#openedLease = lease;
+    const isWhole = store.transaction(() => [...this.#found].every((id) => lease.pin("layer", id)));
+    // Looked at again: what was there a moment ago may have lost its files before the pins.
+    if (!isWhole || !this.faces.isIntact()) throw new LayersGone();
+  }
+
+  #pin(layerId: string): boolean {
+    if (this.#openedLease) return this.#openedLease.pin("layer", layerId);
+    if (this.#options.store.layers.get(layerId) === undefined) return false;
+    this.#found.add(layerId);
+    return true;
+  }
+
+  get #lease(): Lease {
+    assert(this.#openedLease, "a build is protected before it makes anything");
+    return this.#openedLease;
   }
 
   /** Bytes of a base layer, from its registry or from the user's OCI layout; verified at the end. */
@@ -105,7 +137,7 @@ export class Session implements AsyncDisposable {
     const searchPath = engine.environment["PATH"];
     const { createSandbox } = await import("../sandbox/sandbox.ts");
     const sandbox = await createSandbox({
-      stateDir: this.lease.tempDirectory("s"),
+      stateDir: this.makeScratchDir("s"),
       cacheDir: join(store.paths.root, "sandbox"),
       isRootless,
       onNotice: (message) => {
@@ -119,7 +151,7 @@ export class Session implements AsyncDisposable {
   }
 
   makeScratchDir(name: string): string {
-    return this.lease.tempDirectory(name);
+    return this.#lease.tempDirectory(name);
   }
 
   /** Everything that the solver may ask for. */
@@ -131,11 +163,17 @@ export class Session implements AsyncDisposable {
       layers: this.faces,
       sandbox: () => this.sandbox(),
       openImage: (op) => this.images.open(op, this.faces),
-      openTree: (op, signal) => inputs.trees.open(op, signal),
-      lockStep: (key, onWait, signal) => store.lock(`step ${key}`, { mode: "exclusive", onWait, signal }),
+      openTree: async (op, signal) => {
+        if (op.kind !== "local") await this.protect();
+        return inputs.trees.open(op, signal);
+      },
+      lockStep: async (key, onWait, signal) => {
+        await this.protect();
+        return store.lock(`step ${key}`, { mode: "exclusive", onWait, signal });
+      },
       acquireCacheMount: (request) => store.acquireCacheMount(request),
-      makeScratchDir: (name) => this.lease.tempDirectory(name),
-      openLog: (vertex) => store.openStepLog(this.lease.id, logName(vertex)),
+      makeScratchDir: (name) => this.makeScratchDir(name),
+      openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: async (id) => {
         const { readSecret } = await import("./secrets.ts");
         return readSecret(id, { secrets: inputs.secrets, environment });
@@ -148,7 +186,7 @@ export class Session implements AsyncDisposable {
       caCert: engine.caCert,
       openArchive: async (bytes, signal) => {
         const { openArchiveTree } = await import("./archives.ts");
-        return openArchiveTree(bytes, this.lease.tempDirectory("a"), signal);
+        return openArchiveTree(bytes, this.makeScratchDir("a"), signal);
       },
       xattrNamespace: isRootless ? "user" : "trusted",
       createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
@@ -166,7 +204,7 @@ export class Session implements AsyncDisposable {
     const opening = import("../sandbox/ssh-agent.ts").then(({ openSshAgent }) =>
       openSshAgent({
         paths,
-        stateDir: this.lease.tempDirectory("s"),
+        stateDir: this.makeScratchDir("s"),
         ...(searchPath === undefined ? {} : { searchPath }),
       }),
     );

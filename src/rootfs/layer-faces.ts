@@ -40,7 +40,8 @@ export class LayerFaces {
   fromRemote(remote: RemoteBlob, diffId: Digest, createdAt: string): Layer {
     const { repository: reference, mediaType, digest, size } = remote;
     const origin = { reference, descriptor: { mediaType, digest, size } };
-    const row = this.#options.store.layers.obtainByDiffId({ diffId, createdAt, createdBy: "", origin });
+    const { layers } = this.#options.store;
+    const row = layers.findByDiffId(diffId) ?? layers.obtainByDiffId({ diffId, createdAt, createdBy: "", origin });
     const layer = this.#layerOf(row);
     layer.remote = remote;
     return layer;
@@ -77,6 +78,11 @@ export class LayerFaces {
     return layer;
   }
 
+  /** Whether the layers that were said to be durable still are. */
+  isIntact(): boolean {
+    return [...this.#layers.values()].every((layer) => layer.isIntact());
+  }
+
   /** Ends when nothing is being read any more; fails where reading did. */
   async settled(): Promise<void> {
     const failed = (await Promise.allSettled(this.#background)).find((outcome) => outcome.status === "rejected");
@@ -107,6 +113,7 @@ export class StoreLayer implements Layer {
   #contentId: Promise<Digest> | undefined;
   #places: Promise<ReadonlyMap<string, FileBytes>> | undefined;
   #diffId: Digest | undefined;
+  #wasDurable = false;
   readonly #packed = new Map<string, Promise<PackedLayer>>();
 
   constructor(row: StoredLayer, options: LayerFacesOptions) {
@@ -120,7 +127,24 @@ export class StoreLayer implements Layer {
 
   /** Whether its content can be had without whoever made it. */
   isDurable(): boolean {
-    return this.#options.store.layers.directory(this.id) !== undefined || this.#storedBlob() !== undefined;
+    this.#wasDurable = this.#options.store.layers.directory(this.id) !== undefined || this.#storedBlob() !== undefined;
+    return this.#wasDurable;
+  }
+
+  /** False where {@link isDurable} was true and is so no more. */
+  isIntact(): boolean {
+    return !this.#wasDurable || this.isDurable();
+  }
+
+  /** Its blob, if packing it so would do nothing. */
+  knownPacked({ compression, level, clampToEpoch }: PackOptions): PackedLayer | undefined {
+    if (level !== undefined || clampToEpoch !== undefined || this.#diffId === undefined) return undefined;
+    const { layers, content } = this.#options.store;
+    const blob = layers.blob(this.id, compression);
+    if (blob && content.has(blob.digest, blob.size)) return { ...blob, diffId: this.#diffId };
+    const { remote } = this;
+    if (!remote || compressionOf(remote) !== compression || !content.has(remote.digest, remote.size)) return undefined;
+    return { digest: remote.digest, size: remote.size, compression, diffId: this.#diffId };
   }
 
   contentId(): Promise<Digest> {
@@ -250,15 +274,14 @@ export class StoreLayer implements Layer {
     this.#noteBlob(compressionOf(remote), digest, size);
   }
 
-  async #pack({ compression, level, clampToEpoch }: PackOptions): Promise<PackedLayer> {
+  async #pack(options: PackOptions): Promise<PackedLayer> {
     const { store, signal } = this.#options;
+    const { compression, level, clampToEpoch } = options;
     const isPlain = level === undefined && clampToEpoch === undefined;
-    const known = isPlain ? store.layers.blob(this.id, compression) : undefined;
-    if (known && this.#diffId !== undefined && store.content.has(known.digest, known.size))
-      return { ...known, diffId: this.#diffId };
+    const known = this.knownPacked(options);
+    if (known) return known;
     if (isPlain && this.remote && this.#diffId !== undefined && compressionOf(this.remote) === compression) {
       const { digest, size } = this.remote;
-      if (store.content.has(digest, size)) return { digest, size, compression, diffId: this.#diffId };
       for await (const _ of this.#fetch()) signal.throwIfAborted();
       return { digest, size, compression, diffId: this.#diffId };
     }

@@ -54,6 +54,8 @@ export interface Layer {
   directory(): Promise<string>;
   /** The blob face in this compression, made or fetched if it is not there. */
   packed(options: PackOptions): Promise<PackedLayer>;
+  /** {@link packed}, where that is there already. */
+  knownPacked(options: PackOptions): PackedLayer | undefined;
   /** The diffID, packing if that is what it takes. */
   diffId(): Promise<Digest>;
 }
