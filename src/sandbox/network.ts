@@ -204,6 +204,8 @@ async function readiness(watchdog: Watchdog): Promise<string | undefined> {
   let log = "";
   watchdog.stderr.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4096)));
   watchdog.stdout.once("data", () => resolve(undefined));
+  // A helper that dies closes its end before it said anything: its watchdog is let go, and its end tells why.
+  watchdog.stdout.once("end", () => watchdog.stdin.end());
   // Its standard input breaks where it ends early; that is told by its end.
   watchdog.stdin.on("error", () => undefined);
   watchdog.once("error", (error) => resolve(error.message));
