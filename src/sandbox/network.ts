@@ -66,7 +66,7 @@ ${REMOVE_NAMESPACE}`;
 
 const SLIRP_SCRIPT = `${MAKE_NAMESPACE}
 "$@" 3>&1 1>&2 </dev/null & p=$!
-exec 1>&2; read -r _; kill "$p"
+exec 1>&2; read -r _; kill "$p" 2>/dev/null
 ${REMOVE_NAMESPACE}`;
 
 export class NetworkPool implements AsyncDisposable {
@@ -203,9 +203,13 @@ async function readiness(watchdog: Watchdog): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   let log = "";
   watchdog.stderr.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4096)));
-  watchdog.stdout.once("data", () => resolve(undefined));
+  let isUp = false;
+  watchdog.stdout.once("data", () => {
+    isUp = true;
+    resolve(undefined);
+  });
   // A helper that dies closes its end before it said anything: its watchdog is let go, and its end tells why.
-  watchdog.stdout.once("end", () => watchdog.stdin.end());
+  watchdog.stdout.once("end", () => isUp || watchdog.stdin.end());
   // Its standard input breaks where it ends early; that is told by its end.
   watchdog.stdin.on("error", () => undefined);
   watchdog.once("error", (error) => resolve(error.message));
