@@ -102,13 +102,14 @@ export class Outputs {
           });
         }
         const { writeTree } = await import("../export/files.ts");
-        await writeTree(this.#view(), output.dest, signal);
+        await writeTree(this.#view(), output.dest, { epoch: this.#solved.plan.epoch, signal });
         return undefined;
       }
       case "tar": {
         const { treeTar } = await import("../export/files.ts");
         const { writeOutput } = await import("../export/sink.ts");
-        await writeOutput(output.dest, treeTar(this.#view(), this.#solved.plan.epoch, signal), writeStdout);
+        const tar = treeTar(this.#view(), { epoch: this.#solved.plan.epoch, signal });
+        await writeOutput(output.dest, tar, writeStdout);
         return undefined;
       }
       case "image":

@@ -1,8 +1,10 @@
-// OCI layouts, as a directory or a tar, and docker's archive (image-spec image-layout.md; reference N09). Blobs are not copied into a directory that can share them.
-import { copyFile, link, mkdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+// OCI layouts, as a directory or a tar, and docker's archive (image-spec image-layout.md; reference N09). A directory's files are the user's own: blobs are cloned where the file system can, else copied, never shared with the store.
+import { chmod, constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { randomName } from "../base/clock.ts";
 import { comparePaths } from "../base/container-path.ts";
-import { writeFileAtomic } from "../base/fs-atomic.ts";
+import { isErrno, writeFileAtomic } from "../base/fs-atomic.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
 import { packLayer } from "../layer/pack.ts";
 import { digestAlgorithm, digestHex, digestOf, type Digest } from "../oci/digest.ts";
 import type { Descriptor, Index } from "../oci/image.ts";
@@ -10,6 +12,7 @@ import { OCI_INDEX } from "../oci/media-type.ts";
 import { familiarReference, parseReference } from "../oci/reference.ts";
 import type { Entry } from "../tree/entry.ts";
 import { encodeGoJson, type AssembledImage } from "./assemble.ts";
+import { exportFailure } from "./failure.ts";
 
 export interface ArchiveOptions {
   readonly image: AssembledImage;
@@ -23,6 +26,9 @@ export interface ArchiveOptions {
   /** Adds docker's manifest.json. */
   readonly isDocker: boolean;
 }
+
+const IMAGE_NAME = "io.containerd.image.name";
+const REF_NAME = "org.opencontainers.image.ref.name";
 
 /** A file of the layout: bytes made here, or a blob of the store. */
 type LayoutFile =
@@ -52,28 +58,64 @@ export function archiveTar(options: ArchiveOptions, signal?: AbortSignal): Async
   return packLayer(all, { locate: (entry) => entry.bytes!, ...(signal ? { signal } : {}) });
 }
 
-/** The layout as a directory. Blobs that are there already stay; an index.json there is replaced. */
+/** The layout as a directory. What is there already stays; of the images in its index.json only those with the same names are replaced. Fails with "export". */
 export async function writeLayoutDirectory(options: ArchiveOptions, dest: string): Promise<void> {
-  await mkdir(join(dest, "blobs", "sha256"), { recursive: true });
-  const files = layoutFiles(options);
-  // The index last: whoever finds it finds all it names.
-  for (const file of [
-    ...files.filter(({ path }) => path !== "index.json"),
-    ...files.filter(({ path }) => path === "index.json"),
-  ]) {
-    const path = join(dest, file.path);
-    if ("data" in file) writeFileAtomic(path, file.data);
-    else if ((await sizeOf(path)) !== file.blob.size) await shareBlob(options.blobPath(file.blob.digest), path);
+  try {
+    await mkdir(join(dest, "blobs", "sha256"), { recursive: true });
+    // The index comes last: whoever finds it finds all it names.
+    const others = await otherImages(options, dest);
+    const files = layoutFiles(options, others).sort(
+      (a, b) => Number(a.path === "index.json") - Number(b.path === "index.json"),
+    );
+    for (const file of files) {
+      const path = join(dest, file.path);
+      if ("data" in file) writeFileAtomic(path, file.data);
+      else if ((await sizeOf(path)) !== file.blob.size) await copyBlob(options.blobPath(file.blob.digest), path);
+    }
+  } catch (error) {
+    throw exportFailure(error, `cannot write the OCI layout ${dest}`);
   }
 }
 
-/** A hard link where the file system allows it, else a copy. */
-async function shareBlob(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
+/** Images of the layout in `dest` that keep their place in its index. */
+async function otherImages({ names, image }: ArchiveOptions, dest: string): Promise<readonly Descriptor[]> {
+  const text = await readFile(join(dest, "index.json"), "utf8").catch((error: unknown) => {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  });
+  if (text === undefined) return [];
+  const manifests = readManifests(text);
+  if (!manifests)
+    throw new BuildError("export", `${join(dest, "index.json")} is no image index`, {
+      help: "choose an empty directory, or remove the file",
+    });
+  return manifests.filter(({ digest, annotations }) => {
+    const name = annotations?.[IMAGE_NAME];
+    return name === undefined
+      ? digest !== image.manifestDescriptor.digest && !names.some((own) => annotations?.[REF_NAME] === tagOf(own))
+      : !names.includes(name);
+  });
+}
+
+function readManifests(text: string): readonly Descriptor[] | undefined {
   try {
-    await link(from, to);
+    const { manifests } = JSON.parse(text) as Partial<Index>;
+    return Array.isArray(manifests) ? (manifests as readonly Descriptor[]) : undefined;
   } catch {
-    await copyFile(from, to);
+    return undefined;
+  }
+}
+
+/** A file of its own, which appears whole. */
+async function copyBlob(from: string, to: string): Promise<void> {
+  const temp = `${to}.${randomName(4)}.tmp`;
+  try {
+    await copyFile(from, temp, constants.COPYFILE_FICLONE);
+    await chmod(temp, 0o644);
+    await rename(temp, to);
+  } catch (error) {
+    await rm(temp, { force: true });
+    throw error;
   }
 }
 
@@ -81,7 +123,8 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size;
 }
 
-function layoutFiles({ image, names, descriptorAnnotations, createdAt, isDocker }: ArchiveOptions): LayoutFile[] {
+function layoutFiles(options: ArchiveOptions, others: readonly Descriptor[] = []): LayoutFile[] {
+  const { image, names, isDocker } = options;
   const files = new Map<string, LayoutFile>();
   const add = (file: LayoutFile): void => {
     if (!files.has(file.path)) files.set(file.path, file);
@@ -90,7 +133,7 @@ function layoutFiles({ image, names, descriptorAnnotations, createdAt, isDocker 
   for (const { descriptor } of image.layers) add({ path: blobName(descriptor.digest), blob: descriptor });
   add({ path: blobName(image.configDescriptor.digest), data: image.config });
   add({ path: blobName(image.manifestDescriptor.digest), data: image.manifest });
-  add({ path: "index.json", data: encodeGoJson(layoutIndex(image, names, descriptorAnnotations, createdAt)) });
+  add({ path: "index.json", data: encodeGoJson(layoutIndex(options, others)) });
   if (isDocker) {
     const Config = blobName(image.configDescriptor.digest);
     const RepoTags = names.map((name) => familiarName(name));
@@ -100,24 +143,18 @@ function layoutFiles({ image, names, descriptorAnnotations, createdAt, isDocker 
   return [...files.values()];
 }
 
-function layoutIndex(
-  image: AssembledImage,
-  names: readonly string[],
-  annotations: Readonly<Record<string, string>>,
-  createdAt: string,
-): Index {
+function layoutIndex(options: ArchiveOptions, others: readonly Descriptor[]): Index {
+  const { image, names, descriptorAnnotations, createdAt } = options;
   const described = (name: string | undefined): Descriptor => ({
     ...image.manifestDescriptor,
     annotations: {
-      ...(name === undefined
-        ? {}
-        : { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tagOf(name) }),
+      ...(name === undefined ? {} : { [IMAGE_NAME]: name, [REF_NAME]: tagOf(name) }),
       "org.opencontainers.image.created": createdAt,
-      ...annotations,
+      ...descriptorAnnotations,
     },
   });
-  const manifests = names.length === 0 ? [described(undefined)] : names.map(described);
-  return { schemaVersion: 2, mediaType: OCI_INDEX, manifests };
+  const own = names.length === 0 ? [described(undefined)] : names.map(described);
+  return { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [...others, ...own] };
 }
 
 function blobName(digest: Digest): string {

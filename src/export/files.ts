@@ -1,57 +1,68 @@
 // Outputs without an image: the root file system as a tar or in a directory of the user (reference E05, E06).
-import { chmodSync, copyFileSync, linkSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { hostPath } from "../base/file-name.ts";
 import { isErrno } from "../base/fs-atomic.ts";
-import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import { Pace } from "../layer/pace.ts";
 import { packLayer } from "../layer/pack.ts";
+import { writeLayerXattrs } from "../layer/xattrs.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
+import { exportFailure } from "./failure.ts";
 
-/** All entries of the tree but its root. */
-export async function allEntries(tree: Tree): Promise<readonly Entry[]> {
-  return (await tree.walk("")).filter((entry) => entry.path !== "");
+export interface FilesOptions {
+  /** SOURCE_DATE_EPOCH, seconds: every file gets this time. */
+  readonly epoch?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** The tree as one tar. `clampToEpoch` in seconds. */
-export async function* treeTar(
-  tree: Tree,
-  clampToEpoch: number | undefined,
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  yield* packLayer(await allEntries(tree), {
-    locate: (entry) => tree.locate(entry),
-    ...(clampToEpoch === undefined ? {} : { clampMtime: clampToEpoch }),
-    ...(signal ? { signal } : {}),
-  });
+/** All entries of the tree but its root. */
+async function allEntries(tree: Tree, epoch: number | undefined): Promise<readonly Entry[]> {
+  const entries = (await tree.walk("")).filter(({ path }) => path !== "");
+  return epoch === undefined
+    ? entries
+    : entries.map((entry) => ({ ...entry, mtimeNs: BigInt(epoch) * 1_000_000_000n }));
+}
+
+/** The tree as one tar. */
+export async function* treeTar(tree: Tree, { epoch, signal }: FilesOptions): AsyncGenerator<Uint8Array> {
+  yield* packLayer(await allEntries(tree, epoch), { locate: (entry) => tree.locate(entry), signal });
 }
 
 /**
  * Copies the tree into `dest`, owned by who runs the build. Files that are there are replaced, others stay; a symlink that is there is never followed.
- * Devices need root and are left out without it.
+ * Devices and file capabilities need root and are left out without it. Fails with "export".
  */
-export async function writeTree(tree: Tree, dest: string, signal?: AbortSignal): Promise<void> {
+export async function writeTree(tree: Tree, dest: string, { epoch, signal }: FilesOptions): Promise<void> {
+  const pace = new Pace({ signal });
   try {
     mkdirSync(dest, { recursive: true });
     const folders: Entry[] = [];
-    for (const entry of await allEntries(tree)) {
-      signal?.throwIfAborted();
-      const path = join(dest, entry.path);
-      await writeEntry(tree, entry, path, dest);
+    for (const entry of await allEntries(tree, epoch)) {
+      if (pace.isDue()) await pace.rest();
+      await writeEntry(tree, entry, dest);
       if (entry.type === "dir") folders.push(entry);
-      else if (entry.hardlink === undefined) utimensNoFollow(path, { mtimeNs: entry.mtimeNs });
     }
-    for (const entry of folders.reverse()) {
-      chmodSync(join(dest, entry.path), entry.mode);
-      utimensNoFollow(join(dest, entry.path), { mtimeNs: entry.mtimeNs });
-    }
+    // Deepest first: writing into a directory changes its time, and its mode may forbid it.
+    for (const entry of folders.reverse()) describe(entry, hostPath(`${dest}/${entry.path}`));
   } catch (error) {
-    if (error instanceof BuildError || signal?.aborted) throw error;
-    throw new BuildError("export", `cannot write to ${dest}: ${messageOf(error)}`, { cause: error });
+    throw exportFailure(error, `cannot write to ${dest}`);
   }
 }
 
-async function writeEntry(tree: Tree, entry: Entry, path: string, dest: string): Promise<void> {
+async function writeEntry(tree: Tree, entry: Entry, dest: string): Promise<void> {
+  const path = hostPath(`${dest}/${entry.path}`);
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (entry.type === "dir") {
     if (there && !there.isDirectory()) rmSync(path);
@@ -60,34 +71,50 @@ async function writeEntry(tree: Tree, entry: Entry, path: string, dest: string):
     return;
   }
   if (there?.isDirectory())
-    throw new BuildError("export", `cannot overwrite directory ${path} with a file`, {
-      help: "choose an empty directory",
+    throw new BuildError("export", `cannot overwrite directory ${dest}/${entry.path} with a file`, {
+      help: "remove the directory, or choose an empty destination",
     });
   if (there) rmSync(path);
-  if (entry.hardlink !== undefined) return linkSync(join(dest, entry.hardlink), path);
+  if (entry.hardlink !== undefined) return linkSync(hostPath(`${dest}/${entry.hardlink}`), path);
+  if (await makeObject(tree, entry, path)) describe(entry, path);
+}
+
+/** Makes what is no directory; false where this user may not. */
+async function makeObject(tree: Tree, entry: Entry, path: string | Buffer): Promise<boolean> {
   switch (entry.type) {
     case "file": {
       const bytes = await tree.locate(entry);
-      mkdirSync(dirname(path), { recursive: true });
-      if (bytes.kind === "inline") writeFileSync(path, bytes.data);
-      else copyFileSync(bytes.path, path);
-      return chmodSync(path, entry.mode);
+      if (bytes.kind === "inline") writeFileSync(path, bytes.data, { flag: "wx" });
+      else copyFileSync(hostPath(bytes.path), path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      return true;
     }
     case "symlink":
-      return symlinkSync(entry.linkname ?? "", path);
+      symlinkSync(hostPath(entry.linkname ?? ""), path);
+      return true;
     case "fifo":
-      return mkfifo(path, entry.mode);
+      mkfifo(path, 0o600);
+      return true;
     case "char":
     case "block":
       return makeDevice(entry, path);
+    case "dir":
+      return false;
   }
 }
 
-function makeDevice(entry: Entry, path: string): void {
-  const type = entry.type === "char" ? S_IFCHR : S_IFBLK;
+function makeDevice(entry: Entry, path: string | Buffer): boolean {
   try {
-    mknod(path, type | entry.mode, entry.devMajor ?? 0, entry.devMinor ?? 0);
+    mknod(path, (entry.type === "char" ? S_IFCHR : S_IFBLK) | 0o600, entry.devMajor ?? 0, entry.devMinor ?? 0);
+    return true;
   } catch (error) {
-    if (!isErrno(error, "EPERM")) throw error;
+    if (isErrno(error, "EPERM")) return false;
+    throw error;
   }
+}
+
+/** Mode (whatever the umask), attributes and time. */
+function describe(entry: Entry, path: string | Buffer): void {
+  if (entry.type !== "symlink") chmodSync(path, entry.mode);
+  writeLayerXattrs(path, entry.xattrs);
+  utimensNoFollow(path, { mtimeNs: entry.mtimeNs });
 }

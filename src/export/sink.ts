@@ -1,15 +1,19 @@
-// Where an output's bytes go: a file that appears whole, or standard output.
+// Where an output's bytes go: a file that appears whole, a pipe or device that is there, or standard output.
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { once } from "node:events";
-import { finished } from "node:stream/promises";
+import { mkdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { randomName } from "../base/clock.ts";
-import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import { isErrno } from "../base/fs-atomic.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
+import { exportFailure } from "./failure.ts";
 
 export type WriteChunk = (chunk: Uint8Array) => Promise<void>;
 
-/** Writes `chunks` to `path` ("-" = `writeStdout`). A file is replaced only when it is complete; what was there before stays on failure. */
+/**
+ * Writes `chunks` to `path` ("-" = `writeStdout`). A file is replaced only when it is complete; what was there before stays on failure.
+ * A symlink is followed; a pipe or a device is written to. Fails with "export".
+ */
 export async function writeOutput(
   path: string,
   chunks: AsyncIterable<Uint8Array>,
@@ -21,18 +25,35 @@ export async function writeOutput(
     for await (const chunk of chunks) await writeStdout(chunk);
     return;
   }
+  try {
+    const target = await findTarget(path);
+    if (target.isReplaceable) await writeWhole(target.path, chunks);
+    else await pipeline(chunks, createWriteStream(target.path, { flags: "w" }));
+  } catch (error) {
+    throw exportFailure(error, `cannot write ${path}`);
+  }
+}
+
+async function findTarget(path: string): Promise<{ readonly path: string; readonly isReplaceable: boolean }> {
+  try {
+    const there = await stat(path);
+    if (there.isDirectory())
+      throw new BuildError("export", `cannot write ${path}: it is a directory`, { help: "give the path of a file" });
+    return { path: there.isFile() ? await realpath(path) : path, isReplaceable: there.isFile() };
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    return { path, isReplaceable: true };
+  }
+}
+
+async function writeWhole(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   const temp = `${path}.${randomName(4)}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    const stream = createWriteStream(temp, { flags: "wx" });
-    await once(stream, "open");
-    for await (const chunk of chunks) if (!stream.write(chunk)) await once(stream, "drain");
-    stream.end();
-    await finished(stream);
+    await pipeline(chunks, createWriteStream(temp, { flags: "wx" }));
     await rename(temp, path);
   } catch (error) {
     await rm(temp, { force: true });
-    if (error instanceof BuildError) throw error;
-    throw new BuildError("export", `cannot write ${path}: ${messageOf(error)}`, { cause: error });
+    throw error;
   }
 }
