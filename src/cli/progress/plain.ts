@@ -4,6 +4,8 @@ import { formatBytes, formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
+type EventOf<K extends BuildEvent["kind"]> = Extract<BuildEvent, { readonly kind: K }>;
+
 interface Step {
   readonly number: number;
   readonly name: string;
@@ -12,87 +14,105 @@ interface Step {
 }
 
 export function plainProgress(target: ProgressTarget): ProgressRenderer {
-  const names = new Map<string, string>();
-  const steps = new Map<string, Step>();
-  let current: string | undefined;
+  return new PlainProgress(target);
+}
 
-  /** Prints a line of a step, naming the step first where another one spoke last. */
-  const say = (vertex: string, text: string): void => {
-    const known = steps.get(vertex);
-    const step = known ?? {
-      number: steps.size + 1,
-      name: names.get(vertex) ?? vertex,
-      startedMs: 0,
-      lines: new LineSplitter(),
-    };
-    if (!known) steps.set(vertex, step);
-    if (current !== vertex) {
-      if (current !== undefined)
-        target.write(steps.has(current) && current !== vertex ? `#${steps.get(current)!.number} ...\n\n` : "\n");
-      target.write(`#${step.number} ${step.name}\n`);
-      current = vertex;
-    }
-    target.write(`#${step.number} ${text}\n`);
-  };
-  /** The step has ended: the next line of anybody starts a new block. */
-  const close = (vertex: string): void => {
-    if (current !== vertex) return;
-    target.write("\n");
-    current = undefined;
-  };
+class PlainProgress implements ProgressRenderer {
+  readonly #write: (text: string) => void;
+  readonly #names = new Map<string, string>();
+  readonly #steps = new Map<string, Step>();
+  /** The step that spoke last and has not ended. */
+  #current: string | undefined;
 
-  const event = (happened: BuildEvent): void => {
-    switch (happened.kind) {
+  constructor(target: ProgressTarget) {
+    this.#write = target.write;
+  }
+
+  event(event: BuildEvent): void {
+    switch (event.kind) {
       case "vertex-added":
-        names.set(happened.vertex, happened.name);
+        this.#names.set(event.vertex, event.name);
         return;
-      case "vertex-started": {
-        const number = steps.get(happened.vertex)?.number ?? steps.size + 1;
-        const name = names.get(happened.vertex) ?? happened.vertex;
-        steps.set(happened.vertex, { number, name, startedMs: happened.atMs, lines: new LineSplitter() });
+      case "vertex-started":
+        this.#step(event.vertex).startedMs = event.atMs;
         return;
-      }
       case "vertex-output": {
-        const step = steps.get(happened.vertex);
-        if (!step) return;
-        const time = ((happened.atMs - step.startedMs) / 1000).toFixed(3);
-        for (const line of step.lines.push(happened.data)) say(happened.vertex, `${time} ${line}`);
+        const step = this.#step(event.vertex);
+        for (const line of step.lines.push(event.data)) this.#say(event.vertex, `${since(step, event.atMs)} ${line}`);
         return;
       }
       case "vertex-status":
-        if (happened.completedMs !== undefined) {
-          const seconds = formatSeconds(happened.completedMs - happened.startedMs);
-          const size = happened.total > 0 ? ` ${formatBytes(happened.current)} / ${formatBytes(happened.total)}` : "";
-          say(happened.vertex, `${happened.id}${size} ${seconds} done`);
-        }
+        this.#showStatus(event);
         return;
-      case "vertex-finished": {
-        const step = steps.get(happened.vertex);
-        const rest = step?.lines.end();
-        if (rest !== undefined)
-          say(happened.vertex, `${((happened.atMs - step!.startedMs) / 1000).toFixed(3)} ${rest}`);
-        const outcome = {
-          succeeded: `DONE ${formatSeconds(happened.atMs - (step?.startedMs ?? happened.atMs))}`,
-          cached: "CACHED",
-          failed: `ERROR: ${happened.error ?? "failed"}`,
-          cancelled: "CANCELED",
-        }[happened.result];
-        say(happened.vertex, outcome);
-        close(happened.vertex);
+      case "vertex-finished":
+        this.#showEnd(event);
         return;
-      }
       case "cache-missed":
-        say(happened.vertex, `not cached: ${happened.reason}`);
+        this.#say(event.vertex, `not cached: ${event.reason}`);
         return;
       case "notice":
-        if (current !== undefined) target.write(`#${steps.get(current)!.number} ...\n\n`);
-        current = undefined;
-        target.write(`note: ${happened.message}\n\n`);
+        this.#leave();
+        this.#write(`note: ${event.message}\n\n`);
         return;
       case "diagnostic":
       case "counted":
         return;
     }
-  };
-  return { event, end: () => {} };
+  }
+
+  end(): void {
+    this.#leave();
+  }
+
+  #showStatus(event: EventOf<"vertex-status">): void {
+    if (event.completedMs === undefined) return;
+    const size = event.total > 0 ? ` ${formatBytes(event.current)} / ${formatBytes(event.total)}` : "";
+    this.#say(event.vertex, `${event.id}${size} ${formatSeconds(event.completedMs - event.startedMs)} done`);
+  }
+
+  #showEnd(event: EventOf<"vertex-finished">): void {
+    const step = this.#step(event.vertex);
+    const rest = step.lines.end();
+    if (rest !== undefined) this.#say(event.vertex, `${since(step, event.atMs)} ${rest}`);
+    const outcome = {
+      succeeded: `DONE ${formatSeconds(event.atMs - (step.startedMs || event.atMs))}`,
+      cached: "CACHED",
+      failed: `ERROR: ${event.error ?? "failed"}`,
+      cancelled: "CANCELED",
+    }[event.result];
+    this.#say(event.vertex, outcome);
+    this.#write("\n");
+    this.#current = undefined;
+  }
+
+  #step(vertex: string): Step {
+    const known = this.#steps.get(vertex);
+    if (known) return known;
+    const name = this.#names.get(vertex) ?? vertex;
+    const step = { number: this.#steps.size + 1, name, startedMs: 0, lines: new LineSplitter() };
+    this.#steps.set(vertex, step);
+    return step;
+  }
+
+  /** Prints a line of a step, naming the step first where another one spoke last. */
+  #say(vertex: string, text: string): void {
+    const step = this.#step(vertex);
+    if (this.#current !== vertex) {
+      this.#leave();
+      this.#write(`#${step.number} ${step.name}\n`);
+      this.#current = vertex;
+    }
+    this.#write(`#${step.number} ${text}\n`);
+  }
+
+  /** Leaves a step that has not ended. */
+  #leave(): void {
+    if (this.#current !== undefined) this.#write(`#${this.#step(this.#current).number} ...\n\n`);
+    this.#current = undefined;
+  }
+}
+
+/** Seconds since the step began, as BuildKit prints them. */
+function since(step: Step, atMs: number): string {
+  return ((atMs - step.startedMs) / 1000).toFixed(3);
 }

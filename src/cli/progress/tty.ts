@@ -5,120 +5,151 @@ import { fit, formatBytes, formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
+type EventOf<K extends BuildEvent["kind"]> = Extract<BuildEvent, { readonly kind: K }>;
+
 const FRAME_MS = 100;
 /** Lines of output shown under each running step. */
 const OUTPUT_LINES = 6;
+const ESCAPE = "\u001b";
+/** Synchronized output: terminals that know it show a frame at once. */
+const FRAME_BEGIN = `${ESCAPE}[?2026h`;
+const FRAME_END = `${ESCAPE}[?2026l`;
 
 interface Running {
   readonly name: string;
   readonly startedMs: number;
   readonly splitter: LineSplitter;
   output: string[];
-  reason?: string;
   readonly statuses: Map<string, string>;
 }
 
 export function ttyProgress(target: ProgressTarget): ProgressRenderer {
-  const paint = (code: string, text: string): string => (target.color ? `\u001b[${code}m${text}\u001b[0m` : text);
-  const names = new Map<string, string>();
-  const running = new Map<string, Running>();
-  const started = nowMs();
-  let pending = "";
-  let drawn = 0;
-  let finished = 0;
+  return new TtyProgress(target);
+}
 
-  /** A line above the live block, for good. */
-  const settle = (mark: string, name: string, tail: string): void => {
-    const width = target.columns() - tail.length - 3;
-    pending += `${mark} ${fit(name, width).padEnd(Math.max(0, width))} ${tail}\n`;
-  };
-  const liveLines = (): string[] => {
-    const lines = [paint("1", `[+] Building ${formatSeconds(nowMs() - started)} (${finished}/${names.size})`)];
-    const perStep = Math.max(
-      0,
-      Math.min(OUTPUT_LINES, Math.floor((target.rows() - 3) / Math.max(1, running.size)) - 1),
-    );
-    for (const step of running.values()) {
-      const seconds = formatSeconds(nowMs() - step.startedMs);
-      const width = target.columns() - seconds.length - 5;
-      lines.push(`${paint("34", "=>")} ${fit(step.name, width).padEnd(Math.max(0, width))} ${seconds}`);
-      for (const [id, text] of step.statuses) lines.push(paint("2", fit(`   ${id} ${text}`, target.columns() - 1)));
-      if (perStep > 0)
-        for (const line of step.output.slice(-perStep))
-          lines.push(paint("2", fit(`   # ${printable(line)}`, target.columns() - 1)));
-    }
-    return lines.slice(0, Math.max(1, target.rows() - 1));
-  };
-  const draw = (isLast = false): void => {
-    const up = drawn > 0 ? `\u001b[${drawn}A` : "";
-    const live = isLast
-      ? [paint("1", `[+] Built ${formatSeconds(nowMs() - started)} (${finished}/${names.size})`)]
-      : liveLines();
-    target.write(`\u001b[?2026h${up}\u001b[0J${pending}${live.join("\n")}\n\u001b[?2026l`);
-    pending = "";
-    drawn = live.length;
-  };
+class TtyProgress implements ProgressRenderer {
+  readonly #target: ProgressTarget;
+  readonly #names = new Map<string, string>();
+  readonly #running = new Map<string, Running>();
+  readonly #startedMs = nowMs();
+  readonly #timer: NodeJS.Timeout;
+  /** Lines for good, to be written above the block with the next frame. */
+  #pending = "";
+  #drawnLines = 0;
+  #finishedCount = 0;
 
-  const event = (happened: BuildEvent): void => {
-    switch (happened.kind) {
+  constructor(target: ProgressTarget) {
+    this.#target = target;
+    this.#timer = setInterval(() => this.#draw(this.#liveLines()), FRAME_MS);
+  }
+
+  event(event: BuildEvent): void {
+    switch (event.kind) {
       case "vertex-added":
-        names.set(happened.vertex, happened.name);
+        this.#names.set(event.vertex, event.name);
         return;
-      case "vertex-started": {
-        const name = names.get(happened.vertex) ?? happened.vertex;
-        const { atMs: startedMs } = happened;
-        running.set(happened.vertex, {
-          name,
-          startedMs,
+      case "vertex-started":
+        this.#running.set(event.vertex, {
+          name: this.#nameOf(event.vertex),
+          startedMs: event.atMs,
           splitter: new LineSplitter(),
           output: [],
           statuses: new Map(),
         });
         return;
-      }
       case "vertex-output": {
-        const step = running.get(happened.vertex);
-        if (step) step.output = [...step.output, ...step.splitter.push(happened.data)].slice(-OUTPUT_LINES);
+        const step = this.#running.get(event.vertex);
+        if (step) step.output = [...step.output, ...step.splitter.push(event.data)].slice(-OUTPUT_LINES);
         return;
       }
-      case "vertex-status": {
-        const { id, current, total, completedMs } = happened;
-        const size =
-          total > 0 ? `${formatBytes(current)} / ${formatBytes(total)}` : current > 0 ? formatBytes(current) : "";
-        const statuses = running.get(happened.vertex)?.statuses;
-        if (completedMs === undefined) statuses?.set(id, size);
-        else statuses?.delete(id);
+      case "vertex-status":
+        this.#noteStatus(event);
         return;
-      }
+      case "vertex-finished":
+        this.#finish(event);
+        return;
       case "cache-missed":
-        pending += paint("2", `   ${names.get(happened.vertex) ?? ""} not cached: ${happened.reason}`) + "\n";
+        this.#pending += `${this.#paint("2", `   ${this.#nameOf(event.vertex)} not cached: ${event.reason}`)}\n`;
         return;
-      case "vertex-finished": {
-        const step = running.get(happened.vertex);
-        running.delete(happened.vertex);
-        finished++;
-        const name = step?.name ?? names.get(happened.vertex) ?? happened.vertex;
-        const seconds = formatSeconds(happened.atMs - (step?.startedMs ?? happened.atMs));
-        if (happened.result === "cached") settle(paint("32", "✓"), `CACHED ${name}`, seconds);
-        else if (happened.result === "succeeded") settle(paint("32", "✓"), name, seconds);
-        else if (happened.result === "failed") settle(paint("31", "✗"), `ERROR ${name}`, seconds);
-        else settle(paint("33", "-"), `CANCELED ${name}`, seconds);
-        return;
-      }
       case "notice":
-        pending += `${paint("33", "note:")} ${happened.message}\n`;
+        this.#pending += `${this.#paint("33", "note:")} ${event.message}\n`;
         return;
       case "diagnostic":
       case "counted":
         return;
     }
-  };
-  const timer = setInterval(draw, FRAME_MS);
-  const end = (): void => {
-    clearInterval(timer);
-    draw(true);
-  };
-  return { event, end };
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#draw([this.#headline("Built")]);
+  }
+
+  #noteStatus({ vertex, id, current, total, completedMs }: EventOf<"vertex-status">): void {
+    const statuses = this.#running.get(vertex)?.statuses;
+    if (completedMs !== undefined) statuses?.delete(id);
+    else if (total > 0) statuses?.set(id, `${formatBytes(current)} / ${formatBytes(total)}`);
+    else statuses?.set(id, current > 0 ? formatBytes(current) : "");
+  }
+
+  #finish(event: EventOf<"vertex-finished">): void {
+    const step = this.#running.get(event.vertex);
+    this.#running.delete(event.vertex);
+    this.#finishedCount++;
+    const [color, mark, word] = {
+      succeeded: ["32", "✓", ""],
+      cached: ["32", "✓", "CACHED "],
+      failed: ["31", "✗", "ERROR "],
+      cancelled: ["33", "-", "CANCELED "],
+    }[event.result] as [string, string, string];
+    const seconds = formatSeconds(event.atMs - (step?.startedMs ?? event.atMs));
+    const name = word + this.#nameOf(event.vertex);
+    this.#pending += `${this.#paint(color, mark)} ${this.#column(name, seconds.length + 3)} ${seconds}\n`;
+  }
+
+  #liveLines(): string[] {
+    const lines = [this.#headline("Building")];
+    const columns = this.#target.columns();
+    const room = Math.floor((this.#target.rows() - 3) / Math.max(1, this.#running.size)) - 1;
+    const shown = Math.max(0, Math.min(OUTPUT_LINES, room));
+    for (const step of this.#running.values()) {
+      const seconds = formatSeconds(nowMs() - step.startedMs);
+      lines.push(`${this.#paint("34", "=>")} ${this.#column(step.name, seconds.length + 5)} ${seconds}`);
+      const statuses = [...step.statuses].map(([id, text]) => `   ${id} ${text}`);
+      const output = shown > 0 ? step.output.slice(-shown).map((line) => `   # ${printable(line)}`) : [];
+      for (const line of [...statuses, ...output]) lines.push(this.#paint("2", fit(line, columns - 1)));
+    }
+    return lines.slice(0, Math.max(1, this.#target.rows() - 1));
+  }
+
+  #headline(word: string): string {
+    return this.#paint(
+      "1",
+      `[+] ${word} ${formatSeconds(nowMs() - this.#startedMs)} (${this.#finishedCount}/${this.#names.size})`,
+    );
+  }
+
+  /** One frame: what is for good, then the block, in place of the one before. */
+  #draw(lines: readonly string[]): void {
+    const up = this.#drawnLines > 0 ? `${ESCAPE}[${this.#drawnLines}A` : "";
+    this.#target.write(`${FRAME_BEGIN}${up}${ESCAPE}[0J${this.#pending}${lines.join("\n")}\n${FRAME_END}`);
+    this.#pending = "";
+    this.#drawnLines = lines.length;
+  }
+
+  #nameOf(vertex: string): string {
+    return this.#names.get(vertex) ?? vertex;
+  }
+
+  /** Text as wide as the terminal without `reserved` columns. */
+  #column(text: string, reserved: number): string {
+    const width = Math.max(0, this.#target.columns() - reserved);
+    return fit(text, width).padEnd(width);
+  }
+
+  #paint(code: string, text: string): string {
+    return this.#target.color ? `${ESCAPE}[${code}m${text}${ESCAPE}[0m` : text;
+  }
 }
 
 /** Without control sequences, which would break the block. */
