@@ -1,7 +1,7 @@
-// Files appear whole or not at all: temp in the same folder, fsync, rename, fsync of the folder.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+// Files appear whole or not at all: temp in the same folder, fsync, rename, fsync of the folder. And the small questions that go with files that may not be there.
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { randomName } from "./clock.ts";
+import { nowMs, randomName } from "./clock.ts";
 
 /**
  * Replaces `path` by `data` so that every reader sees the old or the new bytes, also after a crash. With "unsynced" a crash may leave an empty or partial file:
@@ -53,4 +53,16 @@ export function readFileIfExists(path: string): Buffer | undefined {
 /** Whether `error` is a system error with this code ("ENOENT", …). */
 export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}
+
+/** Gives a directory the present time, so that it counts as used now; false where there is none. */
+export function touchFolder(path: string): boolean {
+  const seconds = nowMs() / 1000;
+  try {
+    utimesSync(path, seconds, seconds);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
 }

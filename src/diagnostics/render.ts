@@ -1,7 +1,8 @@
 // A diagnostic as lines of a terminal: location, message, the text it points at, remedy. Pure; the CLI decides colour and width.
 // House style 2.4; `dockerfileExcerpt` is BuildKit's form (reference L08).
+import { maskUsers } from "../base/url-text.ts";
 import type { Diagnostic, Related } from "./diagnostic.ts";
-import { lineCount, lineText, positionAt, type Position, type Span } from "./source.ts";
+import { lineCount, lineText, positionAt, type Position, type SourceFile, type Span } from "./source.ts";
 import { displayText, displayWidth } from "./display-width.ts";
 
 export interface RenderOptions {
@@ -51,22 +52,27 @@ export function renderExcerpt(span: Span, options: RenderOptions): string {
   const gutter = (marker: string, text: string): string =>
     `  ${marker} ${text.padStart(digits)} ${paint("│", "dim", options)}`;
   const textWidth = Math.max(minTextWidth, options.width - digits - 7);
-  const first = lineText(span.source, start.line);
+  const first = shownLine(span.source, start.line);
   const from = Math.min(start.column - 1, first.length);
   const to = end.line > start.line ? first.length : Math.min(end.column - 1, first.length);
   const marked = cutAround(first, { from, to }, textWidth);
   const lines: string[] = [];
   if (start.line > 1)
-    lines.push(textLine(gutter(" ", String(start.line - 1)), lineText(span.source, start.line - 1), textWidth));
+    lines.push(textLine(gutter(" ", String(start.line - 1)), shownLine(span.source, start.line - 1), textWidth));
   lines.push(`${gutter("›", String(start.line))} ${marked.text}`.trimEnd());
   const carets = "^".repeat(Math.max(1, Math.min(marked.width, textWidth - marked.indent)));
   const style = options.color ? paint(carets, "red", options) : carets;
   lines.push(`${gutter(" ", "")} ${" ".repeat(marked.indent)}${style}`);
   for (let line = start.line + 1; line <= shown; line++) {
-    lines.push(textLine(gutter("›", String(line)), lineText(span.source, line), textWidth));
+    lines.push(textLine(gutter("›", String(line)), shownLine(span.source, line), textWidth));
   }
   if (end.line > shown) lines.push(gutter(" ", "…"));
   return lines.join("\n");
+}
+
+/** Logs are read by more people than Dockerfiles: credentials in URLs are not repeated. */
+function shownLine(source: SourceFile, line: number): string {
+  return maskUsers(lineText(source, line));
 }
 
 /** Position after the last character; a span that ends with a line end ends on that line. */
@@ -149,7 +155,7 @@ export function dockerfileExcerpt(span: Span): string {
   const lines = [`${span.source.path}:${first.line}`, rule];
   for (let line = from; line <= to; line++) {
     const mark = line >= first.line && line <= last ? ">>>" : "   ";
-    lines.push(` ${String(line).padStart(3)} | ${mark} ${lineText(span.source, line)}`);
+    lines.push(` ${String(line).padStart(3)} | ${mark} ${shownLine(span.source, line)}`);
   }
   return `${[...lines, rule].join("\n")}\n`;
 }

@@ -9,7 +9,8 @@ import { parseDockerfile } from "../frontend/parser.ts";
 import type { Graph } from "../graph/graph.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
-import type { PlanResult } from "../plan/options.ts";
+import { EPOCH } from "../plan/global-args.ts";
+import type { PlanOptions, PlanResult } from "../plan/options.ts";
 import { planImage } from "../plan/plan.ts";
 import type { EventSink } from "../progress/events.ts";
 import { parseContext } from "../source/context.ts";
@@ -17,11 +18,13 @@ import { Scheduler } from "../solve/scheduler.ts";
 import { Solver } from "../solve/solver.ts";
 import { prepareContexts, type PreparedContexts } from "./contexts.ts";
 import type { EngineParts } from "./parts.ts";
+import type { ResolveEpochOptions } from "./epoch.ts";
 import { parseAddHosts, type ExtraHost } from "./hosts.ts";
 import { defaultJobs } from "./jobs.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
 import { LayersGone, Session } from "./session.ts";
+import type { RemoteSources } from "./remote-sources.ts";
 import { SourceTrees } from "./source-trees.ts";
 
 /** Builds `options` with the parts of an engine. */
@@ -68,14 +71,21 @@ async function buildOnce(
   checkEntitlements(image.graph, options.allow);
   const { onEvent } = parts.options;
   const scheduler = new Scheduler({ jobs: options.jobs ?? defaultJobs(), signal });
-  await using trees = new SourceTrees({ store: parts.store, contexts: planned.contexts.locals });
+  const { contexts, remote } = planned;
+  await using trees = new SourceTrees({
+    store: parts.store,
+    contexts: contexts.locals,
+    main: contexts.main,
+    remote,
+    onEvent,
+  });
   const services = session.services({
     trees,
     secrets: options.secrets,
     ssh: options.ssh,
     extraHosts: planned.extraHosts,
     epoch: image.epoch,
-    slotScope: digestOfJson([planned.contexts.place, options.target ?? null]),
+    slotScope: digestOfJson([contexts.place, options.target ?? null]),
   });
   const solver = new Solver({ graph: image.graph, services, scheduler, scope, signal });
   solver.announce();
@@ -122,6 +132,7 @@ interface Planned {
   readonly contexts: PreparedContexts;
   readonly diagnostics: readonly Diagnostic[];
   readonly extraHosts: readonly ExtraHost[];
+  readonly remote: () => Promise<RemoteSources>;
 }
 
 /** Reads and plans the Dockerfile. Throws where its text has errors (not for a check), where `error=true` makes warnings fatal, or where a base image is not to be had. */
@@ -133,12 +144,13 @@ async function plan(
   { isCheck = false } = {},
 ): Promise<Planned> {
   const { onEvent } = parts.options;
-  const platform = targetPlatform(options.platforms);
   const extraHosts = await parseAddHosts(options.addHosts);
+  const remote = session.remoteSources(options);
   const contexts = await observed(onEvent, "[internal] load build definition from Dockerfile", () =>
     prepareContexts({
       build: options,
       cwd: parts.options.cwd,
+      remote,
       makeScratchDir: () => session.makeScratchDir("c"),
       signal,
     }),
@@ -146,30 +158,18 @@ async function plan(
   const parsed = parseDockerfile(contexts.dockerfile);
   const isBroken = parsed.diagnostics.some(({ severity }) => severity === "error");
   if (isBroken && !isCheck) throw textError(parsed.diagnostics);
+  const choices: PlanOptions = {
+    ...planChoices(options, contexts),
+    resolveImage: (reference, wanted, layout) =>
+      observed(onEvent, `[internal] load metadata for ${reference}`, () =>
+        session.images.resolve(reference, wanted, layout),
+      ),
+    extraHosts: extraHosts.map(({ name }) => name),
+    isEveryStagePlanned: isCheck && options.target === undefined,
+  };
   const result = isBroken
     ? { plan: undefined, diagnostics: [], stages: [], contextCopies: [], localContexts: [] }
-    : await planImage(parsed.dockerfile, {
-        ...(options.target === undefined ? {} : { target: options.target }),
-        buildArgs: options.buildArgs,
-        labels: options.labels,
-        platform,
-        isPlatformExplicit: options.platforms.length > 0,
-        buildPlatform: hostPlatform(),
-        isMultiPlatform: false,
-        resolveImage: (reference, wanted, layout) =>
-          observed(onEvent, `[internal] load metadata for ${reference}`, () =>
-            session.images.resolve(reference, wanted, layout),
-          ),
-        context: { kind: "local", name: "context" },
-        contexts: contexts.named,
-        noCache: options.cache === "ignore" ? true : options.noCacheFilter,
-        network: options.network,
-        ...(options.shmSize === undefined ? {} : { shmSize: options.shmSize }),
-        ulimits: options.ulimits,
-        ...(options.cgroupParent === undefined ? {} : { cgroupParent: options.cgroupParent }),
-        extraHosts: extraHosts.map(({ name }) => name),
-        isEveryStagePlanned: isCheck && options.target === undefined,
-      });
+    : await planDated(parsed.dockerfile, choices, { session, remote, newest: contexts.newest });
   const needed = new Set(result.stages.filter(({ isNeeded }) => isNeeded).map(({ index }) => index));
   const isShown = (index: number) => needed.has(index) || (isCheck && options.target === undefined);
   const found = [
@@ -188,7 +188,54 @@ async function plan(
     throw new BuildError("dockerfile", failure, {
       diagnostics: diagnostics.map((warning) => ({ ...warning, severity: "error" })),
     });
-  return { result, contexts, diagnostics, extraHosts };
+  return { result, contexts, diagnostics, extraHosts, remote };
+}
+
+/** What the caller chose, as the planner wants it. */
+function planChoices(
+  options: BuildOptions,
+  contexts: PreparedContexts,
+): Omit<PlanOptions, "resolveImage" | "extraHosts" | "isEveryStagePlanned"> {
+  return {
+    ...(options.target === undefined ? {} : { target: options.target }),
+    buildArgs: options.buildArgs,
+    labels: options.labels,
+    platform: targetPlatform(options.platforms),
+    isPlatformExplicit: options.platforms.length > 0,
+    buildPlatform: hostPlatform(),
+    isMultiPlatform: false,
+    context: contexts.main,
+    contexts: contexts.named,
+    noCache: options.cache === "ignore" ? true : options.noCacheFilter,
+    network: options.network,
+    ...(options.shmSize === undefined ? {} : { shmSize: options.shmSize }),
+    ulimits: options.ulimits,
+    ...(options.cgroupParent === undefined ? {} : { cgroupParent: options.cgroupParent }),
+  };
+}
+
+interface DatingOptions extends Pick<ResolveEpochOptions, "remote" | "newest"> {
+  readonly session: Session;
+}
+
+/** Plans, with SOURCE_DATE_EPOCH as a number where it says what to take the time from (A31). */
+async function planDated(
+  dockerfile: Dockerfile,
+  plan: PlanOptions,
+  { session, remote, newest }: DatingOptions,
+): Promise<PlanResult> {
+  const isDated =
+    plan.buildArgs.has(EPOCH) || dockerfile.metaArgs.some(({ args }) => args.some(({ key }) => key.text === EPOCH));
+  if (!isDated) return planImage(dockerfile, plan);
+  const { resolveEpoch } = await import("./epoch.ts");
+  const protectedRemote = async () => {
+    await session.protect();
+    return remote();
+  };
+  const { epoch, diagnostics } = await resolveEpoch(dockerfile, { plan, newest, remote: protectedRemote });
+  const result = await planImage(dockerfile, epoch === undefined ? plan : { ...plan, epoch });
+  if (diagnostics.length === 0) return result;
+  return { ...result, plan: undefined, diagnostics: [...diagnostics, ...result.diagnostics] };
 }
 
 function checkOverride(buildArgs: ReadonlyMap<string, string>, dockerfile: Dockerfile) {

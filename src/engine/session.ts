@@ -20,6 +20,7 @@ import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
 import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
+import type { RemoteSources } from "./remote-sources.ts";
 import type { SourceTrees } from "./source-trees.ts";
 
 export interface SessionOptions {
@@ -154,10 +155,39 @@ export class Session implements AsyncDisposable {
     return this.#lease.tempDirectory(name);
   }
 
+  /** What the build fetches beside images, with the secrets and agents that it was given. Loaded at the first call. */
+  remoteSources(inputs: Pick<BuildInputs, "secrets" | "ssh">): () => Promise<RemoteSources> {
+    const { store, engine, signal } = this.#options;
+    const open = async (): Promise<RemoteSources> => {
+      const { RemoteSources } = await import("./remote-sources.ts");
+      return new RemoteSources({
+        cacheDir: store.paths.sources,
+        environment: engine.environment,
+        caCert: engine.caCert,
+        makeScratchDir: () => this.makeScratchDir("r"),
+        secret: (id) => this.#secretOf(id, inputs),
+        sshSocket: (id) => this.#sshSocketOf(id, inputs),
+        signal,
+      });
+    };
+    let opened: Promise<RemoteSources> | undefined;
+    return () => (opened ??= open());
+  }
+
+  async #secretOf(id: string, { secrets }: Pick<BuildInputs, "secrets">): Promise<Uint8Array | undefined> {
+    const { readSecret } = await import("./secrets.ts");
+    return readSecret(id, { secrets, environment: this.#options.engine.environment });
+  }
+
+  async #sshSocketOf(id: string, { ssh }: Pick<BuildInputs, "ssh">): Promise<string | undefined> {
+    const { environment } = this.#options.engine;
+    const { sshSocketOf } = await import("./secrets.ts");
+    return sshSocketOf(id, { ssh, environment, openAgent: (paths) => this.#openAgent(paths) });
+  }
+
   /** Everything that the solver may ask for. */
   services(inputs: BuildInputs): SolveServices {
     const { store, engine, isRootless } = this.#options;
-    const { environment } = engine;
     return {
       cache: cacheIndex(store, this.faces),
       layers: this.faces,
@@ -174,14 +204,8 @@ export class Session implements AsyncDisposable {
       acquireCacheMount: (request) => store.acquireCacheMount(request),
       makeScratchDir: (name) => this.makeScratchDir(name),
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
-      secret: async (id) => {
-        const { readSecret } = await import("./secrets.ts");
-        return readSecret(id, { secrets: inputs.secrets, environment });
-      },
-      sshSocket: async (id) => {
-        const { sshSocketOf } = await import("./secrets.ts");
-        return sshSocketOf(id, { ssh: inputs.ssh, environment, openAgent: (paths) => this.#openAgent(paths) });
-      },
+      secret: (id) => this.#secretOf(id, inputs),
+      sshSocket: (id) => this.#sshSocketOf(id, inputs),
       extraHosts: inputs.extraHosts,
       caCert: engine.caCert,
       openArchive: async (bytes, signal) => {

@@ -1,27 +1,36 @@
 // The files that a build reads from outside: its context, named contexts, URLs, git. Opened when a step first asks; closed with the build.
+// How things that are fetched become trees is remote-trees.ts's business, loaded where there are such.
 import { join } from "node:path";
+import { canonicalJson } from "../base/canonical-json.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { GitOp, HttpOp, LocalOp } from "../graph/op.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
+import type { EventSink } from "../progress/events.ts";
 import type { SourceTree } from "../solve/services.ts";
 import { openLocalTree, type LocalTree } from "../source/local.ts";
 import type { Store } from "../store/store.ts";
 import type { PatternMatcher } from "../tree/patterns.ts";
+import type { Tree } from "../tree/tree.ts";
 import { EmptyTree } from "./empty-tree.ts";
+import type { RemoteSources } from "./remote-sources.ts";
 
-/** A directory of the client and what of it does not exist for the build. */
-export interface LocalContext {
-  /** Absolute path; undefined = an empty context. */
-  readonly root: string | undefined;
-  readonly ignore: PatternMatcher | undefined;
-  /** Whether what is learnt of its files is worth keeping: not for a directory that goes with the build. */
-  readonly isLasting: boolean;
-}
+/** What a local op's name stands for. */
+export type LocalContext =
+  /** A directory of the client (absolute path) and what of it does not exist for the build, asked for when the directory is first read. */
+  | { readonly kind: "directory"; readonly root: string; readonly ignore: () => PatternMatcher | undefined }
+  /** What came on standard input. */
+  | { readonly kind: "files"; readonly tree: Tree }
+  /** The context of a Dockerfile that came alone. */
+  | { readonly kind: "empty" };
 
 export interface SourceTreesOptions {
   readonly store: Store;
   /** By name; "context" is the main one. */
   readonly contexts: ReadonlyMap<string, LocalContext>;
+  /** The main build context. */
+  readonly main: LocalOp | GitOp | HttpOp;
+  readonly remote: () => Promise<RemoteSources>;
+  readonly onEvent: EventSink;
 }
 
 export class SourceTrees implements AsyncDisposable {
@@ -33,34 +42,31 @@ export class SourceTrees implements AsyncDisposable {
   }
 
   async open(op: LocalOp | HttpOp | GitOp, signal: AbortSignal): Promise<SourceTree> {
-    switch (op.kind) {
-      case "local":
-        return this.#openLocal(op.name, signal);
-      case "http":
-        throw new BuildError("unsupported", `ADD of a URL is not built yet: ${op.filename}`, {
-          help: "fetch it in a RUN, or before the build",
-        });
-      case "git":
-        throw new BuildError("unsupported", "git sources are not built yet", {
-          help: "clone in a RUN, or before the build",
-        });
-    }
+    if (op.kind === "local") return this.#openContext(op.name, signal);
+    const { main, remote, onEvent } = this.#options;
+    const { openRemoteTree } = await import("./remote-trees.ts");
+    return openRemoteTree(op, {
+      remote: await remote(),
+      isMain: canonicalJson(op) === canonicalJson(main),
+      openDirectory: (root) => this.#openDirectory(root, signal),
+      onEvent,
+    });
   }
 
-  async #openLocal(name: string, signal: AbortSignal): Promise<SourceTree> {
+  async #openContext(name: string, signal: AbortSignal): Promise<SourceTree> {
     const context = this.#options.contexts.get(name);
     if (!context) throw new BuildError("source", `there is no context called ${JSON.stringify(name)}`);
     const label = name === "context" ? "the build context" : `context ${name}`;
-    const { root, ignore, isLasting } = context;
-    if (root === undefined) return { tree: new EmptyTree(), identity: undefined, label };
-    const opening = openLocalTree({
-      root,
-      ...(ignore ? { ignore } : {}),
-      ...(isLasting ? { indexPath: contextIndexPath(this.#options.store, root) } : {}),
-      signal,
-    });
+    if (context.kind === "empty") return { tree: new EmptyTree(), identity: undefined, label };
+    if (context.kind === "files") return { tree: context.tree, identity: undefined, label };
+    return { tree: await this.#openDirectory(context.root, signal, context.ignore()), identity: undefined, label };
+  }
+
+  #openDirectory(root: string, signal: AbortSignal, ignore?: PatternMatcher): Promise<LocalTree> {
+    const indexPath = contextIndexPath(this.#options.store, root);
+    const opening = openLocalTree({ root, ...(ignore ? { ignore } : {}), indexPath, signal });
     this.#opened.push(opening);
-    return { tree: await opening, identity: undefined, label };
+    return opening;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

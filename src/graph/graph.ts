@@ -31,12 +31,17 @@ export interface Graph {
   readonly vertices: ReadonlyMap<Digest, Vertex>;
 }
 
+/** Name of the vertex that an op and its inputs make. */
+export function vertexId(op: Op, inputs: readonly (Digest | undefined)[]): Digest {
+  return digestOfJson({ op, inputs: inputs.map((input) => input ?? null) });
+}
+
 /** Collects vertices; equal ones merge (the first meta stays, but "ignore" wins). Does no I/O and knows no Dockerfile. */
 export class GraphBuilder {
   readonly #vertices = new Map<Digest, Vertex>();
 
   add(op: Op, inputs: readonly (Digest | undefined)[], meta: VertexMeta): Digest {
-    const id = digestOfJson({ op, inputs: inputs.map((input) => input ?? null) });
+    const id = vertexId(op, inputs);
     const known = this.#vertices.get(id);
     if (!known) this.#vertices.set(id, { id, op, inputs, meta });
     else if (meta.cache === "ignore") this.#vertices.set(id, { ...known, meta: { ...known.meta, cache: "ignore" } });

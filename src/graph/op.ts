@@ -25,6 +25,8 @@ export interface HttpOp {
   readonly checksum?: Digest;
   /** Base name that the file gets. */
   readonly filename: string;
+  /** The file is an archive, and the result is what it holds. */
+  readonly unpack?: true;
 }
 
 export interface GitOp {
@@ -70,6 +72,8 @@ export interface CacheMount extends MountCommon {
 
 export interface TmpfsMount extends MountCommon {
   readonly kind: "tmpfs";
+  /** Nothing can be written to it. */
+  readonly readonly?: true;
   /** Bytes; undefined = unlimited. */
   readonly size?: number;
 }

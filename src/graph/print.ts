@@ -50,8 +50,14 @@ function printOp(op: Op): string {
   }
 }
 
-function printHttp({ url, filename, checksum }: HttpOp): string {
-  return words("http", redactUrls(url), field("filename", filename), field("checksum", checksum));
+function printHttp({ url, filename, checksum, unpack }: HttpOp): string {
+  return words(
+    "http",
+    redactUrls(url),
+    field("filename", filename),
+    field("checksum", checksum),
+    flag("unpack", unpack === true),
+  );
 }
 
 function printGit(op: GitOp): string {

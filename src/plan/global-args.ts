@@ -27,6 +27,12 @@ export function globalArgs(dockerfile: Dockerfile, options: PlanOptions, reporte
   return { values, declared: new Set([...values.keys(), ...names]), buildArgs, epoch };
 }
 
+/** The global scope as far as it can be expanded; what is in error is reported with {@link globalArgs}. */
+export function globalValues(dockerfile: Dockerfile, options: PlanOptions): Map<string, string> {
+  const lastStage = dockerfile.stages.at(-1)?.from.name?.text ?? "";
+  return metaArgs(dockerfile, predefinedArgs(options, lastStage), options.buildArgs, { error: () => undefined });
+}
+
 /** The scope that FROM would see without any build argument; undefined where a default is in error (K17). */
 export function defaultGlobals(dockerfile: Dockerfile, options: PlanOptions): VariableScope | undefined {
   const lastStage = dockerfile.stages.at(-1)?.from.name?.text ?? "";
@@ -60,7 +66,7 @@ function metaArgs(
   return values;
 }
 
-const EPOCH = "SOURCE_DATE_EPOCH";
+export const EPOCH = "SOURCE_DATE_EPOCH";
 
 /** Numbers are taken as they are, everything else is what the engine found it to mean; an empty one is as good as none. */
 function resolveEpoch(
@@ -73,8 +79,8 @@ function resolveEpoch(
   const text = buildArgs.get(EPOCH) ?? values.get(EPOCH) ?? "";
   const number = /^[+-]?\d+$/.test(text) ? Number(text) : undefined;
   const isLocalContext = text === "context" && options.context.kind === "local";
-  const epoch = number ?? (text === "" ? undefined : options.epoch);
-  if (epoch === undefined && text !== "" && !isLocalContext) {
+  const epoch = number ?? (text === "" ? undefined : (options.epoch ?? undefined));
+  if (epoch === undefined && text !== "" && !isLocalContext && options.epoch !== null) {
     reporter.error("InvalidSourceDateEpoch", epochSpan(dockerfile.metaArgs, buildArgs), `invalid ${EPOCH}: ${text}`, {
       help: "give seconds since 1970 as a whole number",
     });

@@ -49,7 +49,8 @@ function copyLinks(instruction: CopyInstruction, node: StageNode, scope: LinkSco
 function mountLinks(instruction: RunInstruction, node: StageNode, scope: LinkScope): Links {
   return instruction.mounts.map((mount) => {
     const field = fromField(mount);
-    if (!field?.value || (mount.type !== "bind" && mount.type !== "cache")) return undefined;
+    // A tmpfs takes nothing from it, but BuildKit wants it to exist all the same.
+    if (!field?.value || mount.type === "secret" || mount.type === "ssh") return undefined;
     if (/\$./.test(field.value)) {
       const message = "'from' doesn't support variable expansion, define alias stage instead";
       scope.reporter.error("VariableInFrom", field.span, message);

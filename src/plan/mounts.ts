@@ -41,7 +41,7 @@ export function planMount(flag: MountFlag, scope: MountScope): MountOp | undefin
   if (!fields) return undefined;
   const problem = validate(flag.type, fields);
   if (problem !== undefined) {
-    scope.fail(flag.span, problem);
+    scope.fail(flag.span, problem, flag.type === "tmpfs" ? "a tmpfs starts empty: leave source out" : undefined);
     return undefined;
   }
   if (flag.type === "secret") return secretMount(fields, scope);
@@ -81,7 +81,12 @@ function placedMount(
         ...(gid === undefined ? {} : { gid }),
       };
     case "tmpfs":
-      return { kind, target, ...(fields.size === undefined ? {} : { size: fields.size }) };
+      return {
+        kind,
+        target,
+        ...(fields.isReadonly === true ? { readonly: true } : {}),
+        ...(fields.size === undefined ? {} : { size: fields.size }),
+      };
     case "ssh": {
       const id = fields.id === "" ? "default" : fields.id;
       return { kind, target, id, required: fields.isRequired, mode: mode ?? 0o600, uid: uid ?? 0, gid: gid ?? 0 };
@@ -119,6 +124,9 @@ function validate(type: MountFlag["type"], fields: MountFields): string | undefi
     if (source !== "" && id !== "") return "both source and id can't be set";
   }
   if (type === "ssh" && source !== "") return "ssh does not support source";
+  // BuildKit looks for the directory in the new, empty file system.
+  if (type === "tmpfs" && relativePath(source) !== "")
+    return `open /${relativePath(source)}: no such file or directory`;
   return undefined;
 }
 

@@ -68,8 +68,8 @@ export interface PlanOptions {
   readonly cgroupParent?: string;
   /** Names of `--add-host`. */
   readonly extraHosts: readonly string[];
-  /** What SOURCE_DATE_EPOCH means where it is not a number: the engine resolves `context` and names. Seconds. */
-  readonly epoch?: number;
+  /** What SOURCE_DATE_EPOCH means where it is not a number, in seconds: see plan/epoch-source.ts. Null = it refers to something that has no time, and counts as not set. */
+  readonly epoch?: number | null;
   /** Plans every stage, not only what the target needs: for `--check` without a target. */
   readonly isEveryStagePlanned: boolean;
 }

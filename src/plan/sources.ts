@@ -148,7 +148,7 @@ function addContext(
   const { context, name, platform } = request;
   if (context.kind === "local" || context.kind === "source") {
     const op: LocalOp | GitOp | HttpOp = context.kind === "local" ? { kind: "local", name } : context.op;
-    return builder.add(op, [], sourceMeta(contextName(request, op)));
+    return builder.add(op, [], sourceMeta(contextName(request, op), span));
   }
   const image = catalog.image(request);
   if (!image || isLayerless(image.config)) return undefined;

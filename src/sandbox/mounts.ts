@@ -80,7 +80,11 @@ async function openOne(one: SandboxMount, context: OneMount): Promise<OpenedSour
         type: "tmpfs",
         source: "tmpfs",
         isDirectory: true,
-        options: ["nosuid", ...(one.size === undefined ? [] : [`size=${one.size}`])],
+        options: [
+          "nosuid",
+          ...(one.readonly === true ? ["ro"] : []),
+          ...(one.size === undefined ? [] : [`size=${one.size}`]),
+        ],
       };
     case "secret":
       return openSecret(one, context);

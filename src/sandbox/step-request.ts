@@ -14,7 +14,7 @@ export type SandboxMount =
       readonly writable: boolean;
     }
   /** `size` in bytes; undefined = as the kernel likes. */
-  | { readonly kind: "tmpfs"; readonly target: string; readonly size?: number }
+  | { readonly kind: "tmpfs"; readonly target: string; readonly size?: number; readonly readonly?: true }
   /** Bytes that never touch a disk. */
   | {
       readonly kind: "secret";

@@ -122,7 +122,7 @@ export class ExecExecutor {
     output.end();
     this.#signal.throwIfAborted();
     if (result.exitCode !== 0) throw commandError(vertex, op, result, output.lastLines(), log.path);
-    const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction);
+    const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction, below);
     rmSync(scratchDir, { recursive: true, force: true });
     return layer;
   }
@@ -150,7 +150,7 @@ export class ExecExecutor {
             mounts.push(await this.#openCache(vertex, mount, inputs, held));
             break;
           case "tmpfs":
-            mounts.push(mount.size === undefined ? { kind: "tmpfs", target: mount.target } : mount);
+            mounts.push(mount);
             break;
           case "secret": {
             const value = await this.#secretOf(mount);

@@ -61,10 +61,11 @@ export class KeyInputs {
     const ids = await Promise.all(layers.map((layer) => layer.contentId()));
     const parts: KeyPart[] = [{ name: "base", value: ids.join(" ") }];
     for (const selection of selectionsOf(vertex)) {
-      const value = isRootfs(this.#results.vertex(selection.input))
-        ? await this.#selectionDigest(new RootfsView(await this.#results.rootfs(selection.input)), selection)
-        : await this.#sourceDigest(selection);
-      parts.push({ name: selection.name, value });
+      // A commit or a download that has changed may still have the same files here.
+      const tree = isRootfs(this.#results.vertex(selection.input))
+        ? new RootfsView(await this.#results.rootfs(selection.input))
+        : (await this.#results.tree(selection.input)).tree;
+      parts.push({ name: selection.name, value: await this.#selectionDigest(tree, selection) });
     }
     return parts;
   }

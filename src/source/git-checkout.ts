@@ -1,5 +1,6 @@
 // Files of a commit in a directory (reference AD09). A bare repository per remote is kept, so that the next commit costs only what changed; a checkout appears whole and is used again.
-//   <cacheDir>/repositories/<id>.git (+ .lock)      <cacheDir>/checkouts/<id>/
+//   <cacheDir>/repositories/<id>.git (+ .lock)      <cacheDir>/checkouts/<id>/files
+// The folders' own times say when they were last used.
 import {
   chmodSync,
   closeSync,
@@ -14,6 +15,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { randomName } from "../base/clock.ts";
+import { touchFolder } from "../base/fs-atomic.ts";
 import { tryFlock, utimensNoFollow } from "../base/libc.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { digestHex, digestOfJson } from "../oci/digest.ts";
@@ -47,27 +49,47 @@ export interface GitCheckout {
   readonly commit: string;
 }
 
-/** Fetches what is missing and checks it out. Fails with "source", "content" (checksum) or "usage". */
+/** Fetches what is missing and checks it out. Fails with "source", "registry" (the network), "content" (checksum) or "usage". */
 export async function checkoutGit(options: CheckoutGitOptions): Promise<GitCheckout> {
   const resolved = options.resolved ?? (await resolveGit(options));
-  const directory = join(options.cacheDir, "checkouts", checkoutId(options, resolved));
-  const job: Job = { ...options, resolved, repository: repositoryPath(options) };
+  const folder = join(options.cacheDir, "checkouts", checkoutId(options, resolved));
+  const directory = join(folder, "files");
   // A hash from the user may be a tag's, and is checked only against what was fetched.
-  if (options.checksum === undefined && existsSync(directory)) return { directory, commit: resolved.commit };
-  mkdirSync(join(options.cacheDir, "repositories"), { recursive: true });
-  mkdirSync(join(options.cacheDir, "checkouts"), { recursive: true });
-  using lock = new DisposableStack();
-  lock.use(await lockFile(`${job.repository}.lock`, options.signal));
+  if (options.checksum === undefined && touchFolder(folder)) return { directory, commit: resolved.commit };
+  const job: Job = { ...options, resolved, repository: repositoryPath(options) };
+  using _lock = await lockRepository(job);
   const commit = await fetchCommit(job);
-  if (existsSync(directory)) return { directory, commit };
-  const staging = `${directory}.${randomName()}.tmp`;
+  if (touchFolder(folder)) return { directory, commit };
+  const [work, made] = [`${folder}.${randomName()}.tmp`, `${folder}.${randomName()}.tmp`];
   try {
-    mkdirSync(staging);
-    renameSync(await materialise(job, commit, staging), directory);
+    for (const path of [work, made]) mkdirSync(path);
+    renameSync(await materialise(job, commit, work), join(made, "files"));
+    renameSync(made, folder);
   } finally {
-    rmSync(staging, { recursive: true, force: true });
+    for (const path of [work, made]) rmSync(path, { recursive: true, force: true });
   }
   return { directory, commit };
+}
+
+/** When the commit was made, in seconds since the epoch (A31). Fetches it where it is not there. Fails as {@link checkoutGit} does. */
+export async function gitCommitTime(options: CheckoutGitOptions): Promise<number> {
+  const resolved = options.resolved ?? (await resolveGit(options));
+  const job: Job = { ...options, resolved, repository: repositoryPath(options) };
+  using _lock = await lockRepository(job);
+  return commitSeconds(job, await fetchCommit(job));
+}
+
+async function commitSeconds(job: Job, commit: string): Promise<number> {
+  const shown = inRepository(job, "show", "-s", "--no-show-signature", "--format=%ct", commit);
+  return Number((await runGit("failed to read commit", shown)).trim());
+}
+
+async function lockRepository(job: Job): Promise<Disposable> {
+  mkdirSync(join(job.cacheDir, "repositories"), { recursive: true });
+  mkdirSync(join(job.cacheDir, "checkouts"), { recursive: true });
+  const lock = await lockFile(`${job.repository}.lock`, job.signal);
+  touchFolder(job.repository);
+  return lock;
 }
 
 interface Job extends CheckoutGitOptions {
@@ -187,8 +209,7 @@ async function materialise(job: Job, commit: string, staging: string): Promise<s
   const root = job.subdir === undefined ? tree : subdirectory(tree, job.subdir);
   chmodSync(root, 0o755);
   if (job.mtime === "commit") {
-    const seconds = await runGit("failed to read commit", inRepository(job, "show", "-s", "--format=%ct", commit));
-    setTimes(root, BigInt(seconds.trim()) * 1_000_000_000n);
+    setTimes(root, BigInt(await commitSeconds(job, commit)) * 1_000_000_000n);
   }
   return root;
 }

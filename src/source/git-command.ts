@@ -5,11 +5,11 @@ import { redactUrls } from "../base/url-text.ts";
 
 /** How a remote is reached. */
 export interface GitAccess {
-  /** The caller's environment; only PATH, TMPDIR, proxy variables and SSH_AUTH_SOCK of it reach git. */
+  /** The caller's environment; only PATH, TMPDIR and proxy variables of it reach git. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Value of the Authorization header for the remote; see {@link gitAuthorization}. */
   readonly authorization?: string;
-  /** Agent socket instead of the environment's. */
+  /** Socket of the agent that has the keys; absent = no keys. */
   readonly sshAuthSock?: string;
   /** Host keys to trust instead of the user's known_hosts. */
   readonly knownHostsFile?: string;
@@ -30,7 +30,7 @@ export interface GitCommand {
   readonly signal?: AbortSignal;
 }
 
-const PASSED = ["PATH", "TMPDIR", "SSH_AUTH_SOCK", ...proxyNames("http"), ...proxyNames("https"), ...proxyNames("all")];
+const PASSED = ["PATH", "TMPDIR", ...proxyNames("http"), ...proxyNames("https"), ...proxyNames("all")];
 const NO_PROXY = ["no_proxy", "NO_PROXY"];
 /** What a repository, the host's files or the user's could otherwise change about a checkout. */
 const CONFIG: readonly (readonly [string, string])[] = [
@@ -67,12 +67,15 @@ export async function tryGit(command: GitCommand): Promise<ProcessResult> {
   return result;
 }
 
-/** Standard output of a git that must succeed. Fails with "source": `<what>: <git's words>`. */
+/** Standard output of a git that must succeed. Fails with "source", or "registry" where the network does: `<what>: <git's words>`. */
 export async function runGit(what: string, command: GitCommand): Promise<string> {
   const result = await tryGit(command);
   if (result.exitCode !== 0) throw gitError(what, command, result);
   return result.stdout;
 }
+
+const NETWORK_FAILURE =
+  /could not resolve host|unable to look up|connection (?:refused|reset|timed out|closed)|failed to connect|network is unreachable|no route to host|(?:remote end|hung) up unexpectedly|requested URL returned error: (?:429|5\d\d)|certificate/i;
 
 /** What git said, without credentials, and what may help. */
 export function gitError(what: string, { remote, access }: GitCommand, { stderr, signal }: ProcessResult): BuildError {
@@ -84,10 +87,16 @@ export function gitError(what: string, { remote, access }: GitCommand, { stderr,
     lines.findLast((line) => line !== "") ??
     `git was ended by ${signal ?? "an unknown cause"}`;
   const help = remedy(said, remote);
-  return new BuildError("source", `${redactUrls(what)}: ${reason.replace(/^(fatal|error): /i, "")}`, {
-    ...(help === undefined ? {} : { help }),
-    details: { lastOutput: lines.filter((line) => line !== "").slice(-20) },
-  });
+  const output = lines.filter((line) => line !== "");
+  return new BuildError(
+    NETWORK_FAILURE.test(said) ? "registry" : "source",
+    `${redactUrls(what)}: ${reason.replace(/^(fatal|error): /i, "")}`,
+    {
+      ...(help === undefined ? {} : { help }),
+      // One line is in the message already.
+    details: output.length > 1 ? { lastOutput: output.slice(-20) } : {},
+    },
+  );
 }
 
 function remedy(said: string, remote: string): string | undefined {
@@ -98,6 +107,8 @@ function remedy(said: string, remote: string): string | undefined {
     return `add its key to ~/.ssh/known_hosts: ssh-keyscan ${host}`;
   }
   if (/Permission denied \(publickey/i.test(said)) return "pass a key by --ssh default";
+  if (/certificate/i.test(said)) return "give its certificate authority with --ca-cert FILE";
+  if (NETWORK_FAILURE.test(said)) return "check the host and the network, then build again";
   return undefined;
 }
 
@@ -144,11 +155,11 @@ function credentialScope(remote: string): string {
   return shared ?? remote.replace(/^(https?:\/\/)[^/]*@/i, "$1");
 }
 
-/** No file of the user decides how ssh connects, but the host's key must be known: a build is no place to learn it. */
+/** No file of the user decides how ssh connects or who it is: keys come from the agent that the build was given. But the host's key must be known: a build is no place to learn it. */
 function sshCommand({ knownHostsFile }: GitAccess): string {
   const known =
     knownHostsFile === undefined ? "" : ` -o UserKnownHostsFile='${knownHostsFile.replaceAll("'", "'\\''")}'`;
-  return `ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes${known}`;
+  return `ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o StrictHostKeyChecking=yes${known}`;
 }
 
 /** A secret that may hold credentials for a git remote. */

@@ -1,5 +1,6 @@
 // One HTTP request of a source: proxies, certificates, credentials, redirects, an idle limit. Returns whatever the server answered; what that means is http.ts's business.
 import type { IncomingMessage, RequestOptions } from "node:http";
+import type { SecureContext } from "node:tls";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { errnoOf } from "./read-error.ts";
 import { redactUrls } from "../base/url-text.ts";
@@ -99,9 +100,14 @@ async function send(url: URL, authorization: string | undefined, request: HttpRe
   return promise;
 }
 
-async function trust(caCert: string): Promise<{ readonly ca: string[] }> {
-  const { getCACertificates } = await import("node:tls");
-  return { ca: [...getCACertificates("default"), caCert] };
+/** Made once per certificate: it costs hundreds of milliseconds. */
+const contexts = new Map<string, SecureContext>();
+
+async function trust(caCert: string): Promise<{ readonly secureContext: SecureContext }> {
+  const { createSecureContext, getCACertificates } = await import("node:tls");
+  const secureContext = contexts.get(caCert) ?? createSecureContext({ ca: [...getCACertificates("default"), caCert] });
+  contexts.set(caCert, secureContext);
+  return { secureContext };
 }
 
 function basicAuthorization({ username, password }: URL): string | undefined {

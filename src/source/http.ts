@@ -9,7 +9,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { createGunzip } from "node:zlib";
 import { msOfIso, randomName } from "../base/clock.ts";
-import { readFileIfExists, writeFileAtomic } from "../base/fs-atomic.ts";
+import { readFileIfExists, touchFolder, writeFileAtomic } from "../base/fs-atomic.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { digestAlgorithm, digestHex, digestOfJson, finishDigest, type Digest } from "../oci/digest.ts";
 import { isTransient, openResponse, type HttpAccess } from "./http-request.ts";
@@ -55,10 +55,11 @@ interface Record {
 /** Waits before the second, third and fourth attempt. */
 const RETRY_DELAYS_MS = [250, 1_000, 3_000];
 
-/** The file behind a URL. Fails with "source" where it cannot be had, with "content" where it is not what `checksum` says. */
+/** The file behind a URL. Fails with "source" where it cannot be had, with "registry" where the network or the server fails, with "content" where it is not what `checksum` says. */
 export async function fetchHttp(options: FetchHttpOptions): Promise<FetchedFile> {
   const folder = join(options.cacheDir, cacheId(options));
   mkdirSync(folder, { recursive: true });
+  touchFolder(folder);
   const kept = await readKept(folder, options.checksum);
   if (kept && options.checksum !== undefined) return result(folder, kept, "kept");
   const known = kept ?? (options.checksum === undefined ? await readKept(folder, undefined) : undefined);
@@ -166,10 +167,15 @@ function assertStatus(url: string, { statusCode: status = 0 }: IncomingMessage):
       : status === 404 || status === 410
         ? "check the URL"
         : undefined;
-  throw new BuildError("source", `invalid response status ${status} for ${redactUrls(url)}`, {
-    details: { status, isTransient: [408, 425, 429, 500, 502, 503, 504].includes(status) },
-    ...(help === undefined ? {} : { help }),
-  });
+  const isTransient = [408, 425, 429, 500, 502, 503, 504].includes(status);
+  throw new BuildError(
+    isTransient ? "registry" : "source",
+    `invalid response status ${status} for ${redactUrls(url)}`,
+    {
+      details: { status, isTransient },
+      ...(help === undefined ? {} : { help }),
+    },
+  );
 }
 
 interface Body {
@@ -261,10 +267,19 @@ function asBuildError(error: unknown, url: string): unknown {
   const code = errnoOf(error);
   if (code === "ENOSPC" || code === "EACCES" || code === "EROFS") return readError("keep", redactUrls(url), error);
   const reason = error instanceof Error ? redactUrls(error.message) : code;
-  return new BuildError("source", `cannot fetch ${redactUrls(url)}: ${reason === "" ? code : reason}`, {
-    cause: error,
+  const help = helpOf(code);
+  return new BuildError("registry", `cannot fetch ${redactUrls(url)}: ${reason === "" ? code : reason}`, {
+    ...(help === undefined ? {} : { help }),
     details: { isTransient: isTransient(error) },
   });
+}
+
+function helpOf(code: string): string | undefined {
+  if (code === "ENOTFOUND") return "check the host's name, and HTTP_PROXY if there is a proxy";
+  if (/CERT|SIGNATURE/.test(code)) return "give its certificate authority with --ca-cert FILE";
+  return isTransient(Object.assign(new Error(code), { code }))
+    ? "check the host and the network, then build again"
+    : undefined;
 }
 
 /** A secret that may hold credentials for a URL. */

@@ -10,6 +10,7 @@ import { TMP_GONE, TMP_RESUME } from "./content.ts";
 import { tryLockExisting } from "./file-lock.ts";
 import type { ImageTable } from "./images.ts";
 import type { LayerTable } from "./layers.ts";
+import { ageMs } from "./leases.ts";
 import { needsVersion, readNeeds, type Needs } from "./needs.ts";
 import { removeTree } from "./remove-tree.ts";
 import { unseal } from "./sealed.ts";
@@ -18,7 +19,7 @@ import { measureUsage, type UsageContext, type UsageItem, type UsageKind } from 
 export interface PruneOptions {
   /** Remove until the store takes no more than this many bytes. */
   readonly maxSize?: number;
-  /** Remove everything that can be made again: cache mounts, context indexes and logs too. */
+  /** Remove everything that can be made again: cache mounts, context indexes, downloads, git repositories and logs too. */
   readonly all?: boolean;
   /** Remove only what was last used longer ago than this. */
   readonly olderThanMs?: number;
@@ -42,7 +43,7 @@ export interface GcContext extends UsageContext {
 
 /** Without a limit or an age, only these go; the rest is small, or dear to make again. */
 const ORDINARY: readonly UsageKind[] = ["layer", "blob", "stray"];
-const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "log"];
+const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "source", "log"];
 /** A blob gets its owner a moment after its name; while builds run, one this young may be about to. */
 const GRACE_MS = 60_000;
 const DAY_MS = 24 * 60 * 60_000;
@@ -159,6 +160,8 @@ class Plan {
         return canLock(join(this.#context.paths.mounts, item.id, "lock")) ? item.size : undefined;
       case "stray":
         return this.#isRemovableStray(item) ? item.size : undefined;
+      case "source":
+        return this.#isSourceInUse(item) ? undefined : item.size;
       case "context":
       case "log":
       case "temporary":
@@ -216,6 +219,12 @@ class Plan {
     const digest = item.id as Digest;
     if (this.#needs.blobs.has(digest) || (this.#owners.get(digest)?.size ?? 0) > 0) return false;
     return !this.#isBuildLive || nowMs() - item.lastUsedMs > GRACE_MS;
+  }
+
+  /** A build reads downloads and checkouts where they lie, and says so by their time when it begins to. */
+  #isSourceInUse({ id }: UsageItem): boolean {
+    const isBuildLive = readdirSync(this.#context.paths.leases).length > 0;
+    return isBuildLive && ageMs(id) < DAY_MS;
   }
 
   #isRemovableStray(item: UsageItem): boolean {

@@ -12,6 +12,8 @@ export interface StorePaths {
   readonly layers: string;
   /** Indexes of local contexts; their format is the business of `source`. */
   readonly contexts: string;
+  /** Downloads and git repositories that ADD and contexts read: `http/<id>`, `git/repositories/<id>`, `git/checkouts/<id>`; their format is the business of `source`. */
+  readonly sources: string;
   /** Cache mounts: `<name>/data`, `<name>/lock`. */
   readonly mounts: string;
   /** `<build>/<step>.log`. */
@@ -31,6 +33,7 @@ export function storePaths(root: string): StorePaths {
     content: join(root, "content"),
     layers: join(root, "layers"),
     contexts: join(root, "contexts"),
+    sources: join(root, "sources"),
     mounts: join(root, "mounts"),
     logs: join(root, "logs"),
     tmp: join(root, "tmp"),
@@ -59,8 +62,8 @@ export function makeLayout(paths: StorePaths): void {
   try {
     mkdirSync(paths.root, { recursive: true, mode: 0o700 });
     checkOwner(paths.root);
-    const { content, layers, contexts, mounts, logs, tmp, locks, leases } = paths;
-    for (const folder of [content, layers, contexts, mounts, logs, tmp, locks, leases]) makeFolder(folder);
+    const { content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
+    for (const folder of [content, layers, contexts, sources, mounts, logs, tmp, locks, leases]) makeFolder(folder);
     mkdirSync(join(content, "blobs", "sha256"), { recursive: true, mode: 0o700 });
   } catch (error) {
     throw storeError(error, paths.root);

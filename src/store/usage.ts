@@ -10,7 +10,10 @@ import type { Database } from "./database.ts";
 import type { StorePaths } from "./layout.ts";
 
 /** "stray" = left over and of no use: what a lost database knew of, what was damaged, downloads that broke off. */
-export type UsageKind = "layer" | "blob" | "mount" | "context" | "log" | "stray" | "temporary" | "database";
+export type UsageKind = "layer" | "blob" | "mount" | "context" | "source" | "log" | "stray" | "temporary" | "database";
+
+/** Folders of sources that hold one thing per name. */
+const SOURCE_FOLDERS = ["http", "git/repositories", "git/checkouts"] as const;
 
 export interface UsageItem {
   readonly kind: UsageKind;
@@ -56,6 +59,7 @@ export async function measureUsage(context: UsageContext): Promise<DiskUsage> {
     })),
     ...(await mountItems(context)),
     ...(await fileItems("context", paths.contexts)),
+    ...(await Promise.all(SOURCE_FOLDERS.map((name) => fileItems("source", join(paths.sources, name))))).flat(),
     ...(await fileItems("log", paths.logs)),
     ...(await fileItems("stray", paths.tmp, isLeftover)),
     ...(await fileItems("temporary", paths.tmp, (name) => !isLeftover(name))),
@@ -207,9 +211,10 @@ function databaseItems(paths: StorePaths): readonly UsageItem[] {
 
 /** The store's own directories and the two files of the layout. */
 function folderSizes(paths: StorePaths): number {
-  const { root, content, layers, contexts, mounts, logs, tmp, locks, leases } = paths;
+  const { root, content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
   const blobs = join(content, "blobs");
-  const fixed = [root, content, layers, contexts, mounts, logs, tmp, locks, leases, blobs];
+  const kept = [sources, join(sources, "git"), ...SOURCE_FOLDERS.map((name) => join(sources, name))];
+  const fixed = [root, content, layers, contexts, ...kept, mounts, logs, tmp, locks, leases, blobs];
   const algorithms = namesIn(Buffer.from(blobs)).map((name) => join(blobs, name.toString()));
   const files = [join(content, "index.json"), join(content, "oci-layout")];
   return [...fixed, ...algorithms, ...files].reduce((sum, path) => sum + sizeOf(path), 0);

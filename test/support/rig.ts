@@ -104,7 +104,8 @@ function run(args: readonly string[], options: CommandOptions, cwd: string): Pro
   const { promise, resolve: settle, reject } = Promise.withResolvers<CommandResult>();
   const child = spawn(LAUNCHER, args, {
     cwd: options.cwd ?? cwd,
-    env: { PATH: process.env["PATH"], HOME: cwd, ...options.env },
+    // TSBUILD_SOURCES=1 tests the sources where there is a bundle, too.
+    env: { PATH: process.env["PATH"], TSBUILD_SOURCES: process.env["TSBUILD_SOURCES"], HOME: cwd, ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];

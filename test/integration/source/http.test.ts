@@ -163,7 +163,7 @@ test("transient statuses, resets and truncated bodies are tried again, then told
   expect((await get("/a")).digest).toBe(sha("at last"));
   expect(waits).toEqual([250, 1_000, 3_000]);
   answer = troubles[2]!;
-  await expect(get("/b")).rejects.toMatchObject({ code: "source", details: { isTransient: true } });
+  await expect(get("/b")).rejects.toMatchObject({ code: "registry", details: { isTransient: true } });
   const left = readdirSync(cacheDir).flatMap((folder) => readdirSync(join(cacheDir, folder)));
   expect(left.filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
