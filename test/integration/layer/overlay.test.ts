@@ -83,6 +83,7 @@ test("in a user namespace: whiteouts, opaque directories, devices that cannot be
 
 /** Runs $0 as a script in a user namespace whose ids are the same as outside, so that only what needs the first namespace is missing. */
 const IN_USER_NAMESPACE = `
+unshare --user true
 mkfifo up down
 unshare --user --mount sh -ec 'echo >up; read _ <down; rm up down; '"$0" "$1" &
 read _ <up
