@@ -3,8 +3,9 @@
 //   HEAD ── there ──► exists
 //    └─► POST ?mount=&from= ── 201 ──► mounted
 //         └─ 202 (or POST) ──► PUT ?digest= ── 201 ──► uploaded
-//                               └─ broken ──► HEAD (the answer was lost?) ──► GET session ── has N bytes ──► PATCH the rest ──► PUT
-//                                                                              └─ is gone ──► POST …
+//                               └─ broken ──► GET session ── has N bytes ──► PATCH the rest ──► PUT
+//                                              └─ is gone ──► HEAD ── there: only the answer was lost ──► uploaded
+//                                                              └─► POST …
 import { BuildError } from "../diagnostics/build-error.ts";
 import { parseDigest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
@@ -12,7 +13,7 @@ import { repositoryName, type Reference } from "../oci/reference.ts";
 import { bareHost } from "./proxy.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { contentError, readStart, serverMessage, type RequestPurpose } from "./errors.ts";
-import type { Exchange, RegistryRequest } from "./exchange.ts";
+import { isEndpointFailure, type Exchange, type RegistryRequest } from "./exchange.ts";
 import { pullScopes, pushScopes } from "./manifests.ts";
 import { Backoff, FailedAttempt, type RetryClock } from "./retry.ts";
 import type { HttpResponse } from "./http-message.ts";
@@ -44,36 +45,42 @@ const MOUNT_REFUSED = [400, 401, 403, 404, 405, 409, 415, 416, 422];
 
 /** Makes sure that the repository has the blob. */
 export async function uploadBlob(upload: BlobUpload): Promise<BlobOutcome> {
-  const backoff = new Backoff({ clock: upload.clock, signal: upload.signal });
-  if (await hasBlob(upload, backoff)) return "exists";
-  let session = await mount(upload, backoff);
+  if (await hasBlob(upload)) return "exists";
+  let session = await mount(upload);
   if (session === "mounted") return "mounted";
+  // For transfers alone: the small requests between them have patience of their own.
+  const backoff = patience(upload);
   let received = 0;
+  let isFresh = true;
   for (;;) {
-    session ??= await startSession(upload, backoff);
+    session ??= await startSession(upload);
     try {
-      await (received === 0 ? putWhole(upload, session) : sendRest(upload, session, received));
+      await (received === 0 ? putWhole(upload, session, isFresh) : sendRest(upload, session, received));
       return "uploaded";
     } catch (error) {
       upload.signal?.throwIfAborted();
       if (!(error instanceof FailedAttempt)) throw error;
-      // 1. The bytes arrived and only the answer was lost. 2. The session knows what arrived. 3. Everything again.
-      const before = received;
       const isSessionLost = [400, 404, 416].includes(error.failure.error.details.status ?? 0);
       await backoff.failed(isSessionLost ? { ...error.failure, isTransient: true, isConnection: true } : error.failure);
-      if (await hasBlob(upload, backoff)) return "uploaded";
+      // 1. The session knows what arrived. 2. It is gone because all arrived and only the answer was lost. 3. Everything again.
+      const before = received;
       const state: SessionState | undefined = isSessionLost ? undefined : await askSession(upload, session);
+      if (state === undefined && (await hasBlob(upload))) return "uploaded";
       session = state?.location;
+      isFresh = state === undefined;
       received = state?.received ?? 0;
       if (received > before) backoff.progressed();
     }
   }
 }
 
+function patience({ clock, signal }: Pick<BlobUpload, "clock" | "signal">): Backoff {
+  return new Backoff({ clock, signal });
+}
+
 /** Whether the repository has the blob, at the right size. */
 export async function hasBlob(
-  { exchange, endpoint, reference, descriptor, signal }: Omit<BlobUpload, "open" | "clock" | "mountFrom">,
-  backoff: Backoff,
+  { exchange, clock, endpoint, reference, descriptor, signal }: Omit<BlobUpload, "open" | "mountFrom">,
   verb: "pull" | "push" = "push",
 ): Promise<boolean> {
   const { repository } = reference;
@@ -89,7 +96,7 @@ export async function hasBlob(
       purpose: { verb, subject: subjectOf(reference, descriptor), registry: reference.registry },
       signal,
     },
-    backoff,
+    patience({ clock, signal }),
   );
   await response.discard();
   const size = response.headers["content-length"];
@@ -97,7 +104,7 @@ export async function hasBlob(
 }
 
 /** Tries the candidates. The session that a refused mount opens is used for the upload, so that refusal costs nothing. */
-async function mount(upload: BlobUpload, backoff: Backoff): Promise<"mounted" | URL | undefined> {
+async function mount(upload: BlobUpload): Promise<"mounted" | URL | undefined> {
   const { reference, descriptor, mountFrom } = upload;
   const candidates = [...new Set(mountFrom)]
     .filter((from) => from !== reference.repository)
@@ -111,7 +118,7 @@ async function mount(upload: BlobUpload, backoff: Backoff): Promise<"mounted" | 
     });
     let response: HttpResponse;
     try {
-      response = await upload.exchange.send(request, backoff);
+      response = await upload.exchange.send(request, patience(upload));
     } catch (error) {
       // The token server may refuse the other repository: that is no reason not to push.
       if (isAccessRefusal(error)) continue;
@@ -135,16 +142,19 @@ function isAccessRefusal(error: unknown): boolean {
   return status === 401 || status === 403;
 }
 
-async function startSession(upload: BlobUpload, backoff: Backoff): Promise<URL> {
-  const response = await upload.exchange.send(requestOf(upload, "POST", "blobs/uploads/", { accept: [202] }), backoff);
+async function startSession(upload: BlobUpload): Promise<URL> {
+  const response = await upload.exchange.send(
+    requestOf(upload, "POST", "blobs/uploads/", { accept: [202] }),
+    patience(upload),
+  );
   await response.discard();
   return locationOf(response, upload);
 }
 
 /** The common way: all bytes in one request. */
-async function putWhole(upload: BlobUpload, session: URL): Promise<void> {
+async function putWhole(upload: BlobUpload, session: URL, isFresh: boolean): Promise<void> {
   const { descriptor } = upload;
-  await finish(upload, session, { size: descriptor.size, open: () => counted(upload, 0) });
+  await finish(upload, session, { size: descriptor.size, open: () => counted(upload, 0) }, isFresh);
 }
 
 /** After a break: what is missing, then an empty end. */
@@ -166,10 +176,15 @@ async function sendRest(upload: BlobUpload, session: URL, received: number): Pro
     await response.discard();
     location = locationOf(response, upload);
   }
-  await finish(upload, location, { size: 0, open: nothing });
+  await finish(upload, location, { size: 0, open: nothing }, false);
 }
 
-async function finish(upload: BlobUpload, session: URL, body: NonNullable<RegistryRequest["body"]>): Promise<void> {
+async function finish(
+  upload: BlobUpload,
+  session: URL,
+  body: NonNullable<RegistryRequest["body"]>,
+  isFresh: boolean,
+): Promise<void> {
   const { descriptor } = upload;
   const location = new URL(session);
   location.searchParams.set("digest", descriptor.digest);
@@ -181,7 +196,7 @@ async function finish(upload: BlobUpload, session: URL, body: NonNullable<Regist
       accept: [200, 201, 204, 400],
     }),
   );
-  if (response.status === 400) await refused(response, upload);
+  if (response.status === 400) await refused(response, upload, isFresh);
   await response.discard();
   const stored = parseDigest(response.headers["docker-content-digest"] ?? "");
   if (stored !== undefined && stored !== descriptor.digest)
@@ -189,11 +204,16 @@ async function finish(upload: BlobUpload, session: URL, body: NonNullable<Regist
 }
 
 /** 400 says either that the bytes do not have the digest, or that the session is not where we think it is. */
-async function refused(response: HttpResponse, { endpoint, descriptor, reference }: BlobUpload): Promise<never> {
+async function refused(
+  response: HttpResponse,
+  { endpoint, descriptor, reference }: BlobUpload,
+  isFresh: boolean,
+): Promise<never> {
   const text = await readStart(response);
   const said = serverMessage(text);
   const tail = said === "" ? "" : `: ${said}`;
-  if (/DIGEST_INVALID/.test(text))
+  // In a session that had a broken transfer the registry may have kept more than it said.
+  if (isFresh && /DIGEST_INVALID/.test(text))
     throw contentError(
       `${endpoint.host} refuses blob ${descriptor.digest}${tail}`,
       "the bytes that were sent do not match their digest: the store or the connection is damaged",
@@ -214,18 +234,17 @@ interface SessionState {
 async function askSession(upload: BlobUpload, session: URL): Promise<SessionState | undefined> {
   let response: HttpResponse;
   try {
-    response = await upload.exchange.attempt(
-      requestOf(upload, "GET", "", { location: session, accept: [204, 202, 200] }),
-    );
+    const request = requestOf(upload, "GET", "", { location: session, accept: [204, 202, 200] });
+    response = await upload.exchange.send(request, patience(upload));
   } catch (error) {
-    if (error instanceof FailedAttempt) return undefined;
+    if (isEndpointFailure(error)) return undefined;
     throw error;
   }
   await response.discard();
-  // "0-0" means nothing as well as one byte: nothing is the safe reading.
+  // "0-0" means nothing as well as one byte: nothing is the likelier one, and being wrong costs only another session.
   const end = Number(/^(?:bytes=)?0-(\d+)$/.exec(response.headers["range"] ?? "")?.[1] ?? 0);
   const received = end === 0 ? 0 : end + 1;
-  if (received === 0 || received > upload.descriptor.size) {
+  if (received > upload.descriptor.size) {
     await cancelSession(upload, session);
     return undefined;
   }

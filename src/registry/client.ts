@@ -153,9 +153,8 @@ export class RegistryClient implements Disposable {
 
   /** Whether the registry itself (not a mirror) has the blob in this repository. */
   hasBlob(reference: Reference, descriptor: Descriptor, { signal }: CallOptions = {}): Promise<boolean> {
-    const backoff = new Backoff({ clock: this.#clock, signal });
     const endpoint = this.#origin(reference);
-    return hasBlob({ exchange: this.#exchange, endpoint, reference, descriptor, signal }, backoff, "pull");
+    return hasBlob({ exchange: this.#exchange, clock: this.#clock, endpoint, reference, descriptor, signal }, "pull");
   }
 
   /** Makes sure that the repository has the blob, sending bytes only where nothing else helps. `open` is called once per attempt. */

@@ -117,17 +117,24 @@ export class Transport implements Disposable {
       clearTimeout(silence);
       idle.refresh();
     };
-    // While sending, a slow source of ours is not the server's silence: the clock runs only while the server is asked to take or to answer.
+    let isServersTurn = true;
     const idle = setTimeout(
-      () => message.destroy(new TransportError("timeout", url, "the server stopped answering")),
+      () => {
+        // A slow source of ours is not the server's silence.
+        if (isServersTurn) message.destroy(new TransportError("timeout", url, "the server stopped answering"));
+      },
       this.#connectTimeoutMs + this.#idleTimeoutMs + (body?.size ?? 0) / COMMIT_RATE,
     );
+    const onTurn = (isServers: boolean): void => {
+      isServersTurn = isServers;
+      if (isServers) idle.refresh();
+    };
     message.once("socket", (socket) => whenConnected(socket, message.reusedSocket, onConnected));
     using _cancel = abortWith(signal, (reason) => message.destroy(reason));
     try {
       if (body === undefined) message.end();
       else {
-        const sending = sendBody(message, body, url, () => idle.refresh()).finally(() => (isSending = false));
+        const sending = sendBody(message, body, url, onTurn).finally(() => (isSending = false));
         sending.catch((error: unknown) => {
           message.destroy(error instanceof Error ? error : undefined);
           reject(error);
@@ -231,16 +238,23 @@ function whenConnected(socket: Duplex, isReused: boolean, done: () => void): voi
   else socket.once("encrypted" in socket ? "secureConnect" : "connect", done);
 }
 
-async function sendBody(message: Http.ClientRequest, body: RequestBody, url: URL, onSent: () => void): Promise<void> {
+async function sendBody(
+  message: Http.ClientRequest,
+  body: RequestBody,
+  url: URL,
+  onTurn: (isServers: boolean) => void,
+): Promise<void> {
   let sent = 0;
   let isAnswered = false;
   message.once("response", () => (isAnswered = true));
+  onTurn(false);
   for await (const chunk of body.open()) {
     if (isAnswered || message.destroyed) return;
     sent += chunk.length;
     if (sent > body.size) break;
+    onTurn(true);
     if (!message.write(chunk)) await drained(message);
-    onSent();
+    onTurn(false);
   }
   if (isAnswered || message.destroyed) return;
   if (sent !== body.size)
@@ -248,7 +262,7 @@ async function sendBody(message: Http.ClientRequest, body: RequestBody, url: URL
       help: "the store is damaged: run tsbuild prune and build again",
     });
   message.end();
-  onSent();
+  onTurn(true);
 }
 
 /** Until there is room again, or none will ever be needed. */

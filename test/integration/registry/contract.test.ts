@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/oci/digest.ts";
 import { DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_LAYER } from "../../../src/oci/media-type.ts";
+import { referrersTag } from "../../../src/registry/referrers.ts";
 import { openDockerRegistry } from "../../support/docker-registry.ts";
 import { startRegistry } from "../../support/registry/server.ts";
 import {
@@ -160,6 +161,13 @@ describe.each(Object.keys(REGISTRIES))("%s", (name) => {
       { artifactType: types[1] },
     ]);
     expect(await client.referrers(reference, digestOf("nobody"))).toEqual([]);
+    // The tag is for registries without the API, and for nobody else.
+    const tagged = client.resolve({ ...reference, tag: referrersTag(subject.digest) });
+    const hasTag = await tagged.then(
+      () => true,
+      () => false,
+    );
+    expect(hasTag).toBe(name === "docker-registry");
   });
 
   test("a source that is not what its descriptor says does not get in", async () => {

@@ -54,11 +54,13 @@ export async function answerStream(
     if (response.destroyed) return;
     if (fault?.kind === "corrupt" && isFirst) chunk = damaged(chunk);
     isFirst = false;
-    const room = fault?.kind === "drop-download" ? fault.afterBytes - entry.bytesOut : Infinity;
+    const isCut = fault?.kind === "drop-download" || fault?.kind === "stall-download";
+    const room = isCut ? fault.afterBytes - entry.bytesOut : Infinity;
     const part = chunk.length > room ? chunk.subarray(0, Math.max(0, room)) : chunk;
     entry.bytesOut += part.length;
     await write(response, part);
     if (part.length < chunk.length) {
+      if (fault?.kind === "stall-download") return;
       // Not RST: that would take back what the client has not read yet.
       request.socket.destroy();
       return;

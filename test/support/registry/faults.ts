@@ -26,6 +26,8 @@ export type Fault =
   | { readonly kind: "drop-upload"; readonly afterBytes: number }
   /** The connection is reset after so many bytes of the answer's body. */
   | { readonly kind: "drop-download"; readonly afterBytes: number }
+  /** Nothing comes after so many bytes of the answer's body, and the connection stays. */
+  | { readonly kind: "stall-download"; readonly afterBytes: number }
   /** The answer's body is complete, and one byte of it is wrong. */
   | { readonly kind: "corrupt" }
   /** The registry believes that the blob is only so long. */
