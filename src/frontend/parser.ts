@@ -3,12 +3,11 @@
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import { positionAt, type SourceFile, type Span } from "../diagnostics/source.ts";
-import type { ArgInstruction, Directive, FromInstruction, Heredoc, Instruction, ParseResult, Stage } from "./ast.ts";
+import type { ArgInstruction, Directive, FromInstruction, Instruction, ParseResult, Stage } from "./ast.ts";
 import { isDockerfileSyntax, parseDirectives, requestedSyntax } from "./directives.ts";
-import { chompTabs, findHeredocs } from "./heredoc.ts";
 import { readHead, reportUnknown, type Head } from "./draft.ts";
+import { takeHeredocs } from "./heredoc-bodies.ts";
 import { buildInstruction } from "./instruction.ts";
-import { parseJsonForm } from "./json-form.ts";
 import { LineReader } from "./lexer.ts";
 import { spanIn, type LogicalLine } from "./logical-line.ts";
 import type { Report } from "./report.ts";
@@ -96,39 +95,6 @@ function parseLine(line: LogicalLine, reader: LineReader, escape: string, diagno
   const span = spanIn(line, head.range);
   const whole = end === undefined ? span : { ...span, end };
   return { head, instruction: buildInstruction({ ...head, rule }, heredocs, whole, report) };
-}
-
-/** Reads the bodies of the line's heredocs, in order; `end` is where the last terminator ends. */
-function takeHeredocs(
-  head: Head,
-  reader: LineReader,
-  report: Report,
-): { readonly heredocs: readonly Heredoc[]; readonly end: number | undefined } {
-  const { line } = head;
-  const heredocs: Heredoc[] = [];
-  let end: number | undefined;
-  if (!takesHeredocs(head)) return { heredocs, end };
-  for (const { word, range } of findHeredocs(line.text)) {
-    const taken = reader.takeHeredoc(word.name, word.isChomped);
-    const raw = taken.body.source.text.slice(taken.body.start, taken.body.end);
-    const span = spanIn(line, range);
-    heredocs.push({ ...word, content: word.isChomped ? chompTabs(raw) : raw, span, bodySpan: taken.body });
-    end = taken.end;
-    if (!taken.isTerminated) {
-      report("UnterminatedHeredoc", span, "unterminated heredoc", {
-        help: `end it with a line that is only ${word.name}`,
-      });
-      break;
-    }
-  }
-  return { heredocs, end };
-}
-
-function takesHeredocs(head: Head): boolean {
-  const { line, escape } = head;
-  const inner = head.rule?.kind === "onbuild" ? readHead(line, head.args, escape) : head;
-  if (inner.rule?.takesHeredocs !== true || !line.text.includes("<<")) return false;
-  return parseJsonForm(line.text, inner.args).kind !== "array";
 }
 
 /** Puts instructions into stages. */
