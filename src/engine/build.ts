@@ -55,15 +55,7 @@ async function buildOnce(
   signal.throwIfAborted();
   const isInsecure = options.outputs.some((output) => "image" in output && output.image.insecureRegistry);
   const client = () => parts.client({ isInsecure });
-  await using session = new Session({
-    engine: parts.options,
-    store: parts.store,
-    client,
-    isRootless: parts.isRootless,
-    isPullForced: options.pull,
-    kind: "build",
-    signal,
-  });
+  await using session = newSession(parts, { client, isPullForced: options.pull, signal });
   if (protection === "early") await session.protect();
   const planned = await plan(parts, options, session, signal);
   const { plan: image } = planned.result;
@@ -110,18 +102,17 @@ async function buildOnce(
   }
 }
 
+function newSession(
+  { options: engine, store, isRootless }: EngineParts,
+  own: Pick<SessionOptions, "client" | "isPullForced" | "signal">,
+): Session {
+  return new Session({ engine, store, isRootless, kind: "build", ...own });
+}
+
 /** Everything that the checks find in a Dockerfile, errors first in file order; nothing is built. */
 export async function check(parts: EngineParts, options: BuildOptions): Promise<readonly Diagnostic[]> {
   const signal = options.signal ?? new AbortController().signal;
-  await using session = new Session({
-    engine: parts.options,
-    store: parts.store,
-    client: () => parts.client(),
-    isRootless: parts.isRootless,
-    isPullForced: options.pull,
-    kind: "build",
-    signal,
-  });
+  await using session = newSession(parts, { client: () => parts.client(), isPullForced: options.pull, signal });
   if (!readsOnlyDirectories(options)) await session.protect();
   const { diagnostics } = await plan(parts, options, session, signal, { isCheck: true });
   return diagnostics;

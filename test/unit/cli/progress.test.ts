@@ -91,6 +91,7 @@ test("tty writes what has ended for good, and no line wider than the terminal", 
   const text = shown("tty");
   expect(text).toContain("✓ [build 2/2] RUN make");
   expect(text).toContain("✗ ERROR [stage-1 2/2] COPY --from=build /a /a");
+  // oxlint-disable-next-line no-control-regex -- escape sequences take no room
   const lines = text.replace(/\u001b\[[?0-9;]*[A-Za-z]/g, "").split("\n");
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
 });

@@ -8,9 +8,20 @@ const parse = async (...words: string[]) => {
 };
 
 test("options that may repeat keep every value, in order", async () => {
-  const { build } = await parse(
-    ...["-t", "a", "--tag=b,c", "-o", "type=cacheonly", "-o", "out", "--build-arg", "X=1", "--build-arg=Y=2", "."],
-  );
+  const words = [
+    "-t",
+    "a",
+    "--tag=b,c",
+    "-o",
+    "type=cacheonly",
+    "-o",
+    "out",
+    "--build-arg",
+    "X=1",
+    "--build-arg=Y=2",
+    ".",
+  ];
+  const { build } = await parse(...words);
   expect(build.tags).toEqual(["a", "b,c"]);
   expect(build.outputs.map(({ kind }) => kind)).toEqual(["cacheonly", "local"]);
   expect([...build.buildArgs]).toEqual([
