@@ -23,7 +23,7 @@ import { parseAddHosts, type ExtraHost } from "./hosts.ts";
 import { defaultJobs } from "./jobs.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
-import { LayersGone, Session } from "./session.ts";
+import { LayersGone, Session, type SessionOptions } from "./session.ts";
 import type { RemoteSources } from "./remote-sources.ts";
 import { SourceTrees } from "./source-trees.ts";
 
