@@ -152,6 +152,27 @@ describe("ADD of a URL", () => {
     expect(statSync(join(out, "kept")).isFile()).toBe(true);
   });
 
+  test("AD02: directories that an archive only implies are made 0755 where nothing is, and are left as they are elsewhere", async () => {
+    const folder = rig.context({ "old/in/f": "", "new/in/f": "" });
+    const body = makeTar(folder, "none", [
+      "--no-recursion",
+      "--owner=7",
+      "--group=8",
+      "old/in/f",
+      "new/in/f",
+      "--exclude=.",
+    ]);
+    site.pages.set("/a", { body });
+    const text = `FROM busybox\nRUN mkdir -m 0710 /d /d/old && chown 5:6 /d/old\nADD --unpack ${site.base}/a /d/\nRUN stat -c '%n %a %u:%g' /d/old /d/old/in /d/new /d/new/in /d/new/in/f > /says\n`;
+    const out = await files([dockerfile(text)]);
+    expect(readFileSync(join(out, "says"), "utf8").split("\n").slice(0, 4)).toEqual([
+      "/d/old 710 5:6",
+      "/d/old/in 755 0:0",
+      "/d/new 755 0:0",
+      "/d/new/in 755 0:0",
+    ]);
+  });
+
   test("a network that fails is exit status 3, at its line, without credentials", async () => {
     const context = dockerfile("FROM scratch\nADD http://me:hunter2@127.0.0.1:1/x /x\n");
     const { stderr } = await fails([context], 3, [

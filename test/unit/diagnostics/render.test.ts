@@ -118,6 +118,15 @@ describe("renderExcerpt", () => {
 });
 
 describe("dockerfileExcerpt (L08)", () => {
+  test("credentials in URLs are not repeated, and the carets stay where they were", () => {
+    const span = mark("ADD https://me:hunter2@h/x /bad", "/bad");
+    expect(dockerfileExcerpt(span)).toContain("ADD https://xx:xxxxxxx@h/x /bad");
+    expect(renderExcerpt(span, { color: false, width: 80 }).split("\n")).toEqual([
+      "  › 1 │ ADD https://xx:xxxxxxx@h/x /bad",
+      `      │ ${" ".repeat(27)}^^^^`,
+    ]);
+  });
+
   test.each([
     [1, [1, 3]],
     [3, [1, 5]],

@@ -1,6 +1,6 @@
 // RUN: commands, environment, network, mounts.
 import { describe, expect, test } from "vitest";
-import { envOf, errorsOf, execs, names, planned, vertices } from "./rig.ts";
+import { envOf, errorsOf, execs, imageWith, names, planned, vertices } from "./rig.ts";
 
 const run = async (line: string, before = "", options = {}) =>
   execs(await planned(`FROM busybox AS tools\nFROM busybox\n${before}\n${line}`, options)).at(-1)!;
@@ -119,6 +119,23 @@ describe("mounts", () => {
   ])("M30: tmpfs of size %s", async (size, bytes) => {
     const expected = { kind: "tmpfs", target: "/t", ...(bytes === undefined ? {} : { size: bytes }) };
     expect(await mountsOf(`--mount=type=tmpfs,target=/t,size=${size}`)).toEqual([expected]);
+  });
+
+  test("M30: a tmpfs may be read-only, has nothing to take a source from, and nothing of its `from` but that it exists", async () => {
+    const tmpfs = { kind: "tmpfs", target: "/t" };
+    expect(await mountsOf("--mount=type=tmpfs,target=/t,ro")).toEqual([{ ...tmpfs, readonly: true }]);
+    expect(await mountsOf("--mount=type=tmpfs,target=/t,rw,source=/")).toEqual([tmpfs]);
+    expect(await mountErrors("type=tmpfs,target=/t,source=/sub")).toEqual([
+      "[--mount=type=tmpfs,target=/t,source=/sub] open /sub: no such file or directory",
+    ]);
+    const asked: string[] = [];
+    const onResolve = (reference: string): void => void asked.push(reference);
+    const plan = await planned("FROM busybox\nRUN --mount=type=tmpfs,target=/t,from=alpine x", {
+      images: [imageWith("docker.io/library/alpine:latest", {})],
+      onResolve,
+    });
+    expect(asked).toContain("docker.io/library/alpine:latest");
+    expect(vertices(plan)).toHaveLength(2);
   });
 
   test("M40–M44: secrets", async () => {

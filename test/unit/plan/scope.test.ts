@@ -132,6 +132,12 @@ describe("A31: SOURCE_DATE_EPOCH", () => {
     const buildArgs = { SOURCE_DATE_EPOCH: "context" };
     expect((await planned("FROM busybox", { buildArgs })).epoch).toBeUndefined();
     expect((await planned("FROM busybox", { buildArgs, epoch: 99 })).epoch).toBe(99);
+    const ageless = { buildArgs: { SOURCE_DATE_EPOCH: "src" }, epoch: null };
+    const plan = await planned("FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN x", ageless);
+    expect([plan.epoch, envOf(execs(plan)[0])]).toEqual([
+      undefined,
+      expect.not.objectContaining({ SOURCE_DATE_EPOCH: "src" }),
+    ]);
   });
 
   test("is refused otherwise", async () => {

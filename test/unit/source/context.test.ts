@@ -4,7 +4,6 @@ import { expect, test } from "vitest";
 import { isArchive, parseContext } from "../../../src/source/context.ts";
 import { httpSecrets } from "../../../src/source/http.ts";
 import { gitAuthorization, gitSecrets } from "../../../src/source/git-command.ts";
-import { redactUrls } from "../../../src/base/url-text.ts";
 
 test.each([
   [".", { kind: "directory", path: "." }],
@@ -54,14 +53,4 @@ test("AD05, AD10: names of secrets, the first one counts", () => {
   ]);
   expect(gitSecrets("git@github.com:a/b")).toEqual([]);
   expect(gitAuthorization({ id: "x", kind: "token" }, "t")).toBe(`basic ${btoa("x-access-token:t")}`);
-});
-
-test("credentials of URLs are not shown", () => {
-  expect(redactUrls("fatal: https://user:p@ss@h/x and ssh://git@h/y")).toBe(
-    "fatal: https://xxxxx:xxxxx@h/x and ssh://xxxxx@h/y",
-  );
-  expect(redactUrls("https://h/x?a=1&X-Amz-Signature=abc&token=t")).toBe(
-    "https://h/x?a=1&X-Amz-Signature=xxxxx&token=xxxxx",
-  );
-  expect(redactUrls("https://h/@scope/pkg")).toBe("https://h/@scope/pkg");
 });
