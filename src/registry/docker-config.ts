@@ -93,7 +93,7 @@ export function parseDockerConfig(text: string, path: string): DockerConfig {
 }
 
 /** `https://index.docker.io/v1/` → `docker.io`, `https://host:5000/v2/` → `host:5000`, `host/path` stays. */
-export function normalizeRegistryKey(key: string): string {
+function normalizeRegistryKey(key: string): string {
   const bare = key
     .replace(/^https?:\/\//i, "")
     .replace(/\/+$/, "")

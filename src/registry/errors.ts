@@ -177,7 +177,7 @@ export function serverMessage(text: string): string {
 }
 
 /** Takes tokens and the queries and user parts of URLs out of foreign text. */
-export function redactSecrets(text: string): string {
+function redactSecrets(text: string): string {
   return text
     .replace(/\b(bearer|basic)\s+[\w.~+/=-]{8,}/gi, "$1 ***")
     .replace(/\beyJ[\w-]+\.[\w.-]+/g, "***")

@@ -49,7 +49,7 @@ export class FailedAttempt extends Error {
 }
 
 /** Attempts of one operation: the first and four repetitions. */
-export const MAX_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 5;
 /** The longest wait that a server may ask for before we give up instead. */
 export const MAX_RETRY_AFTER_MS = 120_000;
 const RECONNECT_MS = 50;
