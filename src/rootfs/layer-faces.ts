@@ -11,7 +11,8 @@ import type { Store } from "../store/store.ts";
 import type { StoredLayer } from "../store/layers.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
-import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob } from "./layer.ts";
+import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob, Rootfs } from "./layer.ts";
+import { RootfsView } from "./view.ts";
 
 export interface LayerFacesOptions {
   readonly store: Store;
@@ -56,11 +57,12 @@ export class LayerFaces {
     return row && this.#layerOf(row);
   }
 
-  /** Takes a step's upper directory over; its content is read in the background. */
-  async fromUpper(upperDir: string, createdBy: string): Promise<Layer> {
+  /** Takes over the upper directory of a step that ran on `below`; its content is read in the background. */
+  async fromUpper(upperDir: string, createdBy: string, below: Rootfs): Promise<Layer> {
     const { layers } = this.#options.store;
     const layer = this.#options.store.transaction(() => this.#layerOf(layers.create({ createdBy })));
     await layers.adoptDirectory(layer.id, upperDir);
+    layer.below = below;
     const reading = layer.contentId();
     this.#background.add(reading);
     reading.catch(() => {});
@@ -105,6 +107,8 @@ export class StoreLayer implements Layer {
   readonly createdAt: string;
   /** Entries whose bytes lie elsewhere; set where the layer was just computed. */
   manifest: LayerManifest | undefined;
+  /** What the step ran on that made it; set where it was just run. */
+  below: Rootfs | undefined;
   remote: RemoteBlob | undefined;
   readonly #row: StoredLayer;
   readonly #options: LayerFacesOptions;
@@ -212,7 +216,9 @@ export class StoreLayer implements Layer {
     const directory = store.layers.directory(this.id);
     if (directory !== undefined) {
       const { scanUpper } = await import("../layer/scan.ts");
-      const entries = await scanUpper(directory, { xattrNamespace, signal });
+      const copiedUp = new Set<string>();
+      const upper = await scanUpper(directory, { xattrNamespace, onCopiedUp: (path) => copiedUp.add(path), signal });
+      const entries = await this.#changes(upper, copiedUp);
       store.layers.writeEntries(this.id, entries);
       return entries;
     }
@@ -221,6 +227,13 @@ export class StoreLayer implements Layer {
     const { entries } = await this.#readBlob((tar) => listLayer(tar));
     store.layers.writeEntries(this.id, entries);
     return entries;
+  }
+
+  /** Without what is below it, an upper directory is the same layer in more words. */
+  async #changes(entries: readonly LayerEntry[], copiedUp: ReadonlySet<string>): Promise<readonly LayerEntry[]> {
+    if (this.below === undefined) return entries;
+    const { changesOf } = await import("./changes.ts");
+    return changesOf({ entries, copiedUp, below: new RootfsView(this.below) });
   }
 
   async #makeDirectory(): Promise<string> {

@@ -50,8 +50,8 @@ export interface NewRecord {
 
 /** Makes layers; each is whole and durable as far as its faces go when the promise settles. */
 export interface LayerFactory {
-  /** Takes a step's upper directory over. What is in it is hashed in the background, until {@link settled}. */
-  fromUpper(upperDir: string, createdBy: string): Promise<Layer>;
+  /** Takes over the upper directory of a step that ran on `below`. What is in it is hashed in the background, until {@link settled}. */
+  fromUpper(upperDir: string, createdBy: string, below: Rootfs): Promise<Layer>;
   /** A layer that is only a list of entries whose bytes lie elsewhere; equal lists are one layer. */
   fromManifest(manifest: LayerManifest, createdBy: string): Layer;
   /** Ends when nothing is being hashed any more; fails where hashing did. */

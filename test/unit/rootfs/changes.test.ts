@@ -1,0 +1,115 @@
+// Upper directories as layers: the same tree with fewer words, and without opaque marks.
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { comparePaths, parentPath } from "../../../src/base/container-path.ts";
+import { changesOf } from "../../../src/rootfs/changes.ts";
+import { RootfsView } from "../../../src/rootfs/view.ts";
+import type { Entry, LayerEntry } from "../../../src/tree/entry.ts";
+import { formatEntries, parseEntries } from "../solve/file/golden.ts";
+
+function said(lines: readonly string[]): LayerEntry[] {
+  let first: Entry | undefined;
+  return lines.map((line): LayerEntry => {
+    const [path = "", type = ""] = line.split(" ");
+    if (type === "whiteout") return { path, type };
+    if (type === "link") return { ...first!, path, hardlink: first!.path };
+    const [entry] = parseEntries([line.replace(" opaque ", " dir ")]);
+    first ??= entry;
+    return type === "opaque" ? { ...entry!, opaque: true } : entry!;
+  });
+}
+
+function view(...layers: readonly (readonly LayerEntry[])[]): RootfsView {
+  return new RootfsView(layers.map((entries) => ({ entries: async () => entries, locate: () => Promise.reject() })));
+}
+
+async function changes(below: readonly string[], upper: readonly string[], copiedUp: readonly string[]) {
+  const entries = await changesOf({ entries: said(upper), copiedUp: new Set(copiedUp), below: view(said(below)) });
+  return entries.map((entry) => `${entry.path}${entry.type === "whiteout" ? " whiteout" : ""}`);
+}
+
+test("T07, T20: what a step copied up and left as it was is no change, nor is its directory", async () => {
+  const below = ["d dir 0755 0:0", 'd/f file 0644 0:0 @5 "x"', "e dir 0700 1:1", 'e/g file 0644 0:0 @5 "y"'];
+  expect(await changes(below, below, ["d", "d/f", "e", "e/g"])).toEqual([]);
+  expect(await changes(below, [...below.slice(0, 3), 'e/g file 0600 0:0 @5 "y"'], ["d", "d/f", "e", "e/g"])).toEqual([
+    "e",
+    "e/g",
+  ]);
+  expect(await changes(below, ["d dir 0755 0:0", 'd/f file 0644 0:0 @6 "x"'], ["d", "d/f"])).toEqual(["d", "d/f"]);
+  expect(await changes(below, ["d dir 0711 0:0"], ["d"])).toEqual(["d"]);
+});
+
+test("what did not come from below is not looked up there", async () => {
+  const below = ['f file 0644 0:0 "x"'];
+  expect(await changes(below, below, [])).toEqual(["f"]);
+});
+
+test("T04: both names of a file that got a second one stay", async () => {
+  const below = ['f file 0644 0:0 "x"'];
+  const upper = [...below, "g link"];
+  expect(await changes(below, upper, ["f", "g"])).toEqual(["f", "g"]);
+});
+
+test("T05, T11: a directory that was made again hides name by name, at every depth", async () => {
+  const below = [
+    "d dir 0755 0:0",
+    'd/gone file 0644 0:0 "g"',
+    'd/kept file 0644 0:0 "k"',
+    "d/sub dir 0755 0:0",
+    'd/sub/gone file 0644 0:0 "g"',
+    'f file 0644 0:0 "f"',
+  ];
+  const upper = [
+    "d opaque 0755 0:0",
+    'd/kept file 0644 0:0 "new"',
+    "d/new dir 0755 0:0",
+    "d/sub dir 0755 0:0",
+    "f opaque 0755 0:0",
+    'f/in file 0644 0:0 "i"',
+  ];
+  expect(await changes(below, upper, [])).toEqual([
+    "d",
+    "d/gone whiteout",
+    "d/kept",
+    "d/new",
+    "d/sub",
+    "d/sub/gone whiteout",
+    "f",
+    "f/in",
+  ]);
+});
+
+test("what was moved out of a directory and into its successor stays", async () => {
+  const below = ["d dir 0755 0:0", 'd/f file 0644 0:0 "x"', 'd/g file 0644 0:0 "x"'];
+  const upper = ["d opaque 0755 0:0", 'd/f file 0644 0:0 "x"'];
+  expect(await changes(below, upper, ["d/f"])).toEqual(["d", "d/g whiteout"]);
+});
+
+test("any upper directory shows the same tree, and nothing in it is opaque", async () => {
+  const paths = fc.array(fc.constantFrom("a", "b"), { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+  const layer = (...kinds: string[]) =>
+    fc.uniqueArray(fc.tuple(paths, fc.constantFrom(...kinds)), { selector: ([path]) => path }).map((items) => {
+      const kindOf = new Map(items);
+      const isUnderDirectory = (path: string): boolean =>
+        path === "" || (/^(dir|opaque)/.test(kindOf.get(path) ?? "") && isUnderDirectory(parentPath(path)));
+      const whole = items.filter(([path]) => isUnderDirectory(parentPath(path)));
+      return whole.sort(([a], [b]) => comparePaths(a, b)).map(([path, kind]) => `${path} ${kind}`);
+    });
+  const [file, other, dir] = ['file 0644 0:0 "x"', 'file 0644 0:0 "y"', "dir 0755 0:0"];
+  const lower = layer(file, dir, dir, "symlink 0777 0:0 -> x");
+  const upper = layer(file, other, dir, dir, "dir 0700 0:0", "opaque 0755 0:0", "whiteout");
+  await fc.assert(
+    fc.asyncProperty(lower, upper, async (below, changed) => {
+      const [base, entries] = [said(below), said(changed)];
+      const isCopied = (path: string): boolean => base.some((entry) => entry.path === path);
+      const copiedUp = new Set(entries.map(({ path }) => path).filter(isCopied));
+      const result = await changesOf({ entries, copiedUp, below: view(base) });
+      expect(formatEntries(await view(base, result).walk(""))).toEqual(
+        formatEntries(await view(base, entries).walk("")),
+      );
+      expect(result.some((entry) => entry.type !== "whiteout" && entry.opaque)).toBe(false);
+      expect(result.map(({ path }) => path)).toEqual(result.map(({ path }) => path).toSorted(comparePaths));
+    }),
+    { numRuns: 500 },
+  );
+});
