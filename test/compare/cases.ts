@@ -35,7 +35,7 @@ export interface Case {
 }
 
 /** A change to the copied context: mode of a path, hard link, empty directory or FIFO. */
-export type Shape =
+type Shape =
   | { readonly mode: string; readonly path: string }
   | { readonly link: string; readonly path: string }
   | { readonly directory: string }

@@ -75,7 +75,7 @@ const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
 
 /** What is there in the end: path → one line. */
-export function finalTree(layers: ImageFacts["layers"], base: readonly LayerFacts[]): LayerFacts {
+function finalTree(layers: ImageFacts["layers"], base: readonly LayerFacts[]): LayerFacts {
   const tree = new Map<string, string>();
   for (const [at, layer] of layers.entries()) {
     const entries = Object.entries(typeof layer === "string" ? (base[at] ?? {}) : layer);
