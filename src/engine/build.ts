@@ -159,7 +159,7 @@ async function plan(
     isEveryStagePlanned: isCheck && options.target === undefined,
   };
   const result = isBroken
-    ? { plan: undefined, diagnostics: [], stages: [], contextCopies: [], localContexts: [] }
+    ? { plan: undefined, diagnostics: [], stages: [], needs: new Map(), contextCopies: [], localContexts: [] }
     : await planDated(parsed.dockerfile, choices, { session, remote, newest: contexts.newest });
   const needed = new Set(result.stages.filter(({ isNeeded }) => isNeeded).map(({ index }) => index));
   const isShown = (index: number) => needed.has(index) || (isCheck && options.target === undefined);

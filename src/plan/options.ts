@@ -6,6 +6,7 @@ import type { GitOp, HttpOp, LocalOp, Ulimit } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image.ts";
 import type { Platform } from "../oci/platform.ts";
+import type { StageNeeds } from "./needs.ts";
 
 /** An image pinned to a manifest, with the config that its platform has. */
 export interface ResolvedImage {
@@ -83,10 +84,14 @@ export interface StageSummary {
   readonly description?: string;
   /** As written. */
   readonly base: string;
+  /** The stage that `base` names; undefined = an image, a context or nothing. */
+  readonly baseIndex?: number;
   /** As written. */
   readonly platform?: string;
   readonly isTarget: boolean;
   readonly isNeeded: boolean;
+  /** A named context stands in for it. */
+  readonly isReplaced: boolean;
   readonly span: Span;
 }
 
@@ -103,6 +108,8 @@ export interface PlanResult {
   readonly plan: ImagePlan | undefined;
   readonly diagnostics: readonly Diagnostic[];
   readonly stages: readonly StageSummary[];
+  /** Index of a stage that was walked → what it needs from outside. */
+  readonly needs: ReadonlyMap<number, StageNeeds>;
   readonly contextCopies: readonly ContextCopy[];
   /** Names of the local contexts that the plan reads. */
   readonly localContexts: readonly string[];

@@ -6,9 +6,11 @@ import type { Dockerfile } from "../frontend/ast.ts";
 import { parseTrigger } from "../frontend/parser.ts";
 import { GraphBuilder } from "../graph/graph.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
+import { descriptionIn } from "./descriptions.ts";
 import { globalArgs, type GlobalArgs } from "./global-args.ts";
 import { finishConfig, type ImageState } from "./image-state.ts";
 import { checkOrder, linksOf } from "./links.ts";
+import type { StageNeeds } from "./needs.ts";
 import type { ContextCopy, PlanOptions, PlanResult, StageSummary } from "./options.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
 import { SourceCatalog } from "./sources.ts";
@@ -33,6 +35,7 @@ class Planner {
   /** Instructions of each stage with their links; triggers come in front once the base is known. */
   readonly #prepared = new Map<number, readonly PreparedInstruction[]>();
   readonly #contextCopies: ContextCopy[] = [];
+  readonly #needs = new Map<number, StageNeeds>();
 
   constructor(dockerfile: Dockerfile, options: PlanOptions) {
     this.#dockerfile = dockerfile;
@@ -168,6 +171,7 @@ class Planner {
       reporter: this.#reporter,
       escape: this.#dockerfile.escape,
       states,
+      needs: this.#needs,
       isStageNameHidden: this.#isStageNameHidden(),
       addContextCopy: (copy: ContextCopy) => this.#contextCopies.push(copy),
     };
@@ -219,6 +223,7 @@ class Planner {
       plan,
       diagnostics: this.#reporter.diagnostics,
       stages: this.#nodes.map((node) => summaryOf(node, target, needed)),
+      needs: this.#needs,
       contextCopies: this.#contextCopies,
       localContexts: vertices.flatMap(({ op }) => (op.kind === "local" ? [op.name] : [])),
     };
@@ -227,21 +232,17 @@ class Planner {
 
 function summaryOf(node: StageNode, target: StageNode | undefined, needed: ReadonlySet<number>): StageSummary {
   const { from } = node.stage;
-  const description = node.name === "" ? undefined : descriptionOf(from.comments, node.name);
+  const description = node.name === "" ? undefined : descriptionIn(from.comments, node.name);
   return {
     index: node.index,
     ...(from.name ? { name: from.name.text } : {}),
     ...(description === undefined ? {} : { description }),
     base: from.image.text,
+    ...(node.base.kind === "stage" ? { baseIndex: node.base.index } : {}),
     ...(from.platform ? { platform: from.platform.text } : {}),
     isTarget: node === target,
     isNeeded: needed.has(node.index),
+    isReplaced: node.isReplaced,
     span: from.span,
   };
-}
-
-/** The comment `name text` directly above; undefined where the last comment begins with something else. */
-function descriptionOf(comments: readonly string[], name: string): string | undefined {
-  const words = comments.at(-1)?.trim().split(/\s+/) ?? [];
-  return words[0]?.toLowerCase() === name && words.length > 1 ? words.slice(1).join(" ") : undefined;
 }

@@ -8,6 +8,7 @@ import { checkBasePlatform } from "./lint.ts";
 import type { Link, Links } from "./links.ts";
 import type { LinkedSource, LowerContext } from "./lower/context.ts";
 import { lowerInstruction } from "./lower/lower.ts";
+import { noNeeds, type StageNeeds } from "./needs.ts";
 import { stepName, type StepNaming } from "./names.ts";
 import type { ContextCopy, PlanOptions } from "./options.ts";
 import { proxyEnvironment } from "./predefined-args.ts";
@@ -32,6 +33,8 @@ export interface WalkScope {
   readonly reporter: Reporter;
   readonly escape: string;
   readonly states: ReadonlyMap<number, ImageState>;
+  /** Filled by the walk. */
+  readonly needs: Map<number, StageNeeds>;
   /** Whether names leave the stage out: the file has one, and it uses no other source. */
   readonly isStageNameHidden: boolean;
   readonly addContextCopy: (copy: ContextCopy) => void;
@@ -57,10 +60,16 @@ export function walkStage(
   if (node.isReplaced) return below;
   const started = beginStage(below);
   let state: ImageState = { ...started, stepCount: node.base.kind === "image" && below.base ? 1 : 0 };
+  const needs = noNeeds();
+  scope.needs.set(node.index, needs);
   for (const prepared of instructions) {
     const sources = prepared.links && linkedSources(prepared.links, scope);
     if (!sources) continue;
-    state = lowerInstruction(prepared.instruction, state, lowerContext(node, naming, prepared, sources, scope));
+    state = lowerInstruction(
+      prepared.instruction,
+      state,
+      lowerContext(node, naming, prepared, { sources, needs }, scope),
+    );
   }
   return state;
 }
@@ -81,7 +90,7 @@ function lowerContext(
   node: StageNode,
   naming: StepNaming,
   { isTrigger }: PreparedInstruction,
-  sources: LowerContext["sources"],
+  own: Pick<LowerContext, "sources" | "needs">,
   scope: WalkScope,
 ): LowerContext {
   const { noCache } = scope.options;
@@ -98,7 +107,7 @@ function lowerContext(
     naming,
     cache: isIgnored ? "ignore" : "use",
     isTrigger,
-    sources,
+    ...own,
     addContextCopy: scope.addContextCopy,
   };
 }

@@ -6,6 +6,7 @@ import type { GraphBuilder, VertexMeta } from "../../graph/graph.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { scopeOf, type ImageState } from "../image-state.ts";
 import { checkUndefinedVariables } from "../lint.ts";
+import type { StageNeeds } from "../needs.ts";
 import { instructionText, stepName, type StepNaming } from "../names.ts";
 import type { ContextCopy, PlanOptions } from "../options.ts";
 import type { Reporter } from "../reporter.ts";
@@ -33,6 +34,8 @@ export interface LowerContext {
   /** As `linksOf` found them: undefined = the build context, or nothing. */
   readonly sources: readonly (LinkedSource | undefined)[];
   readonly addContextCopy: (copy: ContextCopy) => void;
+  /** Of this stage; added to as instructions are lowered. */
+  readonly needs: StageNeeds;
 }
 
 /** Text with its place. */

@@ -8,6 +8,7 @@ import { quoteGo } from "../go-format.ts";
 import { historyEntry, runHistory } from "../history.ts";
 import { scopeOf, shellOf, withHistory, workdirOf, type ImageState } from "../image-state.ts";
 import { planMount } from "../mounts.ts";
+import { noteMounts } from "../needs.ts";
 import { heredocSummary } from "../names.ts";
 import { addMainContext } from "../sources.ts";
 import { expandIn, nextStep, spanOr, type LowerContext } from "./context.ts";
@@ -130,6 +131,7 @@ function planMounts(
     placed.delete(place);
     placed.set(place, mount);
   });
+  noteMounts(context.needs, placed.values(), instruction.span);
   return isSound ? [...placed.values()] : undefined;
 }
 

@@ -49,6 +49,9 @@ export function lowerArg(instruction: ArgInstruction, state: ImageState, context
     const value = isDefaulted ? expandIn(arg.value, current, context) : (given ?? context.globals.get(name));
     if (isDefaulted && value === undefined) continue;
     declared.push({ name, value });
+    const { span, comments } = instruction;
+    const isBare = given === undefined && arg.value === undefined;
+    context.needs.args.push({ name, value, isBare, span, comments });
     const isVisible = value !== undefined && !isBuilderOnlyArg(name);
     current = {
       ...current,
