@@ -1,11 +1,11 @@
 // yargs, for the words that build-flags.ts does not read by itself: uncommon forms, mistakes, --help.
 import yargs from "yargs";
 import { BuildError, suggest } from "../index.ts";
-import { FLAGS, type GivenFlags } from "./build-flags.ts";
+import { FLAGS, type Flag, type GivenFlags } from "./build-flags.ts";
 
 /** Reads any words. Wrong ones are a BuildError of code "usage"; a text is the help that was asked for. */
 export async function parseFlags(words: readonly string[]): Promise<GivenFlags | string> {
-  const parser = yargs([...words])
+  const parser = yargs(withDashes(words))
     .scriptName("tsbuild")
     .usage(
       "tsbuild [build] [flags] CONTEXT\n\nBuilds the image that a Dockerfile describes. CONTEXT is a directory, a git or http URL, or - for standard input.",
@@ -26,6 +26,20 @@ export async function parseFlags(words: readonly string[]): Promise<GivenFlags |
     });
   if (words.some((word) => word === "--help" || word === "-h")) return parser.getHelp();
   return lastOfRepeated(await parser.help(false).parseAsync());
+}
+
+/** yargs takes no "-" for the value of a flag that repeats, as in `-o -`, unless it is in the same word. */
+function withDashes(words: readonly string[]): string[] {
+  const taking = Object.entries<Flag>(FLAGS).filter(([, flag]) => flag.requiresArg === true);
+  const names = new Set(
+    taking.flatMap(([name, { alias }]) => [`--${name}`, ...(alias === undefined ? [] : [`-${alias}`])]),
+  );
+  const joined: string[] = [];
+  for (const word of words) {
+    if (word === "-" && names.has(joined.at(-1) ?? "")) joined.push(`${joined.pop()!}=-`);
+    else joined.push(word);
+  }
+  return joined;
 }
 
 /** Of an option that takes one value and was given twice, the last value counts. */

@@ -1,10 +1,11 @@
 // OCI layouts, as a directory or a tar, and docker's archive (image-spec image-layout.md; reference N09). A directory's files are the user's own: blobs are cloned where the file system can, else copied, never shared with the store.
-import { chmod, constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, constants, copyFile, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { randomName } from "../base/clock.ts";
 import { comparePaths } from "../base/container-path.ts";
 import { isErrno, writeFileAtomic } from "../base/fs-atomic.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
+import { makeDirectories } from "../base/make-directories.ts";
 import { packLayer } from "../layer/pack.ts";
 import { digestAlgorithm, digestHex, digestOf, type Digest } from "../oci/digest.ts";
 import type { Descriptor, Index } from "../oci/image.ts";
@@ -61,7 +62,7 @@ export function archiveTar(options: ArchiveOptions, signal?: AbortSignal): Async
 /** The layout as a directory. What is there already stays; of the images in its index.json only those with the same names are replaced. Fails with "export". */
 export async function writeLayoutDirectory(options: ArchiveOptions, dest: string): Promise<void> {
   try {
-    await mkdir(join(dest, "blobs", "sha256"), { recursive: true });
+    makeDirectories(join(dest, "blobs", "sha256"));
     // The index comes last: whoever finds it finds all it names.
     const others = await otherImages(options, dest);
     const files = layoutFiles(options, others).sort(

@@ -1,6 +1,7 @@
 // Outputs without an image: the root file system as a tar or in a directory of the user (reference E05, E06).
 import {
   chmodSync,
+  chownSync,
   constants,
   copyFileSync,
   linkSync,
@@ -12,6 +13,7 @@ import {
 } from "node:fs";
 import { hostPath } from "../base/file-name.ts";
 import { isErrno } from "../base/fs-atomic.ts";
+import { makeDirectories } from "../base/make-directories.ts";
 import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { Pace } from "../layer/pace.ts";
@@ -47,7 +49,7 @@ export async function* treeTar(tree: Tree, { epoch, signal }: FilesOptions): Asy
 export async function writeTree(tree: Tree, dest: string, { epoch, signal }: FilesOptions): Promise<void> {
   const pace = new Pace({ signal });
   try {
-    mkdirSync(dest, { recursive: true });
+    makeDirectories(dest);
     const folders: Entry[] = [];
     for (const entry of await allEntries(tree, epoch)) {
       if (pace.isDue()) await pace.rest();
@@ -86,6 +88,8 @@ async function makeObject(tree: Tree, entry: Entry, path: string | Buffer): Prom
       const bytes = await tree.locate(entry);
       if (bytes.kind === "inline") writeFileSync(path, bytes.data, { flag: "wx" });
       else copyFileSync(hostPath(bytes.path), path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      // The copy has its source's owner.
+      chownSync(path, process.geteuid!(), process.getegid!());
       return true;
     }
     case "symlink":

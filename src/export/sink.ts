@@ -1,10 +1,11 @@
 // Where an output's bytes go: a file that appears whole, a pipe or device that is there, or standard output.
 import { createWriteStream } from "node:fs";
-import { mkdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { randomName } from "../base/clock.ts";
 import { isErrno } from "../base/fs-atomic.ts";
+import { makeDirectories } from "../base/make-directories.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { exportFailure } from "./failure.ts";
 
@@ -49,7 +50,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
 async function writeWhole(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   const temp = `${path}.${randomName(4)}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeDirectories(dirname(path));
     await pipeline(chunks, createWriteStream(temp, { flags: "wx" }));
     await rename(temp, path);
   } catch (error) {

@@ -52,7 +52,7 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
     }
     if (entry.type === "file" && entry.hardlink === undefined && entry.size > 0) {
       const bytes = bytesOf(entry, options.locate);
-      yield* writeContent(out, entry, bytes instanceof Promise ? await bytes : bytes);
+      yield* writeContent(out, entry, bytes instanceof Promise ? await bytes : bytes, options.signal);
       out.pad(paddingOf(entry.size));
     }
     if (out.isReady) {
@@ -91,7 +91,12 @@ function encodeMarker(name: string): Buffer {
   return encodeHeader({ name, type: "0", mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
 }
 
-function* writeContent(out: Output, entry: Entry, bytes: FileBytes): Generator<Buffer> {
+function* writeContent(
+  out: Output,
+  entry: Entry,
+  bytes: FileBytes,
+  signal: AbortSignal | undefined,
+): Generator<Buffer> {
   if (bytes.kind === "inline") {
     const isSame = bytes.data.length === entry.size && isDigest(entry, () => hash("sha256", bytes.data, "hex"));
     if (!isSame) throw changed(entry.path);
@@ -104,13 +109,17 @@ function* writeContent(out: Output, entry: Entry, bytes: FileBytes): Generator<B
       const slice = out.reserve(entry.size);
       if (readSync(fd, slice, 0, entry.size, 0) !== entry.size) throw changed(bytes.path);
       if (!isDigest(entry, () => hash("sha256", slice, "hex"))) throw changed(bytes.path);
-    } else yield* writeLarge(out, entry, fd, bytes.path);
+    } else yield* writeLarge(out, entry, { fd, path: bytes.path, signal });
   } finally {
     closeSync(fd);
   }
 }
 
-function* writeLarge(out: Output, entry: Entry, fd: number, path: string): Generator<Buffer> {
+function* writeLarge(
+  out: Output,
+  entry: Entry,
+  { fd, path, signal }: { readonly fd: number; readonly path: string; readonly signal: AbortSignal | undefined },
+): Generator<Buffer> {
   const digest = createHash("sha256");
   const file = new SparseReader(fd, entry.size);
   for (let position = 0; position < entry.size;) {
@@ -119,6 +128,7 @@ function* writeLarge(out: Output, entry: Entry, fd: number, path: string): Gener
     if (count !== slice.length) throw changed(path);
     digest.update(slice);
     position += count;
+    signal?.throwIfAborted();
     yield* out.take();
     out.recycle();
   }

@@ -35,3 +35,13 @@ test("of options with one value the last counts", async () => {
   expect(build.target).toBe("b");
   expect(progress).toBe("plain");
 });
+
+test('"-" is a value', async () => {
+  const { build } = await parse("-o", "-", "-f", "-", "--output", "-", "--metadata-file=m", ".");
+  expect(build.outputs).toEqual([
+    { kind: "tar", dest: "-" },
+    { kind: "tar", dest: "-" },
+  ]);
+  expect([build.dockerfile, build.context]).toEqual(["-", "."]);
+  expect((await parse("-t", "x", "-")).build.context).toBe("-");
+});
