@@ -1,9 +1,11 @@
 // `npm run compare`: builds every Dockerfile of fixtures/images with docker (BuildKit) and with tsbuild and prints where config, history, layers or
-// final trees differ. Exit status: 0 = every difference is explained in explained.ts, 1 = one is not, 2 = there is no docker engine here.
+// final trees differ. Exit status: 0 = every difference is explained in explained.ts, 1 = one is not, 2 = nothing could be compared,
+// as where there is no docker engine.
 //
 //   node test/compare/compare.ts [--case NAME]… [--docker "COMMAND"] [--base NAME=LAYOUT[:TAG]]… [--record] [--keep]
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -45,21 +47,25 @@ interface Place {
   readonly baseLayers: readonly LayerFacts[];
 }
 
-process.exitCode = main();
+try {
+  process.exitCode = main();
+} catch (error) {
+  console.error(`compare: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 2;
+}
 
 function main(): number {
   const docker = values.docker.split(" ");
   const version = run([...docker, "version", "--format", "{{.Server.Version}}"]);
   if (version.code !== 0) {
-    console.error(
-      `compare: no docker engine answers "${values.docker} version": ${version.stderr.trim().split("\n")[0] ?? ""}`,
+    const reason = version.stderr.trim().split("\n")[0] ?? "";
+    throw new Error(
+      `no docker engine answers "${values.docker} version": ${reason}; start one, or name the command with --docker`,
     );
-    console.error('compare: start one, or name the command with --docker "COMMAND"');
-    return 2;
   }
   const cases = findCases(values.case);
-  const root = temporaryFolder();
-  const place = prepare(root.path);
+  using root = values.keep ? undefined : temporaryFolder();
+  const place = prepare(root?.path ?? mkdtempSync(join(tmpdir(), "tsbuild-compare-")));
   console.log(`tsbuild against docker ${version.stdout.trim()}, ${cases.length} Dockerfiles`);
   let [explained, unexplained] = [0, 0];
   for (const each of cases) {
@@ -70,8 +76,7 @@ function main(): number {
     report(each, found, faults);
   }
   console.log(`${cases.length} Dockerfiles, ${explained} differences explained, ${unexplained} not`);
-  if (values.keep) console.log(`kept ${root.path}`);
-  else root[Symbol.dispose]();
+  if (values.keep) console.log(`kept ${place.folder}`);
   return unexplained === 0 ? 0 : 1;
 }
 
