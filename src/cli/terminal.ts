@@ -13,6 +13,7 @@ export interface Terminal {
   releaseStdin(): void;
   /** Results: what a script reads. */
   readonly print: (text: string) => void;
+  /** Fails with the system's error where the reader has gone away. */
   readonly writeStdout: (chunk: Uint8Array) => Promise<void>;
   /** Progress and errors. */
   readonly stderr: ProgressTarget;
@@ -57,12 +58,13 @@ export function openTerminal(): Terminal {
     print: (text) => {
       openStdout().write(text);
     },
-    writeStdout: async (chunk) => {
-      const stdout = openStdout();
-      if (stdout.write(chunk)) return;
-      await new Promise<void>((resume) => {
-        stdout.once("drain", resume);
+    writeStdout: (chunk) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      openStdout().write(chunk, (error) => {
+        if (error) reject(error);
+        else resolve();
       });
+      return promise;
     },
     stderr: {
       write: (text) => {

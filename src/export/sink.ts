@@ -23,7 +23,11 @@ export async function writeOutput(
   if (path === "-") {
     if (!writeStdout)
       throw new BuildError("usage", "there is no standard output to write to", { help: "give a file with dest=PATH" });
-    for await (const chunk of chunks) await writeStdout(chunk);
+    for await (const chunk of chunks) {
+      await writeStdout(chunk).catch((error: unknown) => {
+        throw exportFailure(error, "cannot write to standard output");
+      });
+    }
     return;
   }
   try {

@@ -36,7 +36,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     ...(user === undefined ? {} : { user }),
     ...(entrypoint === undefined ? {} : { entrypoint }),
     onOutput: (stream, chunk) => {
-      if (stream === "stdout") void terminal.writeStdout(chunk);
+      if (stream === "stdout") terminal.writeStdout(chunk).catch(() => {});
       else terminal.stderr.write(Buffer.from(chunk).toString());
     },
     signal: terminal.signal,
