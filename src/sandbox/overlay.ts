@@ -21,6 +21,9 @@ export interface OverlayOptions {
 /** The option string of mount(2) is one page, and one overlay takes at most 500 lowers: so many fit, whatever the paths are called. */
 const LOWERS_PER_MOUNT = 160;
 
+/** Bytes of options that fit beside ",volatile" into the page. A link for every layer costs as much as the mount itself, so links are for what does not fit. */
+const PLAIN_DATA_SIZE = 4000;
+
 /**
  * Mounts; disposing unmounts and removes the work files. What was written is in `upperDir` then, but not synced to disk:
  * who keeps it for longer than this machine is up must sync it.
@@ -59,7 +62,17 @@ function foldLowers(options: OverlayOptions, held: DisposableStack): readonly st
   return [...groups, ...lowerDirs.slice(foldedCount)];
 }
 
-function mountOne({ lowerDirs, upperDir, target, scratchDir, isRootless }: OverlayOptions): void {
+function mountOne(options: OverlayOptions): void {
+  const { lowerDirs, upperDir, target, scratchDir, isRootless } = options;
+  const workDir = join(scratchDir, "W");
+  if (upperDir !== undefined) mkdirSync(workDir, { mode: 0o700 });
+  const needsPadding = lowerDirs.length < (upperDir === undefined ? 2 : 1);
+  const plain = overlayData(lowerDirs, upperDir === undefined ? undefined : { upperDir, workDir }, isRootless);
+  const isPlain = !/[:,\\]/.test([...lowerDirs, upperDir ?? "", workDir].join(""));
+  if (isPlain && !needsPadding && Buffer.byteLength(plain) <= PLAIN_DATA_SIZE) {
+    mountVolatile(target, plain, upperDir === undefined);
+    return;
+  }
   // Links with short names: the paths themselves may be long, and may hold ":" and ",", which the option string cannot.
   const link = (name: string, path: string): void => symlinkSync(path, join(scratchDir, name));
   const base = openSync(scratchDir, "r");
@@ -70,32 +83,40 @@ function mountOne({ lowerDirs, upperDir, target, scratchDir, isRootless }: Overl
     const padding = ["E", "F"].slice(0, Math.max(0, (upperDir === undefined ? 2 : 1) - lowerDirs.length));
     for (const name of padding) mkdirSync(join(scratchDir, name), { mode: 0o755 });
     const lowers = [...lowerDirs.map((_path, index) => index.toString(36)).reverse(), ...padding].map(short);
-    const data = [`lowerdir=${lowers.join(":")}`];
-    if (upperDir !== undefined) {
-      link("U", upperDir);
-      mkdirSync(join(scratchDir, "W"), { mode: 0o700 });
-      data.push(`upperdir=${short("U")}`, `workdir=${short("W")}`);
-    }
-    // In the user form the kernel turns the other two off by itself, and refuses to be told.
-    data.push(...(isRootless ? ["userxattr", "index=off"] : ["index=off", "metacopy=off", "redirect_dir=off"]));
-    mountVolatile(target, data, upperDir === undefined);
+    if (upperDir !== undefined) link("U", upperDir);
+    const upper = upperDir === undefined ? undefined : { upperDir: short("U"), workDir: short("W") };
+    mountVolatile(target, overlayData(lowers.toReversed(), upper, isRootless), upperDir === undefined);
   } finally {
     closeSync(base);
   }
 }
 
+/** The option string; lowers bottom first. */
+function overlayData(
+  lowers: readonly string[],
+  upper: { readonly upperDir: string; readonly workDir: string } | undefined,
+  isRootless: boolean,
+): string {
+  return [
+    `lowerdir=${lowers.toReversed().join(":")}`,
+    ...(upper === undefined ? [] : [`upperdir=${upper.upperDir}`, `workdir=${upper.workDir}`]),
+    // In the user form the kernel turns the other two off by itself, and refuses to be told.
+    ...(isRootless ? ["userxattr", "index=off"] : ["index=off", "metacopy=off", "redirect_dir=off"]),
+  ].join(",");
+}
+
 /** Without `volatile`, unmounting writes the whole file system's dirty pages to disk, and the process stands still meanwhile. */
-function mountVolatile(target: string, data: readonly string[], isReadonly: boolean): void {
+function mountVolatile(target: string, data: string, isReadonly: boolean): void {
   if (isReadonly) {
-    mount("overlay", target, "overlay", MS_RDONLY, data.join(","));
+    mount("overlay", target, "overlay", MS_RDONLY, data);
     return;
   }
   try {
-    mount("overlay", target, "overlay", 0, [...data, "volatile"].join(","));
+    mount("overlay", target, "overlay", 0, `${data},volatile`);
   } catch (error) {
     // Kernels before 5.10.
     if (!isErrno(error, "EINVAL")) throw error;
-    mount("overlay", target, "overlay", 0, data.join(","));
+    mount("overlay", target, "overlay", 0, data);
   }
 }
 
