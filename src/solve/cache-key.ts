@@ -49,7 +49,10 @@ function mountPart(mount: MountOp): KeyPart {
       return { name: `mount ${mount.target}`, value: `cache${id}${sharing}${mount.readonly ? ",ro" : ""}` };
     }
     case "tmpfs":
-      return { name: `mount ${mount.target}`, value: `tmpfs,size=${mount.size ?? 0}${mount.readonly === true ? ",ro" : ""}` };
+      return {
+        name: `mount ${mount.target}`,
+        value: `tmpfs,size=${mount.size ?? 0}${mount.readonly === true ? ",ro" : ""}`,
+      };
     case "secret": {
       const { id, target = "", env = "", mode, uid, gid } = mount;
       return { name: `secret ${id}`, value: JSON.stringify([target, env, mode, uid, gid]) };

@@ -94,7 +94,7 @@ export function gitError(what: string, { remote, access }: GitCommand, { stderr,
     {
       ...(help === undefined ? {} : { help }),
       // One line is in the message already.
-    details: output.length > 1 ? { lastOutput: output.slice(-20) } : {},
+      details: output.length > 1 ? { lastOutput: output.slice(-20) } : {},
     },
   );
 }
