@@ -3,8 +3,6 @@ import { redactUsers } from "../base/url-text.ts";
 import { expandWord, type ExpandOptions, type VariableScope } from "../frontend/expand.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 
-export const CONTEXT_NAME = "[internal] load build context";
-
 /** The part of a stage's names that all its steps share. */
 export interface StepNaming {
   /** "" where the Dockerfile has one stage only. */
