@@ -32,7 +32,7 @@ Commands:
   images                       list the images in the store
   inspect IMAGE                print an image's manifest and config
   tag IMAGE NAME               give an image another name
-  rmi IMAGE…                   remove names, and what only they kept
+  rmi IMAGE…                   remove names of images; prune frees what no name keeps
   push IMAGE                   push an image to its registry
   pull IMAGE                   fetch an image into the store
   parse FILE                   print a Dockerfile's syntax tree as JSON

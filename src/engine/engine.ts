@@ -7,7 +7,7 @@ import { openStore, type Store } from "../store/store.ts";
 import type { DiskUsage } from "../store/usage.ts";
 import type { PruneOptions, PruneResult } from "../store/gc.ts";
 import { build, check } from "./build.ts";
-import { ImageCommands, type RemovedName } from "./images.ts";
+import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
 import type { EngineParts } from "./parts.ts";
 import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
@@ -80,7 +80,8 @@ export class Engine implements AsyncDisposable {
     this.#images.tag(source, name);
   }
 
-  remove(name: string): Promise<RemovedName> {
+  /** Takes an image's name away and returns it in full. `prune` frees what nothing needs then. */
+  remove(name: string): string {
     return this.#images.remove(name);
   }
 

@@ -18,11 +18,6 @@ import type { EngineParts } from "./parts.ts";
 import type { ImageSummary } from "./options.ts";
 import { Session } from "./session.ts";
 
-export interface RemovedName {
-  readonly untagged: string;
-  readonly freedBytes: number;
-}
-
 /** An image of the store, read. */
 export interface StoredImageData {
   /** Normalised; undefined = found by digest. */
@@ -76,13 +71,13 @@ export class ImageCommands {
     this.#parts.store.images.set(formatReference(readReference(name)), descriptor);
   }
 
-  async remove(name: string): Promise<RemovedName> {
+  /** Takes a name away, or an image without one; returns what it was. Its layers are cache from then on, for `prune` to collect. */
+  remove(name: string): string {
     const { images } = this.#parts.store;
     const image = findImage(this.#parts, name);
-    const removed = image.name ?? image.descriptor.digest;
     if (image.name === undefined) images.removeUntagged(new Set([image.descriptor.digest]));
     else images.remove(image.name);
-    return Promise.resolve({ untagged: removed, freedBytes: 0 });
+    return image.name ?? image.descriptor.digest;
   }
 
   async push(name: string, signal: AbortSignal): Promise<string> {

@@ -18,7 +18,7 @@ import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
-import { readReference } from "./references.ts";
+import { readName, readReference } from "./references.ts";
 
 export interface SolvedImage {
   readonly plan: ImagePlan;
@@ -60,7 +60,7 @@ export class Outputs {
       const made = await this.#exporting(output, () => this.#makeOne(output));
       if (!made) continue;
       image ??= made;
-      if ("names" in output) for (const name of this.#namesOf(output.names)) names.add(name);
+      if ("names" in output) for (const name of this.#namesOf(output)) names.add(name);
     }
     const result = this.#result(image, [...names]);
     if (options.metadataFile !== undefined)
@@ -72,9 +72,7 @@ export class Outputs {
   /** Whether all that the output may turn out to be is the image that already has its names: what they need nobody removes. */
   #isNamed(output: OutputSpec): boolean {
     const { store } = this.#context;
-    return (
-      output.kind === "image" && !output.push && this.#namesOf(output.names).every((name) => store.images.get(name))
-    );
+    return output.kind === "image" && !output.push && this.#namesOf(output).every((name) => store.images.get(name));
   }
 
   #result(image: AssembledImage | undefined, names: readonly string[]): BuildResult {
@@ -130,14 +128,16 @@ export class Outputs {
     const image = await this.#assemble(output.image);
     store.content.put(image.config);
     store.content.put(image.manifest);
-    const names = this.#namesOf(output.names);
+    const pushNames = this.#namesOf(output);
     if (output.push) {
-      if (names.length === 0)
+      if (pushNames.length === 0)
         throw new BuildError("usage", "tag is needed when pushing to registry", {
           help: "name the image with -t REGISTRY/NAME:TAG",
         });
-      for (const name of names) await this.#push(name, image, output.image);
+      for (const name of pushNames) await this.#push(name, image, output.image);
     }
+    // What is pushed by digest has no name here either.
+    const names = output.image.pushByDigest ? [] : this.#storeNames(pushNames, image, output.image);
     const isOnlyPushed = output.push && options.outputs.length === 1;
     if (!isOnlyPushed || (await this.#hasAllBlobs(image))) {
       await this.#fetchBlobs(image);
@@ -159,7 +159,7 @@ export class Outputs {
     await this.#fetchBlobs(image);
     const archive = {
       image,
-      names: this.#namesOf(output.names),
+      names: this.#namesOf(output),
       descriptorAnnotations: output.image.descriptorAnnotations,
       createdAt: createdOf(image),
       blobPath: (digest: Digest) => store.content.blobPath(digest),
@@ -286,7 +286,7 @@ export class Outputs {
 
   async #push(name: string, image: AssembledImage, options: ImageOutputOptions): Promise<void> {
     const { store, session, signal, onEvent } = this.#context;
-    const reference = readReference(name);
+    const reference = options.pushByDigest ? readName(name) : readReference(name);
     const client = await this.#context.client();
     const vertex = digestOfJson(["push", name]);
     const remotes = new Map(
@@ -327,10 +327,18 @@ export class Outputs {
     });
   }
 
-  /** The output's own names, else the build's tags; normalised, `latest` filled in. */
-  #namesOf(own: readonly string[]): string[] {
-    const texts = own.length > 0 ? own : this.#context.options.tags;
-    return texts.map((text) => formatReference(readReference(text)));
+  /** The output's own names, else the build's tags; normalised, `latest` filled in unless it is to be pushed by digest. */
+  #namesOf({ names, image }: Extract<OutputSpec, { readonly names: readonly string[] }>): string[] {
+    const texts = names.length > 0 ? names : this.#context.options.tags;
+    const read = image.pushByDigest ? readName : readReference;
+    return texts.map((text) => formatReference(read(text)));
+  }
+
+  /** With `name-canonical` each name also stands with the digest (E01). */
+  #storeNames(names: readonly string[], image: AssembledImage, { nameCanonical }: ImageOutputOptions): string[] {
+    const { digest } = image.manifestDescriptor;
+    const canonical = nameCanonical ? names.map((name) => formatReference({ ...readReference(name), digest })) : [];
+    return [...names, ...canonical];
   }
 
   /** Shows the export as a step of its own. */

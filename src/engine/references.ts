@@ -10,8 +10,13 @@ import {
 
 /** Reads a name, `latest` filled in. Fails with "usage". */
 export function readReference(text: string): Reference {
+  return withDefaultTag(readName(text));
+}
+
+/** Reads a name as it is. Fails with "usage". */
+export function readName(text: string): Reference {
   const reference = parseReference(text);
-  if (reference) return withDefaultTag(reference);
+  if (reference) return reference;
   throw new BuildError("usage", `invalid reference format: ${JSON.stringify(text)}`, {
     help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST], in lower case",
   });

@@ -47,10 +47,7 @@ export async function tag(words: readonly string[], terminal: Terminal): Promise
 export async function rmi(words: readonly string[], terminal: Terminal): Promise<number> {
   const names = operands("rmi IMAGE…", words, 1, Infinity);
   await using engine = await openEngine(terminal);
-  for (const name of names) {
-    const { untagged, freedBytes } = await engine.remove(name);
-    terminal.print(`untagged ${untagged}${freedBytes > 0 ? `, freed ${formatBytes(freedBytes)}` : ""}\n`);
-  }
+  for (const name of names) terminal.print(`untagged ${engine.remove(name)}\n`);
   return 0;
 }
 
