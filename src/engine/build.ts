@@ -21,6 +21,7 @@ import type { EngineParts } from "./parts.ts";
 import type { ResolveEpochOptions } from "./epoch.ts";
 import { parseAddHosts, type ExtraHost } from "./hosts.ts";
 import { defaultJobs } from "./jobs.ts";
+import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
 import { LayersGone, Session, type SessionOptions } from "./session.ts";
@@ -50,6 +51,7 @@ async function buildOnce(
   options: BuildOptions,
   protection: "early" | "late",
 ): Promise<BuildResult> {
+  checkNames(options);
   const scope = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, scope.signal]) : scope.signal;
   signal.throwIfAborted();

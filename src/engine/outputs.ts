@@ -9,7 +9,6 @@ import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { layerCompression, layerMediaType } from "../oci/media-type.ts";
-import { formatReference } from "../oci/reference.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { Layer, PackedLayer, PackOptions, Rootfs } from "../rootfs/layer.ts";
@@ -19,6 +18,7 @@ import type { Store } from "../store/store.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
 import { readName, readReference } from "./references.ts";
+import { namesOf, storeNames } from "./output-names.ts";
 
 export interface SolvedImage {
   readonly plan: ImagePlan;
@@ -60,7 +60,7 @@ export class Outputs {
       const made = await this.#exporting(output, () => this.#makeOne(output));
       if (!made) continue;
       image ??= made;
-      if ("names" in output) for (const name of this.#namesOf(output)) names.add(name);
+      if ("names" in output) for (const name of namesOf(output, options.tags)) names.add(name);
     }
     const result = this.#result(image, [...names]);
     if (options.metadataFile !== undefined)
@@ -71,8 +71,10 @@ export class Outputs {
 
   /** Whether all that the output may turn out to be is the image that already has its names: what they need nobody removes. */
   #isNamed(output: OutputSpec): boolean {
-    const { store } = this.#context;
-    return output.kind === "image" && !output.push && this.#namesOf(output).every((name) => store.images.get(name));
+    const { store, options } = this.#context;
+    return (
+      output.kind === "image" && !output.push && namesOf(output, options.tags).every((name) => store.images.get(name))
+    );
   }
 
   #result(image: AssembledImage | undefined, names: readonly string[]): BuildResult {
@@ -128,16 +130,9 @@ export class Outputs {
     const image = await this.#assemble(output.image);
     store.content.put(image.config);
     store.content.put(image.manifest);
-    const pushNames = this.#namesOf(output);
-    if (output.push) {
-      if (pushNames.length === 0)
-        throw new BuildError("usage", "tag is needed when pushing to registry", {
-          help: "name the image with -t REGISTRY/NAME:TAG",
-        });
-      for (const name of pushNames) await this.#push(name, image, output.image);
-    }
-    // What is pushed by digest has no name here either.
-    const names = output.image.pushByDigest ? [] : this.#storeNames(pushNames, image, output.image);
+    const given = namesOf(output, options.tags);
+    if (output.push) for (const name of given) await this.#push(name, image, output.image);
+    const names = storeNames(given, image.manifestDescriptor.digest, output.image);
     const isOnlyPushed = output.push && options.outputs.length === 1;
     if (!isOnlyPushed || (await this.#hasAllBlobs(image))) {
       await this.#fetchBlobs(image);
@@ -159,7 +154,7 @@ export class Outputs {
     await this.#fetchBlobs(image);
     const archive = {
       image,
-      names: this.#namesOf(output),
+      names: namesOf(output, options.tags),
       descriptorAnnotations: output.image.descriptorAnnotations,
       createdAt: createdOf(image),
       blobPath: (digest: Digest) => store.content.blobPath(digest),
@@ -325,20 +320,6 @@ export class Outputs {
       },
       signal,
     });
-  }
-
-  /** The output's own names, else the build's tags; normalised, `latest` filled in unless it is to be pushed by digest. */
-  #namesOf({ names, image }: Extract<OutputSpec, { readonly names: readonly string[] }>): string[] {
-    const texts = names.length > 0 ? names : this.#context.options.tags;
-    const read = image.pushByDigest ? readName : readReference;
-    return texts.map((text) => formatReference(read(text)));
-  }
-
-  /** With `name-canonical` each name also stands with the digest (E01). */
-  #storeNames(names: readonly string[], image: AssembledImage, { nameCanonical }: ImageOutputOptions): string[] {
-    const { digest } = image.manifestDescriptor;
-    const canonical = nameCanonical ? names.map((name) => formatReference({ ...readReference(name), digest })) : [];
-    return [...names, ...canonical];
   }
 
   /** Shows the export as a step of its own. */

@@ -1,5 +1,4 @@
 // Pushing an assembled image: blobs in parallel, each once, then the config, then the manifest under every name (reference RG14–RG20).
-import { BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { layerCompression } from "../oci/media-type.ts";
@@ -18,7 +17,7 @@ export interface PushOptions {
   /** The blob is now known to be in this repository. */
   readonly onHeld: (digest: Digest, repository: string) => void;
   readonly onProgress: (digest: Digest, current: number, total: number, isDone: boolean) => void;
-  /** Push by digest only, without the tag. */
+  /** Push by digest only; `reference` has no tag then. */
   readonly byDigest: boolean;
   readonly signal: AbortSignal;
 }
@@ -26,11 +25,6 @@ export interface PushOptions {
 /** Pushes and returns how many bytes of blobs were sent. The first failure stops the others. */
 export async function pushImage(options: PushOptions): Promise<number> {
   const { client, reference, image, signal } = options;
-  if (options.byDigest && reference.tag !== undefined) {
-    throw new BuildError("usage", `can't push tagged ref ${repositoryName(reference)}:${reference.tag} by digest`, {
-      help: "leave the tag out of the name",
-    });
-  }
   const config: Descriptor = image.configDescriptor;
   const layers = new Map(image.layers.map(({ descriptor }) => [descriptor.digest, descriptor]));
   const scope = new AbortController();

@@ -63,7 +63,9 @@ function newMachine(name: string) {
     tsbuild: (args: readonly string[], more?: CommandOptions) => rig.tsbuild(args, options(more)),
     /** Directory faces of layers: what was unpacked or run. */
     unpacked: () =>
-      readdirSync(join(store, "layers"), { recursive: true, encoding: "utf8" }).filter((name) => /\/diff$/.test(name)),
+      readdirSync(join(store, "layers"), { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.endsWith("/diff"),
+      ),
   };
 }
 
@@ -95,6 +97,7 @@ describe("a build on a new machine, pushed", () => {
     const { requests } = await watched(() => machine.must(["-q", "-t", reference, "--push", context]));
     for (const digest of [...base.layers, base.config]) expect(readOf(requests, [digest])).toHaveLength(1);
     expect(requests.every(({ status }) => status < 400 || status === 404)).toBe(true);
+    expect(machine.unpacked().length).toBeGreaterThan(base.layers.length);
     const layout = path("pushed");
     await accepted("skopeo", ["copy", "-q", "--src-tls-verify=false", `docker://${reference}`, `oci:${layout}:1`]);
     expect(await runUnpacked(layout, "1", path("pushed-bundle"))).toBe("base\nbuilt\n");

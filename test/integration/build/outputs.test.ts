@@ -254,9 +254,19 @@ test("destinations that cannot be are errors with their path", async () => {
     [["-o", "type=oci,dest=x,compresion=zstd"], 2, 'unknown option "compresion" for output type oci'],
     [["-o", "type=oci,dest=x,oci-mediatypes=false"], 2, "conflicts"],
     [["-o", "type=docker,dest=x,oci-mediatypes=maybe"], 2, "non-bool value specified for oci-mediatypes"],
+    [["-t", "Upper"], 2, 'invalid reference format: "Upper"'],
+    [["-o", "type=image,name=a b"], 2, 'invalid reference format: "a b"'],
+    [
+      ["-o", "type=image,name=a:1,push=true,push-by-digest=true"],
+      2,
+      "can't push tagged ref docker.io/library/a:1 by digest",
+    ],
+    [["--push"], 2, "tag is needed when pushing to registry"],
   ];
+  // Mistakes in flags are found before anything runs.
+  const unread = rig.context({ Dockerfile: "FROM busybox\nRUN echo must not run; exit 7\n" });
   for (const [flags, code, message] of cases) {
-    const result = await rig.tsbuild(["-q", ...flags, context]);
+    const result = await rig.tsbuild(["-q", ...flags, code === 2 ? unread : context]);
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(message) as string]);
     expect(result.stderr).not.toMatch(/ {4}at /);
   }

@@ -1,0 +1,42 @@
+// Names of what a build makes: checked before anything runs.
+import { BuildError } from "../diagnostics/build-error.ts";
+import type { Digest } from "../oci/digest.ts";
+import { formatReference, repositoryName } from "../oci/reference.ts";
+import type { BuildOptions, ImageOutputOptions, OutputSpec } from "./options.ts";
+import { readName, readReference } from "./references.ts";
+
+type NamedOutput = Extract<OutputSpec, { readonly names: readonly string[] }>;
+
+/** The output's own names, else the build's tags; normalised, `latest` filled in unless it is to be pushed by digest. Fails with "usage". */
+export function namesOf({ names, image }: NamedOutput, tags: readonly string[]): string[] {
+  const read = image.pushByDigest ? readName : readReference;
+  return (names.length > 0 ? names : tags).map((text) => formatReference(read(text)));
+}
+
+/** What the store calls an image: with `name-canonical` each name also with the digest (E01); nothing where it is pushed by digest. */
+export function storeNames(names: readonly string[], digest: Digest, options: ImageOutputOptions): string[] {
+  if (options.pushByDigest) return [];
+  const canonical = options.nameCanonical
+    ? names.map((name) => formatReference({ ...readReference(name), digest }))
+    : [];
+  return [...names, ...canonical];
+}
+
+/** Fails with "usage" where a name cannot be one, or where a push has none. */
+export function checkNames({ outputs, tags }: BuildOptions): void {
+  for (const tag of tags) readReference(tag);
+  for (const output of outputs) {
+    if (!("names" in output)) continue;
+    const names = namesOf(output, tags);
+    if (output.kind !== "image" || !output.push) continue;
+    if (names.length === 0)
+      throw new BuildError("usage", "tag is needed when pushing to registry", {
+        help: "name the image with -t REGISTRY/NAME:TAG",
+      });
+    const tagged = output.image.pushByDigest ? names.map(readName).find(({ tag }) => tag !== undefined) : undefined;
+    if (tagged)
+      throw new BuildError("usage", `can't push tagged ref ${repositoryName(tagged)}:${tagged.tag} by digest`, {
+        help: "leave the tag out of the name",
+      });
+  }
+}
