@@ -2,8 +2,10 @@
 export { suggest } from "./base/suggest.ts";
 export { BuildError, messageOf, type BuildErrorCode, type ErrorDetails } from "./diagnostics/build-error.ts";
 export type { Diagnostic, Severity } from "./diagnostics/diagnostic.ts";
-export { dockerfileExcerpt, renderDiagnostic } from "./diagnostics/render.ts";
-export type { SourceFile, Span } from "./diagnostics/source.ts";
+export { dockerfileExcerpt, excerptOfLines, formatLocation, renderDiagnostic } from "./diagnostics/render.ts";
+export { spanText, type SourceFile, type Span } from "./diagnostics/source.ts";
+export type { CheckReport, CheckWarning, LineRange, OutlineReport, TargetList, TargetSummary } from "./engine/check.ts";
+export type { FixReport } from "./engine/check-fix.ts";
 export { diagnoseMachine, type Finding } from "./engine/doctor.ts";
 export { Engine } from "./engine/engine.ts";
 export type {
@@ -20,6 +22,7 @@ export type {
 export { rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
 export type { DiskUsage } from "./store/usage.ts";
+export { formatDockerfile } from "./frontend/format.ts";
 export { formatAst } from "./frontend/print.ts";
 export { parseDockerfile } from "./frontend/parser.ts";
 export type { Dockerfile, ParseResult } from "./frontend/ast.ts";

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { BuildError, type BuildOptions } from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
+import { parseCall, type CallRequest } from "./call/request.ts";
 import { csvFields } from "./csv.ts";
 import { parseOutputs } from "./output-spec.ts";
 import { PROGRESS_MODES, type ProgressMode } from "./progress/renderer.ts";
@@ -18,7 +19,7 @@ import {
 
 export interface BuildArguments {
   readonly build: Omit<BuildOptions, "signal" | "stdin" | "writeStdout">;
-  readonly call: "build" | "check";
+  readonly call: CallRequest;
   readonly progress: ProgressMode;
   readonly isQuiet: boolean;
   readonly caCert: string | undefined;
@@ -88,7 +89,7 @@ function buildArguments(given: GivenFlags, cwd: string, environment: Environment
       allow: given.allow.flatMap((text) => csvFields(text)).map(entitlement),
       ...optionalFields,
     },
-    call: callOf(given),
+    call: parseCall(given.call, given.check),
     progress: given.quiet ? "quiet" : progress,
     isQuiet: given.quiet,
     caCert: given["ca-cert"] === undefined ? undefined : resolve(cwd, given["ca-cert"]),
@@ -108,18 +109,6 @@ function refuseLater(given: GivenFlags): void {
   if (!isOff(given.provenance)) refuse("--provenance", "leave it out, or write --provenance=false");
   if (!isOff(given.sbom)) refuse("--sbom", "leave it out, or write --sbom=false");
   if (given.attest.some((text) => !csvFields(text).includes("disabled=true"))) refuse("--attest", "leave it out");
-}
-
-function callOf(given: GivenFlags): "build" | "check" {
-  const [name = "build", ...options] = csvFields(given.check ? "check" : given.call);
-  if (options.length > 0)
-    throw new BuildError("unsupported", `--call options (${options.join(",")}) are not built yet`);
-  if (name === "build") return "build";
-  if (name === "check" || name === "lint") return "check";
-  if (name === "outline" || name === "targets" || name === "subrequests.describe") {
-    throw new BuildError("unsupported", `--call=${name} is not built yet`, { help: "build and check are" });
-  }
-  throw new BuildError("usage", `unsupported request ${name}`, { help: "one of build, check" });
 }
 
 function progressOf(text: string | undefined): ProgressMode {

@@ -97,7 +97,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   attest: many("Attestation (not built yet)"),
   provenance: optional("Provenance attestation (only =false is built)"),
   sbom: optional("SBOM attestation (only =false is built)"),
-  call: one("build or check", { default: "build" }),
+  call: one("build, check, outline, targets or subrequests.describe, [,format=json][,ignorestatus=true]", {
+    default: "build",
+  }),
   check: toggle("Check the Dockerfile, build nothing (= --call=check)"),
   progress: one("How to show progress (default: auto, or $BUILDKIT_PROGRESS)", { choices: PROGRESS_MODES }),
   quiet: toggle("Print the image id only", { alias: "q" }),

@@ -70,10 +70,17 @@ export type CheckCode =
   | "UndefinedVar"
   | "WorkdirRelativePath";
 
-export type DiagnosticCode = SyntaxCode | CheckCode | "MalformedJsonForm";
+/** Ours: shown beside the checks, but they fail nothing. */
+export type HintCode = "HeredocWithoutErrexit" | "MalformedJsonForm";
+
+export type DiagnosticCode = SyntaxCode | CheckCode | HintCode;
 
 function syntax(description: string): CatalogEntry {
   return { category: "syntax", severity: "error", description };
+}
+
+function hint(description: string): CatalogEntry {
+  return { category: "hint", severity: "warning", description };
 }
 
 function check(page: string, description: string, isExperimental?: true): CatalogEntry {
@@ -117,11 +124,10 @@ export const catalog: Readonly<Record<DiagnosticCode, CatalogEntry>> = {
   UnsupportedSyntax: syntax("tsbuild implements docker/dockerfile and runs no other frontend image"),
   UnterminatedHeredoc: syntax("A heredoc ends at a line that holds nothing but its word"),
   WrongArgumentCount: syntax("The instruction takes another number of arguments"),
-  MalformedJsonForm: {
-    category: "hint",
-    severity: "warning",
-    description: "An array that is not valid JSON runs as shell text",
-  },
+  HeredocWithoutErrexit: hint(
+    "A shell that runs a heredoc of several lines goes on after one that fails, unless set -e",
+  ),
+  MalformedJsonForm: hint("An array that is not valid JSON runs as shell text"),
 
   StageNameCasing: check("stage-name-casing", "Stage names should be lowercase"),
   FromAsCasing: check("from-as-casing", "The 'as' keyword should match the case of the 'from' keyword"),

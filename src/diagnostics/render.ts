@@ -136,10 +136,24 @@ function dropColumns(text: string, columns: number): { readonly text: string; re
  * line end. Give the span of the whole instruction for BuildKit's own lines.
  */
 export function dockerfileExcerpt(span: Span): string {
-  const total = lineCount(span.source);
   const first = positionAt(span.source, span.start);
-  const last = lastPosition(span, first).line;
-  let [from, to] = [first.line, last];
+  const { source } = span;
+  return excerptOfLines({ source, path: source.path, first: first.line, last: lastPosition(span, first).line });
+}
+
+export interface ExcerptLines {
+  readonly source: SourceFile;
+  /** What the text is called. */
+  readonly path: string;
+  /** Lines that are marked, counted from 1, both included. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** {@link dockerfileExcerpt} of whole lines. */
+export function excerptOfLines({ source, path, first, last }: ExcerptLines): string {
+  const total = lineCount(source);
+  let [from, to] = [first, last];
   const wanted = from === to ? 4 : 2;
   for (let padded = 0; padded < wanted; padded++) {
     if (from > 1) {
@@ -152,10 +166,10 @@ export function dockerfileExcerpt(span: Span): string {
     }
   }
   const rule = "--------------------";
-  const lines = [`${span.source.path}:${first.line}`, rule];
+  const lines = [`${path}:${first}`, rule];
   for (let line = from; line <= to; line++) {
-    const mark = line >= first.line && line <= last ? ">>>" : "   ";
-    lines.push(` ${String(line).padStart(3)} | ${mark} ${shownLine(span.source, line)}`);
+    const mark = line >= first && line <= last ? ">>>" : "   ";
+    lines.push(` ${String(line).padStart(3)} | ${mark} ${shownLine(source, line)}`);
   }
   return `${[...lines, rule].join("\n")}\n`;
 }

@@ -1,12 +1,13 @@
 // The engine: the only place that constructs implementations. One per process; a build at a time or several.
 import { resolve } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
-import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { DiskUsage } from "../store/usage.ts";
 import type { PruneOptions, PruneResult } from "../store/gc.ts";
-import { build, check } from "./build.ts";
+import { build } from "./build.ts";
+import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
+import type { FixReport } from "./check-fix.ts";
 import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
 import type { EngineParts } from "./parts.ts";
@@ -57,9 +58,28 @@ export class Engine implements AsyncDisposable {
     return build(this.#parts, options);
   }
 
-  /** What the build checks find, errors included. */
-  check(options: BuildOptions): Promise<readonly Diagnostic[]> {
+  /** What the build checks find, and why a build would fail before it runs anything. */
+  async check(options: BuildOptions): Promise<CheckReport> {
+    const { check } = await import("./check.ts");
     return check(this.#parts, options);
+  }
+
+  /** The Dockerfile's text with the fixes of its warnings that are certain; writes nothing. */
+  async fix(options: BuildOptions): Promise<FixReport> {
+    const { fix } = await import("./check.ts");
+    return fix(this.#parts, options);
+  }
+
+  /** What the target takes from who builds it. */
+  async outline(options: BuildOptions): Promise<OutlineReport> {
+    const { outline } = await import("./check.ts");
+    return outline(this.#parts, options);
+  }
+
+  /** The stages that can be built. */
+  async targets(options: BuildOptions): Promise<TargetList> {
+    const { targets } = await import("./check.ts");
+    return targets(this.#parts, options);
   }
 
   /** Runs a container of an image. */

@@ -110,6 +110,8 @@ export interface PlanResult {
   readonly stages: readonly StageSummary[];
   /** Index of a stage that was walked → what it needs from outside. */
   readonly needs: ReadonlyMap<number, StageNeeds>;
+  /** Indices of stages that were walked and begin with a SHELL of their base image. */
+  readonly shellBases: ReadonlySet<number>;
   readonly contextCopies: readonly ContextCopy[];
   /** Names of the local contexts that the plan reads. */
   readonly localContexts: readonly string[];

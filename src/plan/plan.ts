@@ -36,6 +36,7 @@ class Planner {
   readonly #prepared = new Map<number, readonly PreparedInstruction[]>();
   readonly #contextCopies: ContextCopy[] = [];
   readonly #needs = new Map<number, StageNeeds>();
+  readonly #shellBases = new Set<number>();
 
   constructor(dockerfile: Dockerfile, options: PlanOptions) {
     this.#dockerfile = dockerfile;
@@ -172,6 +173,7 @@ class Planner {
       escape: this.#dockerfile.escape,
       states,
       needs: this.#needs,
+      shellBases: this.#shellBases,
       isStageNameHidden: this.#isStageNameHidden(),
       addContextCopy: (copy: ContextCopy) => this.#contextCopies.push(copy),
     };
@@ -224,6 +226,7 @@ class Planner {
       diagnostics: this.#reporter.diagnostics,
       stages: this.#nodes.map((node) => summaryOf(node, target, needed)),
       needs: this.#needs,
+      shellBases: this.#shellBases,
       contextCopies: this.#contextCopies,
       localContexts: vertices.flatMap(({ op }) => (op.kind === "local" ? [op.name] : [])),
     };

@@ -35,6 +35,8 @@ export interface WalkScope {
   readonly states: ReadonlyMap<number, ImageState>;
   /** Filled by the walk. */
   readonly needs: Map<number, StageNeeds>;
+  /** Filled by the walk: stages that begin with a SHELL. */
+  readonly shellBases: Set<number>;
   /** Whether names leave the stage out: the file has one, and it uses no other source. */
   readonly isStageNameHidden: boolean;
   readonly addContextCopy: (copy: ContextCopy) => void;
@@ -58,6 +60,7 @@ export function walkStage(
   if (!below) return undefined;
   // A context that stands in for a stage is taken as it is.
   if (node.isReplaced) return below;
+  if ((below.config.Shell ?? []).length > 0) scope.shellBases.add(node.index);
   const started = beginStage(below);
   let state: ImageState = { ...started, stepCount: node.base.kind === "image" && below.base ? 1 : 0 };
   const needs = noNeeds();

@@ -11,7 +11,9 @@ export async function build(words: readonly string[], terminal: Terminal): Promi
     terminal.print(`${given}\n`);
     return 0;
   }
-  return given.call === "check" ? check(given, terminal) : run(given, terminal);
+  if (given.call.name === "build") return run(given, terminal);
+  const { call } = await import("./call.ts");
+  return call(given, terminal);
 }
 
 async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
@@ -40,19 +42,6 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
     renderer.end();
     throw error;
   }
-}
-
-/** Looks at the Dockerfile only; exit status 1 where anything is found (K42). */
-async function check(given: BuildArguments, terminal: Terminal): Promise<number> {
-  await using engine = await openEngine(terminal, { caCert: given.caCert });
-  const { stdin, signal } = terminal;
-  const found = await engine.check({ ...given.build, stdin, signal });
-  const { color, columns } = terminal.stderr;
-  const count = found.length === 1 ? "1 warning has been found!" : `${found.length} warnings have been found!`;
-  terminal.print(found.length === 0 ? "Check complete, no warnings found.\n" : `Check complete, ${count}\n`);
-  for (const diagnostic of found)
-    terminal.print(`\n${renderDiagnostic(diagnostic, { color: color && false, width: columns() })}`);
-  return found.length === 0 ? 0 : 1;
 }
 
 function showWarnings(warnings: readonly Diagnostic[], terminal: Terminal): void {

@@ -57,6 +57,8 @@ function includes(rules: RuleSet, code: string): boolean {
 export interface CheckedDiagnostics {
   /** Errors, and the warnings that are not silenced, in file order. */
   readonly diagnostics: readonly Diagnostic[];
+  /** The same in the order in which they were given, a wrong directive first. */
+  readonly found: readonly Diagnostic[];
   /** BuildKit's message where `error=true` makes the warnings fatal; undefined where the build may go on. */
   readonly failure: string | undefined;
 }
@@ -96,10 +98,14 @@ export function applyChecks(
     return around === undefined || !includes(around.skip, code);
   });
   const all = override === undefined ? [...file.diagnostics, ...kept] : kept;
-  const diagnostics = all.toSorted((a, b) => (a.span.source === b.span.source ? a.span.start - b.span.start : 0));
+  const inFileOrder = all.toSorted((a, b) => (a.span.source === b.span.source ? a.span.start - b.span.start : 0));
   const fatal = options.failsBuild ? kept.filter(isCheck).map(({ code }) => code) : [];
-  const rules = [...new Set(fatal)].sort().join(", ");
-  return { diagnostics, failure: rules === "" ? undefined : `lint violation found for rules: ${rules}` };
+  const rules = [...new Set(fatal)].join(", ");
+  return {
+    diagnostics: inFileOrder,
+    found: all,
+    failure: rules === "" ? undefined : `lint violation found for rules: ${rules}`,
+  };
 }
 
 function isCheck({ code, severity }: Diagnostic): boolean {

@@ -89,15 +89,16 @@ function* exposeFormat(stage: Stage): Generator<Diagnostic> {
       const spec = /[$'"\\`]/.test(text) ? undefined : parsePortSpec(text);
       if (spec === undefined || "message" in spec) continue;
       const { rawProtocol, protocol, hasHostPart } = spec.value;
+      if (rawProtocol !== rawProtocol.toLowerCase()) {
+        const message = `Defined protocol '${text}' in EXPOSE instruction should be lowercase`;
+        const at = { ...span, start: span.end - rawProtocol.length };
+        yield warn("ExposeProtoCasing", at, message, { help: `write ${protocol}`, fix: { span: at, text: protocol } });
+      }
       if (hasHostPart) {
         const rest = text.slice(text.lastIndexOf(":") + 1);
         const message = `EXPOSE instruction should not define an IP address or host-port mapping, found '${text}'`;
         yield warn("ExposeInvalidFormat", span, message, { help: `write ${rest}`, fix: { span, text: rest } });
       }
-      if (rawProtocol === rawProtocol.toLowerCase()) continue;
-      const message = `Defined protocol '${text}' in EXPOSE instruction should be lowercase`;
-      const at = { ...span, start: span.end - rawProtocol.length };
-      yield warn("ExposeProtoCasing", at, message, { help: `write ${protocol}`, fix: { span: at, text: protocol } });
     }
   }
 }

@@ -5,7 +5,6 @@ import { expandWords } from "../../frontend/expand.ts";
 import { parsePortSpec, type PortSpec } from "../../frontend/literals.ts";
 import { historyEntry, listHistory } from "../history.ts";
 import { scopeOf, withConfig, withHistory, type ImageState } from "../image-state.ts";
-import { checkUndefinedVariables } from "../lint.ts";
 import type { Reporter } from "../reporter.ts";
 import type { LowerContext } from "./context.ts";
 
@@ -33,15 +32,13 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
-/** The words that one word becomes. */
+/** The words that one word becomes. Of variables in ports BuildKit does not say that they are undefined. */
 function expandPort(
   { text, span }: { readonly text: string; readonly span: Span },
   state: ImageState,
   { escape, reporter }: LowerContext,
 ): readonly string[] | undefined {
-  const scope = scopeOf(state);
-  const expansion = expandWords(text, scope, { escape });
-  checkUndefinedVariables(reporter, span, expansion, scope, new Set(state.declaredArgs.map(({ name }) => name)));
+  const expansion = expandWords(text, scopeOf(state), { escape });
   if (expansion.error === undefined) return expansion.words;
   reporter.error("ExpansionFailed", span, expansion.error);
   return undefined;
