@@ -296,9 +296,9 @@ export class Solver {
   }
 
   #explain(vertex: StepVertex, parts: readonly KeyPart[]): void {
+    if (vertex.meta.cache === "ignore") return;
     const before = this.#services.cache.lastOfSlot(this.#slotOf(vertex));
-    const reason =
-      vertex.meta.cache === "ignore" ? "the cache is not used" : before && explainMiss(before.parts, parts);
+    const reason = before && explainMiss(before.parts, parts);
     if (reason !== undefined) this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, reason });
   }
 
