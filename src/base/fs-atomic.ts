@@ -1,5 +1,19 @@
 // Files appear whole or not at all: temp in the same folder, fsync, rename, fsync of the folder. And the small questions that go with files that may not be there.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { nowMs, randomName } from "./clock.ts";
 
@@ -13,12 +27,34 @@ export function writeFileAtomic(
   mode = 0o644,
   durability: "synced" | "unsynced" = "synced",
 ): void {
+  replaceFile(path, mode, (fd) => {
+    writeFileSync(fd, data);
+    if (durability === "synced") fsyncSync(fd);
+  });
+  if (durability === "synced") syncFolder(dirname(path));
+}
+
+/** As {@link writeFileAtomic}, for a file of the user's: mode and owner stay as they are, and a link goes on being one. Fails where there is no file. */
+export function rewriteFile(path: string, data: string | Uint8Array): void {
+  const target = realpathSync(path);
+  const { mode, uid, gid } = statSync(target);
+  replaceFile(target, 0o600, (fd) => {
+    const made = fstatSync(fd);
+    if (made.uid !== uid || made.gid !== gid) fchownSync(fd, uid, gid);
+    writeFileSync(fd, data);
+    // last, because writing may take the set-user-id bits away
+    fchmodSync(fd, mode & 0o7777);
+    fsyncSync(fd);
+  });
+  syncFolder(dirname(target));
+}
+
+function replaceFile(path: string, mode: number, fill: (fd: number) => void): void {
   const temp = `${path}.${randomName(6)}.tmp`;
   try {
     const fd = openSync(temp, "wx", mode);
     try {
-      writeFileSync(fd, data);
-      if (durability === "synced") fsyncSync(fd);
+      fill(fd);
     } finally {
       closeSync(fd);
     }
@@ -27,7 +63,6 @@ export function writeFileAtomic(
     rmSync(temp, { force: true });
     throw error;
   }
-  if (durability === "synced") syncFolder(dirname(path));
 }
 
 /** Makes renames into `folder` durable. */

@@ -11,7 +11,7 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   if (!(error instanceof BuildError)) return bugText(error, version);
   const lines: string[] = [];
   const errors = error.diagnostics.filter((diagnostic) => diagnostic.severity === "error");
-  if (errors.length > 0) return errors.map((diagnostic) => renderDiagnostic(diagnostic, style)).join("\n");
+  if (errors.length > 0) return errors.map((diagnostic) => `${renderDiagnostic(diagnostic, style)}\n`).join("");
   const { lastOutput, step, logPath } = error.details;
   if (lastOutput !== undefined && lastOutput.length > 0) {
     lines.push("------", ` > ${step ?? "step"}:`, ...lastOutput, "------");

@@ -8,6 +8,8 @@ type Command = (words: readonly string[], terminal: Terminal) => Promise<number>
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   build: async () => (await import("./commands/build.ts")).build,
+  check: async () => (await import("./commands/check.ts")).check,
+  fmt: async () => (await import("./commands/fmt.ts")).fmt,
   parse: async () => (await import("./commands/parse.ts")).parse,
   run: async () => (await import("./commands/run.ts")).run,
   images: async () => (await import("./commands/images.ts")).images,
@@ -20,6 +22,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   prune: async () => (await import("./commands/store.ts")).prune,
   doctor: async () => (await import("./commands/doctor.ts")).doctor,
 };
+
+/** They need neither the store nor privileges. */
+const TEXT_COMMANDS: ReadonlySet<string> = new Set(["fmt", "parse"]);
 
 const HELP = `Usage: tsbuild [build] [flags] CONTEXT
        tsbuild COMMAND …
@@ -35,6 +40,9 @@ Commands:
   rmi IMAGE…                   remove names of images; prune frees what no name keeps
   push IMAGE                   push an image to its registry
   pull IMAGE                   fetch an image into the store
+  check [--fix] [flags] CONTEXT|FILE
+                               check a Dockerfile, build nothing; --fix corrects what is certain
+  fmt [--write] FILE           print a Dockerfile in canonical form, or rewrite it
   parse FILE                   print a Dockerfile's syntax tree as JSON
   du                           what the store holds
   prune [--all] [--max-size N] remove what is not needed
@@ -74,7 +82,8 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<n
     return 0;
   }
   const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
-  if (first !== "parse" && process.geteuid?.() !== 0) await (await import("./rootless.ts")).enterUserNamespace(words);
+  if (!TEXT_COMMANDS.has(first) && process.geteuid?.() !== 0)
+    await (await import("./rootless.ts")).enterUserNamespace(words);
   const command = await (load ?? COMMANDS["build"]!)();
   return command(load ? rest : words, terminal);
 }

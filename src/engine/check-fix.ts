@@ -11,6 +11,8 @@ import { isSameDockerfile } from "./check-equivalence.ts";
 
 export interface FixReport {
   readonly source: SourceFile;
+  /** Absolute path of the Dockerfile; undefined where it is no file of the client's. */
+  readonly file: string | undefined;
   /** The text with the fixes; the source's where there is nothing to fix. */
   readonly text: string;
   /** What was fixed, with places in `source` where the first look found it, else in the text as it was then. */
@@ -20,15 +22,22 @@ export interface FixReport {
 /** Looks at most this often: a fix may make room for another one. */
 const maxRounds = 8;
 
-/** Fixes what the text alone shows and the user did not silence. A text with errors stays as it is, and so does whatever a fix would change in the images. */
-export async function fixDockerfile(source: SourceFile, override: CheckOptions | undefined): Promise<FixReport> {
+/** What the text alone shows and the user did not silence. */
+export function fixableIn(dockerfile: Dockerfile, override: CheckOptions | undefined): readonly Diagnostic[] {
+  return applyChecks(dockerfile, lint(dockerfile), override).diagnostics;
+}
+
+/** Fixes what `find` finds, again and again. A text with errors stays as it is, and so does whatever a fix would change in the images. */
+export async function fixDockerfile(
+  source: SourceFile,
+  find: (dockerfile: Dockerfile) => readonly Diagnostic[],
+): Promise<Omit<FixReport, "file">> {
   const original = parseSound(source);
   if (!original) return { source, text: source.text, fixed: [] };
   const fixed: Diagnostic[] = [];
   let current = original;
   for (let round = 0; round < maxRounds; round++) {
-    const { diagnostics } = applyChecks(current, lint(current), override);
-    const next = await sameWith(original, current, diagnostics);
+    const next = await sameWith(original, current, find(current));
     if (!next) break;
     fixed.push(...next.applied);
     current = next.dockerfile;

@@ -8,7 +8,7 @@ import { endOf, instructionAt } from "../frontend/instruction-at.ts";
 import { descriptionIn } from "../plan/descriptions.ts";
 import type { PlanResult } from "../plan/options.ts";
 import { outlineOf, type Outline } from "../plan/outline.ts";
-import { fixDockerfile, type FixReport } from "./check-fix.ts";
+import { fixableIn, fixDockerfile, type FixReport } from "./check-fix.ts";
 import type { BuildOptions } from "./options.ts";
 import type { EngineParts } from "./parts.ts";
 import {
@@ -160,9 +160,12 @@ export function targets(parts: EngineParts, options: BuildOptions): Promise<Targ
 
 /** The Dockerfile's text with the fixes that are certain. */
 export function fix(parts: EngineParts, options: BuildOptions): Promise<FixReport> {
-  return withInputs(parts, options, ({ parsed }) =>
-    fixDockerfile(parsed.dockerfile.source, checkOverride(options.buildArgs, parsed.dockerfile)),
-  );
+  return withInputs(parts, options, async ({ parsed, contexts }) => {
+    const { dockerfile } = parsed;
+    const override = checkOverride(options.buildArgs, dockerfile);
+    const fixed = await fixDockerfile(dockerfile.source, (current) => fixableIn(current, override));
+    return { ...fixed, file: contexts.dockerfilePath };
+  });
 }
 
 function soundOf({ parsed }: BuildInputs): BuildInputs["parsed"] {

@@ -20,6 +20,8 @@ import type { LocalContext } from "./source-trees.ts";
 
 export interface PreparedContexts {
   readonly dockerfile: SourceFile;
+  /** Absolute; undefined where it is no file of the client's. */
+  readonly dockerfilePath: string | undefined;
   /** Names the Dockerfile for explanations: its path, or the context's. */
   readonly place: string;
   readonly main: LocalOp | GitOp | HttpOp;
@@ -47,6 +49,7 @@ export async function prepareContexts(options: PrepareOptions): Promise<Prepared
   else if (local) locals.set("context", local);
   return {
     dockerfile: text.source,
+    dockerfilePath: text.path,
     place: text.path ?? main.place,
     main: main.op,
     locals,

@@ -5,7 +5,7 @@ import type { PlanOptions } from "./options.ts";
 /** Platform arguments and TARGETSTAGE, overridden by build arguments (A21, A22). `lastStage` is the last stage's name, "" for none. */
 export function predefinedArgs(options: PlanOptions, lastStage: string): Map<string, string> {
   const { buildPlatform, platform } = options;
-  const target = options.target ?? lastStage;
+  const target = options.target ?? lastStage.toLowerCase();
   const values: readonly (readonly [string, string])[] = [
     ["BUILDPLATFORM", formatPlatform(buildPlatform)],
     ["BUILDOS", buildPlatform.os],

@@ -1,7 +1,6 @@
 // `tsbuild parse FILE`: the syntax tree as JSON; every error of the file at once.
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { BuildError, formatAst, messageOf, parseDockerfile } from "../../index.ts";
+import { BuildError, formatAst } from "../../index.ts";
+import { parseSound, readSource } from "../dockerfile-text.ts";
 import type { Terminal } from "../terminal.ts";
 
 export async function parse(words: readonly string[], terminal: Terminal): Promise<number> {
@@ -11,24 +10,6 @@ export async function parse(words: readonly string[], terminal: Terminal): Promi
       help: "usage: tsbuild parse FILE, or - for standard input",
     });
   }
-  const text = path === "-" ? await readAll(terminal.stdin) : await readText(resolve(terminal.cwd, path), path);
-  const { dockerfile, diagnostics } = parseDockerfile({ path, text });
-  const errors = diagnostics.filter((diagnostic) => diagnostic.severity === "error");
-  if (errors.length > 0) throw new BuildError("dockerfile", errors[0]!.message, { diagnostics: errors });
-  terminal.print(`${formatAst(dockerfile)}\n`);
+  terminal.print(`${formatAst(parseSound(await readSource(path, terminal)))}\n`);
   return 0;
-}
-
-async function readText(path: string, shown: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw new BuildError("source", `cannot read ${shown}: ${messageOf(error)}`);
-  }
-}
-
-async function readAll(stream: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks).toString("utf8");
 }

@@ -23,9 +23,8 @@ function* stageNameCasing(file: Dockerfile): Generator<Diagnostic> {
   for (const { from } of file.stages) {
     const { name } = from;
     if (!name || isLower(name.text)) continue;
-    // no fix: COPY --from and --target may name it too, in any case
-    const help = `write "${name.text.toLowerCase()}"`;
-    yield warn("StageNameCasing", name.span, `Stage name '${name.text}' should be lowercase`, { help });
+    // what names the stage may do so in any case
+    yield warn("StageNameCasing", name.span, `Stage name '${name.text}' should be lowercase`, recase(name, true));
   }
 }
 

@@ -1,6 +1,7 @@
 // Single instructions: K03 NoEmptyContinuation, K07 JSONArgsRecommended, K08 MaintainerDeprecated,
 // K12 MultipleInstructionsDisallowed, K13 LegacyKeyValueFormat, K21 ExposeProtoCasing, K22 ExposeInvalidFormat.
-import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
+import type { Diagnostic, Fix } from "../../diagnostics/diagnostic.ts";
+import type { Span } from "../../diagnostics/source.ts";
 import type { ArgInstruction, Dockerfile, Instruction, Stage } from "../ast.ts";
 import { parsePortSpec } from "../literals.ts";
 import { stageInstructions, warn, type LintRule } from "./rule.ts";
@@ -12,8 +13,24 @@ function* emptyContinuation(file: Dockerfile): Generator<Diagnostic> {
     const others = empty.lines.filter(({ start }) => start !== empty.last.start);
     const related = others.map((span) => ({ span, message: "this line is empty" }));
     const help = "remove the empty line, or make it a comment";
-    yield warn("NoEmptyContinuation", empty.last, "Empty continuation line", { help, related });
+    const fix = withoutLines(empty.lines);
+    yield warn("NoEmptyContinuation", empty.last, "Empty continuation line", { help, related, fix });
   }
+}
+
+/** Takes lines of one text out of it, in file order. */
+function withoutLines(lines: readonly Span[]): Fix | undefined {
+  const [first] = lines;
+  if (!first) return undefined;
+  const { source } = first;
+  let text = "";
+  let at = first.start;
+  for (const { start, end } of lines) {
+    text += source.text.slice(at, start);
+    const newline = source.text.indexOf("\n", end);
+    at = newline < 0 ? source.text.length : newline + 1;
+  }
+  return { span: { ...first, end: at }, text };
 }
 
 function* maintainer(file: Dockerfile): Generator<Diagnostic> {

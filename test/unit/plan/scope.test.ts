@@ -97,7 +97,7 @@ describe("predefined arguments", () => {
   });
 
   test.each([
-    ["FROM busybox AS Last", undefined, "Last"],
+    ["FROM busybox AS Last", undefined, "last"],
     ["FROM busybox", undefined, "default"],
     ["FROM busybox AS one\nARG TARGETSTAGE\nLABEL s=$TARGETSTAGE\nFROM busybox AS two", "one", "one"],
   ])("A22: TARGETSTAGE of %j with target %s", async (from, target, value) => {
