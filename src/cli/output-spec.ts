@@ -138,7 +138,13 @@ function outputOf(
     }
     case "docker": {
       const ociMediaTypes = attributes.has("oci-mediatypes") && image.ociMediaTypes;
-      const target = { names, image: { ...image, ociMediaTypes } };
+      const context = attributes.get("context");
+      if (context !== undefined && path !== undefined)
+        throw new BuildError(
+          "usage",
+          "output options dest and context exclude each other: a file, or a docker to load into",
+        );
+      const target = { names, image: { ...image, ociMediaTypes }, ...(context === undefined ? {} : { context }) };
       return path === undefined ? { kind: "docker", ...target } : { kind: "docker", dest: path, ...target };
     }
     case "local": {

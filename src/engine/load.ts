@@ -4,6 +4,8 @@ import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 
 export interface LoadOptions {
+  /** Name of a docker context. */
+  readonly context: string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
 }
@@ -11,10 +13,15 @@ export interface LoadOptions {
 /** Loads a docker archive into docker, or into podman where docker is not installed. */
 export async function loadIntoEngine(
   archive: AsyncIterable<Uint8Array>,
-  { environment, signal }: LoadOptions,
+  { context, environment, signal }: LoadOptions,
 ): Promise<void> {
-  const engine = await findEngine(environment, signal);
-  const result = await runProcess(engine, ["load"], { input: archive, env: environment, signal });
+  const engine = context === undefined ? await findEngine(environment, signal) : "docker";
+  const args = context === undefined ? ["load"] : ["--context", context, "load"];
+  const result = await runProcess(engine, args, { input: archive, env: environment, signal }).catch(
+    (error: unknown) => {
+      throw isErrno(error, "ENOENT") ? notInstalled(`${engine} is not installed`) : error;
+    },
+  );
   if (result.exitCode === 0) return;
   const said = result.stderr.trim().split("\n").at(-1) ?? "";
   throw new BuildError(
@@ -35,7 +42,11 @@ async function findEngine(environment: LoadOptions["environment"], signal: Abort
       if (!isErrno(error, "ENOENT")) throw error;
     }
   }
-  throw new BuildError("export", "neither docker nor podman is installed, so there is nothing to load the image into", {
+  throw notInstalled("neither docker nor podman is installed");
+}
+
+function notInstalled(what: string): BuildError {
+  return new BuildError("export", `${what}, so there is nothing to load the image into`, {
     help: "leave --load out: the image is kept in the store, or write it with -o type=docker,dest=image.tar",
   });
 }

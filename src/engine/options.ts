@@ -56,7 +56,8 @@ export type OutputSpec =
   | {
       readonly kind: "docker";
       readonly dest?: string;
-      readonly loader?: "docker" | "podman";
+      /** The docker context to load into; undefined = docker's current one, or podman. */
+      readonly context?: string;
       readonly names: readonly string[];
       readonly image: ImageOutputOptions;
     }

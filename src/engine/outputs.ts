@@ -166,7 +166,8 @@ export class Outputs {
       await writeOutput(output.dest, archiveTar(archive, signal), options.writeStdout);
     } else {
       const { loadIntoEngine } = await import("./load.ts");
-      await loadIntoEngine(archiveTar(archive, signal), { environment, signal });
+      const context = output.kind === "docker" ? output.context : undefined;
+      await loadIntoEngine(archiveTar(archive, signal), { context, environment, signal });
     }
     return image;
   }

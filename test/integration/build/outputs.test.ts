@@ -318,6 +318,11 @@ test("--load feeds docker or podman, and passes their refusal on", async () => {
     { RepoTags: string[] },
   ];
   expect(manifest.RepoTags).toEqual(["load:1"]);
+  const away = await rig.tsbuild(["-q", "-o", "type=docker,context=far", context], { env });
+  expect([away.code, away.stderr]).toEqual([1, expect.stringContaining("docker is not installed") as string]);
+  engine("docker", `echo "$@" > ${path("words")}; /bin/cat > /dev/null`);
+  await rig.must(["-q", "-o", "type=docker,context=far", context], { env });
+  expect(readFileSync(path("words"), "utf8")).toBe("--context far load\n");
   engine("docker", 'if [ "$1" = load ]; then echo "Cannot connect to the Docker daemon" >&2; exit 1; fi');
   const refused = await rig.tsbuild(["-q", "--load", "-t", "load:1", context], { env });
   expect(refused.code).toBe(1);
