@@ -161,16 +161,22 @@ export function judge(
   const { dockerfile } = parsed;
   const needed = new Set(result.stages.filter(({ isNeeded }) => isNeeded).map(({ index }) => index));
   const linted = lint(dockerfile, ({ index }) => isEveryStageShown || needed.has(index), result.shellBases);
-  const planned = result.diagnostics.filter((diagnostic) => !linted.some((known) => saysSame(known, diagnostic)));
-  const found = [...parsed.diagnostics, ...linted, ...planned, ...ignoredCopies(result, contexts)];
+  const found = [
+    ...parsed.diagnostics,
+    ...linted,
+    ...notIn(linted, result.diagnostics),
+    ...ignoredCopies(result, contexts),
+  ];
   return applyChecks(dockerfile, inFindingOrder(dockerfile, found), checkOverride(options.buildArgs, dockerfile));
 }
 
-/** Whether what the text alone shows is what the planner found in the same word. */
-function saysSame(linted: Diagnostic, { code, message, span }: Diagnostic): boolean {
-  const { source, start, end } = linted.span;
-  const isInside = source === span.source && start >= span.start && end <= span.end;
-  return isInside && linted.code === code && linted.message === message;
+/** `planned` without what the text alone showed in the same word. */
+function notIn(linted: readonly Diagnostic[], planned: readonly Diagnostic[]): readonly Diagnostic[] {
+  const known = Map.groupBy(linted, ({ code, message }) => `${code} ${message}`);
+  return planned.filter(({ code, message, span }) => {
+    const same = known.get(`${code} ${message}`) ?? [];
+    return !same.some(({ span: at }) => at.source === span.source && at.start >= span.start && at.end <= span.end);
+  });
 }
 
 /** BUILDKIT_DOCKERFILE_CHECK (K31). */

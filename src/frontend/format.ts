@@ -119,8 +119,8 @@ function formatInstruction(head: Head): string[] {
 
 /** A blank, nothing, or the line break that is there, with its comments. */
 function gapBetween(line: LogicalLine, escape: string, from: Unit, to: Unit): string {
-  const isBroken = line.pieces.some(({ index }) => index > from.start && index >= from.end && index <= to.start);
-  if (!isBroken) return to.isGlued ? "" : " ";
+  const broken = line.pieces[pieceFrom(line, Math.max(from.end, from.start + 1))];
+  if (broken === undefined || broken.index > to.start) return to.isGlued ? "" : " ";
   const between = commentsIn(line, offsetAfter(line, from.end), spanIn(line, to).start);
   return ` ${escape}\n${between.map((comment) => `${indent}${trimSpace(comment)}\n`).join("")}${indent}`;
 }
@@ -129,13 +129,26 @@ function gapBetween(line: LogicalLine, escape: string, from: Unit, to: Unit): st
 function rawText(line: LogicalLine, { start, end }: Range, escape: string): string {
   let text = "";
   let at = start;
-  for (const { index, offset } of line.pieces) {
-    if (index <= start || index >= end) continue;
+  for (let next = pieceFrom(line, start + 1); next < line.pieces.length; next++) {
+    const { index, offset } = line.pieces[next]!;
+    if (index >= end) break;
     const comments = commentsIn(line, offsetAfter(line, index), offset);
     text += `${line.text.slice(at, index)}${escape}\n${comments.map((comment) => `${comment}\n`).join("")}`;
     at = index;
   }
   return text + line.text.slice(at, end);
+}
+
+/** The first piece that begins at or behind `index`; how many there are where there is none. */
+function pieceFrom({ pieces }: LogicalLine, index: number): number {
+  let low = 0;
+  let high = pieces.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (pieces[middle]!.index < index) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Where the file goes on after `text[index - 1]`. */
