@@ -4,15 +4,15 @@ import { dirname } from "node:path";
 import { isErrno } from "./fs-atomic.ts";
 
 /** Makes `path` and what is missing above it. Unlike node:fs with `recursive`, it ends where a directory takes no entries, as /proc. */
-export function makeDirectories(path: string): void {
+export function makeDirectories(path: string, mode = 0o777): void {
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode });
   } catch (error) {
     if (isErrno(error, "EEXIST") && statSync(path).isDirectory()) return;
     const parent = dirname(path);
     if (!isErrno(error, "ENOENT") || parent === path || isDirectory(parent)) throw error;
-    makeDirectories(parent);
-    mkdirSync(path);
+    makeDirectories(parent, mode);
+    mkdirSync(path, { mode });
   }
 }
 

@@ -2,6 +2,7 @@
 // Everything below the root is 0700: directory faces hold other people's setuid programs.
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectories } from "../base/make-directories.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 
 export interface StorePaths {
@@ -60,7 +61,7 @@ export function defaultStoreRoot(
 /** Makes what is missing of the store's directories. Fails with code "store". */
 export function makeLayout(paths: StorePaths): void {
   try {
-    mkdirSync(paths.root, { recursive: true, mode: 0o700 });
+    makeDirectories(paths.root, 0o700);
     checkOwner(paths.root);
     const { content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
     for (const folder of [content, layers, contexts, sources, mounts, logs, tmp, locks, leases]) makeFolder(folder);

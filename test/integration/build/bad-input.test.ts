@@ -150,6 +150,14 @@ test("a file that cannot be read is named", async () => {
   await rig.must([context]);
 });
 
+test("a store where no directory can be made is an error, not a hang", async () => {
+  const result = await rig.tsbuild([rig.context({ Dockerfile: "FROM scratch\n" })], {
+    env: { TSBUILD_ROOT: "/proc/nowhere/store" },
+  });
+  expect(result).toMatchObject({ code: 1 });
+  expect(result.stderr).toMatch(/store at \/proc\/nowhere\/store|cannot .*\/proc\/nowhere/);
+});
+
 test("S64: a secret shows in no output, no error and no log", async () => {
   const context = rig.context({
     Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=tok cat /run/secrets/tok; base64 /run/secrets/tok; exit 3\n",
