@@ -9,10 +9,11 @@ import type { ImageOp } from "../graph/op.ts";
 import { digestAlgorithm, digestHex, digestOf, parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Index, Manifest } from "../oci/image.ts";
 import { isIndexType, isManifestType } from "../oci/media-type.ts";
-import { formatPlatform, platformDistance, normalizePlatform, type Platform } from "../oci/platform.ts";
+import { formatPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, repositoryName, type Reference } from "../oci/reference.ts";
 import type { LayoutReference, ResolvedImage } from "../plan/options.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import { selectPlatform } from "../oci/platform-choice.ts";
 import type { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { Rootfs } from "../rootfs/layer.ts";
 import type { Store } from "../store/store.ts";
@@ -107,7 +108,7 @@ export class BaseImages {
     if (!bytes) return undefined;
     const value = parseJson<Manifest | Index>(bytes, digest);
     if ("manifests" in value) {
-      const chosen = choose(value, platform);
+      const chosen = selectPlatform(value, platform);
       return chosen && this.#readStored(chosen.digest, platform);
     }
     if (!("config" in value)) return undefined;
@@ -125,7 +126,7 @@ export class BaseImages {
     store.content.put(bytes);
     if (isIndexType(mediaType)) {
       const index = parseJson<Index>(bytes, formatReference(reference));
-      const chosen = choose(index, platform);
+      const chosen = selectPlatform(index, platform);
       if (!chosen) throw noMatch(reference, platform, index);
       ({ digest, mediaType } = chosen);
       bytes = this.#fromStore(digest) ?? (await client.manifest(reference, digest, { signal })).bytes;
@@ -172,7 +173,7 @@ export class BaseImages {
     let digest = wanted;
     let value = parseJson<Manifest | Index>(readLayoutBlob(layout.path, digest), text);
     if ("manifests" in value) {
-      const chosen = choose(value, platform);
+      const chosen = selectPlatform(value, platform);
       if (!chosen) throw new BuildError("image", `no match for platform ${formatPlatform(platform)} in ${layout.path}`);
       digest = chosen.digest;
       value = parseJson<Manifest>(readLayoutBlob(layout.path, digest), text);
@@ -190,20 +191,6 @@ function pickTag(index: Index, { tag }: LayoutReference): Descriptor | undefined
     const name = refName(descriptor);
     return name === (tag ?? "latest") || (name !== undefined && parseReference(name)?.tag === (tag ?? "latest"));
   });
-}
-
-/** The manifest of an index that suits the platform best; attestations never do. */
-function choose(index: Index, platform: Platform): Descriptor | undefined {
-  let best: { readonly descriptor: Descriptor; readonly distance: number } | undefined;
-  for (const descriptor of index.manifests) {
-    const { platform: of } = descriptor;
-    if (!of || of.os === "unknown") continue;
-    const distance = platformDistance(platform, normalizePlatform(of.os, of.architecture, of.variant));
-    if (distance !== undefined && (!best || distance < best.distance)) best = { descriptor, distance };
-  }
-  return (
-    best?.descriptor ?? (index.manifests.length === 1 && !index.manifests[0]!.platform ? index.manifests[0] : undefined)
-  );
 }
 
 function noMatch(reference: Reference, platform: Platform, index: Index): BuildError {

@@ -10,6 +10,7 @@ import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { layerCompression, layerMediaType } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
+import type { PushOptions } from "../export/push.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { Layer, PackedLayer, PackOptions, Rootfs } from "../rootfs/layer.ts";
 import { RootfsView } from "../rootfs/view.ts";
@@ -17,6 +18,7 @@ import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
+import { familiarReference } from "../oci/reference.ts";
 import { readName, readReference } from "./references.ts";
 import { namesOf, storeNames } from "./output-names.ts";
 
@@ -57,7 +59,8 @@ export class Outputs {
     const isKept = options.outputs.every((output) => output.kind === "cacheonly" || this.#isNamed(output));
     if (!isKept) await session.protect();
     for (const output of options.outputs) {
-      const made = await this.#exporting(output, () => this.#makeOne(output));
+      const vertex = digestOfJson(["export", output]);
+      const made = await this.#observed(vertex, exportName(output), () => this.#makeOne(output));
       if (!made) continue;
       image ??= made;
       if ("names" in output) for (const name of namesOf(output, options.tags)) names.add(name);
@@ -290,7 +293,7 @@ export class Outputs {
     );
     const startedMs = nowMs();
     const { pushImage } = await import("../export/push.ts");
-    await pushImage({
+    const pushing: PushOptions = {
       client,
       reference,
       image,
@@ -320,14 +323,14 @@ export class Outputs {
         });
       },
       signal,
-    });
+    };
+    await this.#observed(vertex, `pushing ${familiarReference(reference)}`, () => pushImage(pushing));
   }
 
-  /** Shows the export as a step of its own. */
-  async #exporting<T>(output: OutputSpec, work: () => Promise<T>): Promise<T> {
+  /** Shows an export or a push as a step of its own. */
+  async #observed<T>(vertex: Digest, name: string, work: () => Promise<T>): Promise<T> {
     const { onEvent } = this.#context;
-    const vertex = digestOfJson(["export", output]);
-    onEvent({ kind: "vertex-added", vertex, name: exportName(output), inputs: [] });
+    onEvent({ kind: "vertex-added", vertex, name, inputs: [] });
     onEvent({ kind: "vertex-started", vertex, atMs: nowMs() });
     try {
       const made = await work();
@@ -343,7 +346,7 @@ export class Outputs {
 function exportName(output: OutputSpec): string {
   switch (output.kind) {
     case "image":
-      return output.push ? "exporting to image and pushing" : "exporting to image";
+      return "exporting to image";
     case "oci":
       return "exporting to oci image format";
     case "docker":

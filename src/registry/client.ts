@@ -23,7 +23,7 @@ import {
   type ManifestContent,
   type PushedManifest,
 } from "./manifests.ts";
-import { selectPlatform } from "./platform-choice.ts";
+import { selectPlatform } from "../oci/platform-choice.ts";
 import { listReferrers, noteReferrer } from "./referrers.ts";
 import { Backoff, systemClock, type RetryClock } from "./retry.ts";
 import { Transport } from "./transport.ts";

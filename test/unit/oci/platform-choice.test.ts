@@ -4,7 +4,7 @@ import { digestOf } from "../../../src/oci/digest.ts";
 import type { Index } from "../../../src/oci/image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../../src/oci/media-type.ts";
 import { parsePlatform } from "../../../src/oci/platform.ts";
-import { selectPlatform } from "../../../src/registry/platform-choice.ts";
+import { selectPlatform } from "../../../src/oci/platform-choice.ts";
 
 function index(...platforms: readonly (string | undefined)[]): Index {
   const manifests = platforms.map((text) => {

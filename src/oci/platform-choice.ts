@@ -1,6 +1,6 @@
 // Which manifest of an index suits a platform (image-spec image-index.md; containerd platforms.Only; reference RG12). Pure.
-import type { Descriptor, Index } from "../oci/image.ts";
-import { normalizePlatform, platformDistance, type Platform } from "../oci/platform.ts";
+import type { Descriptor, Index } from "./image.ts";
+import { normalizePlatform, platformDistance, type Platform } from "./platform.ts";
 
 /** Architectures that also run another one's programs, best first. */
 const RUNS_TOO: Readonly<Record<string, readonly Platform[]>> = {
