@@ -60,12 +60,10 @@ export class Database implements Disposable {
   }
 
   /** The first row, or undefined. The caller knows the shape from its own SELECT. */
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the SELECT fixes the shape, and it is the caller's
   get<Row>(sql: string, ...params: readonly Value[]): Row | undefined {
     return this.#attempt(() => this.#statement(sql).get(...params) as Row | undefined);
   }
 
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the SELECT fixes the shape, and it is the caller's
   all<Row>(sql: string, ...params: readonly Value[]): readonly Row[] {
     return this.#attempt(() => this.#statement(sql).all(...params) as Row[]);
   }
