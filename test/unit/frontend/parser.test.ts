@@ -1,6 +1,7 @@
 // What golden files do not show: spans, recovery, triggers, robustness, speed.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { spaceClass } from "../../../grammar/dockerfile.lexer.ts";
 import { dockerfileExcerpt } from "../../../src/diagnostics/render.ts";
 import { spanText, type SourceFile, type Span } from "../../../src/diagnostics/source.ts";
 import type { Dockerfile, ParseResult } from "../../../src/frontend/ast.ts";
@@ -76,11 +77,12 @@ function spanned(value: unknown): readonly Spanned[] {
 
 /** What the raw text of a span stands for: continuations, comments and blank lines inside it dropped. */
 function joined(raw: string, escape: string): string {
+  const dropped = new RegExp(`^[${spaceClass}]*(?:#|$)`);
   let text = "";
   let isContinued = false;
   for (const line of raw.split("\n")) {
     const bare = line.replace(/\r+$/, "");
-    if (isContinued && /^\s*(?:#|$)/.test(bare)) continue;
+    if (isContinued && dropped.test(bare)) continue;
     const end = new RegExp(`(^|[^\\${escape}])\\${escape}[ \\t]*$`).exec(bare);
     isContinued = end !== null;
     text += end === null ? bare : bare.slice(0, end.index) + end[1]!;
