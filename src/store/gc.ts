@@ -12,6 +12,7 @@ import type { ImageTable } from "./images.ts";
 import type { LayerTable } from "./layers.ts";
 import { ageMs } from "./leases.ts";
 import { needsVersion, readNeeds, type Needs } from "./needs.ts";
+import type { EvictionReason, RecordTable } from "./records.ts";
 import { removeTree } from "./remove-tree.ts";
 import { unseal } from "./sealed.ts";
 import { measureUsage, type UsageContext, type UsageItem, type UsageKind } from "./usage.ts";
@@ -23,6 +24,8 @@ export interface PruneOptions {
   readonly all?: boolean;
   /** Remove only what was last used longer ago than this. */
   readonly olderThanMs?: number;
+  /** What explains the misses that follow. Default: by age where there is one, else that somebody asked. */
+  readonly reason?: EvictionReason;
   /** Say what would be removed. */
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
@@ -39,6 +42,7 @@ export interface PruneResult {
 export interface GcContext extends UsageContext {
   readonly layers: LayerTable;
   readonly images: ImageTable;
+  readonly records: RecordTable;
 }
 
 /** Without a limit or an age, only these go; the rest is small, or dear to make again. */
@@ -62,7 +66,8 @@ export async function prune(context: GcContext, options: PruneOptions = {}): Pro
   const removed: UsageItem[] = [];
   if (total <= goal) return { removed, freed: 0, total };
   const dropped = untaggedToDrop(context, options);
-  const plan = new Plan(context, dropped, usage.items);
+  const reason = options.reason ?? (options.olderThanMs === undefined ? "pruned" : "age");
+  const plan = new Plan(context, { dropped, reason, items: usage.items });
   for (const item of evictionOrder(usage.items.filter((item) => isEligible(item, options)))) {
     if (total <= goal) break;
     options.signal?.throwIfAborted();
@@ -84,7 +89,11 @@ export async function ensureRoom(
   const goal = Math.max(0, maxSize - bytes);
   // Asked before every big write, so the common answer must not cost a collection.
   if ((await measureUsage(context)).total <= goal) return true;
-  const { total } = await prune(context, { maxSize: goal, ...(signal === undefined ? {} : { signal }) });
+  const { total } = await prune(context, {
+    maxSize: goal,
+    reason: "ceiling",
+    ...(signal === undefined ? {} : { signal }),
+  });
   return total <= goal;
 }
 
@@ -123,6 +132,7 @@ function untaggedToDrop(context: GcContext, options: PruneOptions): ReadonlySet<
 class Plan {
   readonly #context: GcContext;
   readonly #dropped: ReadonlySet<Digest>;
+  readonly #reason: EvictionReason;
   readonly #blobSizes: ReadonlyMap<string, UsageItem>;
   /** Blob → layers that it is a face of. */
   readonly #owners = new Map<Digest, Set<string>>();
@@ -131,9 +141,18 @@ class Plan {
   readonly #isBuildLive: boolean;
   #needs: Needs;
 
-  constructor(context: GcContext, dropped: ReadonlySet<Digest>, items: readonly UsageItem[]) {
+  constructor(
+    context: GcContext,
+    options: {
+      readonly dropped: ReadonlySet<Digest>;
+      readonly reason: EvictionReason;
+      readonly items: readonly UsageItem[];
+    },
+  ) {
+    const { dropped, reason, items } = options;
     this.#context = context;
     this.#dropped = dropped;
+    this.#reason = reason;
     this.#blobSizes = new Map(items.filter(({ kind }) => kind === "blob").map((item) => [item.id, item]));
     this.#isBuildLive = readdirSync(context.paths.leases).length > 0;
     this.#needs = readNeeds(context, dropped);
@@ -242,13 +261,14 @@ class Plan {
 
   /** Makes the item vanish, with what {@link simulate} found to go along; returns what has to be emptied. */
   #detach(item: UsageItem, alsoGone: ReadonlySet<string>): readonly string[] {
-    const { layers, content } = this.#context;
+    const { layers, content, records } = this.#context;
     for (const id of alsoGone) {
       const digest = parseDigest(id);
       if (digest !== undefined) content.remove(digest);
     }
     if (item.kind === "blob") return [];
     if (item.kind === "layer") {
+      if (alsoGone.has(item.id)) records.noteEviction(item.id, this.#reason);
       const gone = alsoGone.has(item.id) ? layers.detach(item.id) : layers.detachDirectory(item.id);
       return gone === undefined ? [] : [gone];
     }

@@ -62,9 +62,19 @@ interface RecordRow {
   readonly uses: number;
 }
 
+/** What took a record away: somebody who asked for it, the ceiling of `--cache-max-size`, or a limit on age. */
+export type EvictionReason = "pruned" | "ceiling" | "age";
+
+export interface Eviction {
+  readonly atMs: number;
+  readonly reason: EvictionReason;
+}
+
 const TOUCH_MS = 10 * 60_000;
 const MAX_RESULTS = 500;
 const MAX_DURATIONS = 20_000;
+/** The oldest are forgotten; a row takes some 150 bytes. */
+const MAX_EVICTIONS = 10_000;
 /** Facts of one kind; the least recently used make room. */
 const MAX_FACTS = 2_000;
 /** Every so many writes the surplus goes; between them a table may be that much longer. */
@@ -125,6 +135,26 @@ export class RecordTable {
       this.#database.run("DELETE FROM records WHERE key = ?", key);
       this.#database.run("DELETE FROM record_parts WHERE key = ?", key);
     });
+  }
+
+  /** Notes that the records which lead to this layer are about to lose it. Call in the transaction that takes the layer away. */
+  noteEviction(layerId: string, reason: EvictionReason): void {
+    const sql =
+      "INSERT OR REPLACE INTO evictions (key, evicted_ms, reason) SELECT key, ?, ? FROM records WHERE layer_id = ?";
+    if (this.#database.run(sql, nowMs(), reason, layerId) === 0 || ++this.#writes % TRIM_EVERY !== 0) return;
+    this.#database.run(
+      `DELETE FROM evictions WHERE rowid NOT IN (SELECT rowid FROM evictions ORDER BY evicted_ms DESC, rowid DESC LIMIT ${MAX_EVICTIONS})`,
+    );
+  }
+
+  /** When and why what this key led to was removed; undefined where it is there, was never there, or went too long ago to be remembered. */
+  evictionOf(key: Digest): Eviction | undefined {
+    const row = this.#database.get<{ evicted_ms: number; reason: EvictionReason }>(
+      `SELECT evicted_ms, reason FROM evictions WHERE key = ?
+       AND NOT EXISTS (SELECT 1 FROM records JOIN layers ON layers.id = records.layer_id WHERE records.key = evictions.key)`,
+      key,
+    );
+    return row && { atMs: row.evicted_ms, reason: row.reason };
   }
 
   /** The newest record of a slot, whatever became of its layer: what a miss is compared with. */

@@ -53,4 +53,9 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX mounts_by_pool ON mounts (pool, created_ms);
   `,
+  // Which records were taken away, when and why, so that the miss that follows can be told from one that was never there.
+  `
+  CREATE TABLE evictions (key TEXT PRIMARY KEY, evicted_ms INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
+  CREATE INDEX evictions_by_time ON evictions (evicted_ms);
+  `,
 ];

@@ -147,8 +147,8 @@ export class Store implements Disposable {
   }
 
   #gcContext(): GcContext {
-    const { paths, content, layers, images } = this;
-    return { paths, content, layers, images, database: this.#database };
+    const { paths, content, layers, images, records } = this;
+    return { paths, content, layers, images, records, database: this.#database };
   }
 
   #needWriting(): void {

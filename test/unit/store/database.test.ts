@@ -93,8 +93,12 @@ test("random damage anywhere in the database is a miss or a notice, never anothe
     writeFileSync(temp.store.paths.database, damaged);
     using store = openStore(temp.root, { onNotice: () => undefined });
     for (let i = 0; i < 200; i += 10) void store.records.find(digestFor(`k${i}`))?.parts;
-    const { id } = store.layers.create({ createdBy: "RUN" });
-    store.records.put({ key: digestFor("new"), layerId: id, kind: "c", parts: [], slot: "s", durationMs: 1 });
+    // Together: whichever of them meets the damage, both are in the database that takes its place.
+    const { id } = store.transaction(() => {
+      const layer = store.layers.create({ createdBy: "RUN" });
+      store.records.put({ key: digestFor("new"), layerId: layer.id, kind: "c", parts: [], slot: "s", durationMs: 1 });
+      return layer;
+    });
     expect(store.records.find(digestFor("new"))?.layerId).toBe(id);
   }
 });

@@ -79,6 +79,39 @@ test("pain 3: the ceiling holds, the least recently used go first, with their bl
   expect(await store.ensureRoom({ bytes: 7 * MIB, maxSize: 6 * MIB })).toBe(false);
 });
 
+test("pain 1: what was removed is remembered with when and why, until it is made again", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  const before = Date.now();
+  await addLayer(temp, "asked", MIB, 9000);
+  await store.prune();
+  await addLayer(temp, "old", MIB, 9000);
+  await store.prune({ olderThanMs: 5000 });
+  await addLayer(temp, "crowded out", 2 * MIB);
+  await store.ensureRoom({ bytes: 3 * MIB, maxSize: 4 * MIB });
+  const evictions = ["asked", "old", "crowded out"].map((name) => store.records.evictionOf(digestFor(name)));
+  expect(evictions.map((eviction) => eviction?.reason)).toEqual(["pruned", "age", "ceiling"]);
+  expect(evictions.every((eviction) => eviction!.atMs >= before && eviction!.atMs <= Date.now())).toBe(true);
+  expect(store.records.evictionOf(digestFor("never made"))).toBeUndefined();
+  await addLayer(temp, "old", MIB);
+  expect(store.records.evictionOf(digestFor("old"))).toBeUndefined();
+});
+
+test("pain 1: what is remembered of evictions is bounded, the oldest go", () => {
+  using temp = tempStore();
+  const { store } = temp;
+  store.transaction(() => {
+    for (let i = 0; i < 10_200; i++) {
+      const key = digestFor(`k${i}`);
+      store.records.put({ key, layerId: `l${i}`, kind: "step", parts: [], slot: "s", durationMs: 0 });
+      store.records.noteEviction(`l${i}`, "ceiling");
+    }
+  });
+  const known = Array.from({ length: 10_200 }, (_, i) => store.records.evictionOf(digestFor(`k${i}`))).filter(Boolean);
+  expect(known.length).toBeLessThan(10_070);
+  expect(store.records.evictionOf(digestFor("k10199"))).toBeDefined();
+});
+
 test("T50: a lease keeps its layers and blobs, whatever prune is asked for", async () => {
   using temp = tempStore();
   const { store } = temp;
