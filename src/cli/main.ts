@@ -23,8 +23,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./commands/doctor.ts")).doctor,
 };
 
-/** They need neither the store nor privileges. */
-const TEXT_COMMANDS: ReadonlySet<string> = new Set(["fmt", "parse"]);
+/** They need neither the store nor privileges, or see to those themselves. */
+const TEXT_COMMANDS: ReadonlySet<string> = new Set(["doctor", "fmt", "parse"]);
 
 const HELP = `Usage: tsbuild [build] [flags] CONTEXT
        tsbuild COMMAND …
