@@ -56,10 +56,9 @@ async function pushBlob(
 ): Promise<number> {
   const { client, reference } = options;
   const { digest, size } = descriptor;
-  const mountFrom = options
-    .sourcesOf(digest)
-    .filter((source) => source.startsWith(`${reference.registry}/`) && source !== repositoryName(reference))
-    .map((source) => source.slice(reference.registry.length + 1));
+  const mountFrom = client
+    .repositoriesAt(reference.registry, options.sourcesOf(digest))
+    .filter((repository) => repository !== reference.repository);
   const outcome = await client.pushBlob(
     reference,
     descriptor,

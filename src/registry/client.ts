@@ -7,13 +7,13 @@ import type { Digest } from "../oci/digest.ts";
 import type { Descriptor, Index } from "../oci/image.ts";
 import { isIndexType } from "../oci/media-type.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
-import { formatReference, type Reference } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { downloadBlob } from "./blob-download.ts";
 import { hasBlob, uploadBlob, type BlobOutcome, type OpenBytes } from "./blob-upload.ts";
 import { readCertificates } from "./certificates.ts";
 import { ConfiguredCredentials } from "./configured-credentials.ts";
 import { anonymous, type CredentialSource } from "./credentials.ts";
-import { endpointsFor, originOf, type Endpoint, type Mirrors } from "./endpoints.ts";
+import { endpointsFor, originOf, repositoriesAt, type Endpoint, type Mirrors } from "./endpoints.ts";
 import { Exchange, isEndpointFailure, type RequestObserver } from "./exchange.ts";
 import {
   getManifest,
@@ -98,6 +98,12 @@ export class RegistryClient implements Disposable {
       ...(configured === undefined ? {} : { extraHeaders: () => extraHeaders(configured) }),
       ...(onRequest === undefined ? {} : { onRequest }),
     });
+  }
+
+  /** Names at `registry` under which it probably holds a blob that these repositories (`registry/name`) are known to hold. */
+  repositoriesAt(registry: string, sources: readonly string[]): readonly string[] {
+    const references = sources.map(parseReference).filter((source) => source !== undefined);
+    return repositoriesAt(registry, references, this.#options.mirrors);
   }
 
   /** Asks what a reference means: one HEAD where the registry does its part. With a platform, follows an index to its manifest. */

@@ -59,6 +59,24 @@ export function endpointsFor(registry: string, options: EndpointOptions = {}): r
   return [...mirrors, originOf(registry, options)];
 }
 
+/**
+ * Of repositories that are known to hold a blob, those of `registry`, by their names there: a push can mount it from them. What was read of another
+ * registry through a mirror on this one lies below the mirror's path. Only probable, as the mirror need not have been the one that answered.
+ */
+export function repositoriesAt(
+  registry: string,
+  sources: readonly Pick<Reference, "registry" | "repository">[],
+  mirrors: Mirrors = new Map(),
+): readonly string[] {
+  const names = sources.flatMap((source) => [
+    ...(source.registry === registry ? [source.repository] : []),
+    ...(mirrors.get(source.registry) ?? [])
+      .filter(({ host }) => host === registry)
+      .map(({ path }) => (path === "" ? source.repository : `${path}/${source.repository}`)),
+  ]);
+  return [...new Set(names)];
+}
+
 /** This machine speaks http until it shows otherwise; an insecure registry https until it shows otherwise; any other https. */
 function schemesOf(host: string, isInsecure: boolean): readonly Scheme[] {
   if (isLoopbackHost(bareHost(host.replace(/:\d+$/, "")))) return ["http", "https"];

@@ -97,6 +97,9 @@ describe("a build on a new machine, pushed", () => {
     const { requests } = await watched(() => machine.must(["-q", "-t", reference, "--push", context]));
     for (const digest of [...base.layers, base.config]) expect(readOf(requests, [digest])).toHaveLength(1);
     expect(requests.every(({ status }) => status < 400 || status === 404)).toBe(true);
+    // RG16, pain 38: the mirror is where it is pushed to, so the base's layers are mounted there.
+    for (const digest of base.layers)
+      expect(mounts(requests).filter(({ url }) => url.includes(digest.replace(":", "%3A")))).toHaveLength(1);
     expect(machine.unpacked().length).toBeGreaterThan(base.layers.length);
     const layout = path("pushed");
     await accepted("skopeo", ["copy", "-q", "--src-tls-verify=false", `docker://${reference}`, `oci:${layout}:1`]);

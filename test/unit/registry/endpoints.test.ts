@@ -1,6 +1,12 @@
 // Which hosts are asked, in which order, by which scheme, and which of them through a proxy.
 import { expect, test } from "vitest";
-import { endpointsFor, originOf, parseMirrors, repositoryUrl } from "../../../src/registry/endpoints.ts";
+import {
+  endpointsFor,
+  originOf,
+  parseMirrors,
+  repositoriesAt,
+  repositoryUrl,
+} from "../../../src/registry/endpoints.ts";
 import { proxyFor } from "../../../src/registry/proxy.ts";
 
 const urls = (registry: string, mirrors?: string, isInsecure = false) =>
@@ -41,6 +47,19 @@ test("RG03, pain 22: mirrors in order, with their own scheme and path and ?ns=, 
     ["https://registry-1.docker.io/v2/a/b/manifests/x"],
   ]);
   expect(urls("quay.io", "docker.io=http://m1").length).toBe(1);
+});
+
+test("RG16, pain 38: what came through a mirror can be mounted at the mirror, below its path", () => {
+  const mirrors = parseMirrors("docker.io=http://127.0.0.1:5000,docker.io=https://hub.example.org/proxy");
+  const sources = [
+    { registry: "docker.io", repository: "library/debian" },
+    { registry: "127.0.0.1:5000", repository: "library/debian" },
+    { registry: "127.0.0.1:5000", repository: "team/app" },
+  ];
+  expect(repositoriesAt("127.0.0.1:5000", sources, mirrors)).toEqual(["library/debian", "team/app"]);
+  expect(repositoriesAt("hub.example.org", sources, mirrors)).toEqual(["proxy/library/debian"]);
+  expect(repositoriesAt("docker.io", sources, mirrors)).toEqual(["library/debian"]);
+  expect(repositoriesAt("ghcr.io", sources)).toEqual([]);
 });
 
 test("RG03: credentials of a mirror are those of the mirror's own host", () => {
