@@ -58,6 +58,7 @@ async function buildOnce(
     extraHosts: planned.extraHosts,
     epoch: image.epoch,
     slotScope: digestOfJson([contexts.place, options.target ?? null]),
+    place: contexts.place,
   });
   const solver = new Solver({ graph: image.graph, services, scheduler, scope, signal });
   solver.announce();

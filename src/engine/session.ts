@@ -42,6 +42,8 @@ export interface BuildInputs {
   readonly epoch: number | undefined;
   /** What names the Dockerfile's place, for explanations. */
   readonly slotScope: string;
+  /** What other processes that have to wait for a step of this build are told it is: its Dockerfile. */
+  readonly place: string;
 }
 
 /** Another process removed a layer between our finding it and our pinning it. What was done until then is void, so the build starts again, pinning as it goes. */
@@ -188,6 +190,7 @@ export class Session implements AsyncDisposable {
   /** Everything that the solver may ask for. */
   services(inputs: BuildInputs): SolveServices {
     const { store, engine, isRootless } = this.#options;
+    const build = `the build of ${inputs.place} (pid ${process.pid})`;
     return {
       cache: cacheIndex(store, this.faces),
       layers: this.faces,
@@ -199,9 +202,9 @@ export class Session implements AsyncDisposable {
       },
       lockStep: async (key, onWait, signal) => {
         await this.protect();
-        return store.lock(`step ${key}`, { mode: "exclusive", onWait, signal });
+        return store.lock(`step ${key}`, { mode: "exclusive", holder: build, onWait, signal });
       },
-      acquireCacheMount: (request) => store.acquireCacheMount(request),
+      acquireCacheMount: (request) => store.acquireCacheMount({ ...request, holder: `${request.step} of ${build}` }),
       makeScratchDir: (name) => this.makeScratchDir(name),
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),

@@ -60,6 +60,8 @@ export interface CacheMount extends MountCommon {
   readonly kind: "cache";
   readonly id: string;
   readonly sharing: "shared" | "private" | "locked";
+  /** Nobody wrote `sharing`: it is locked because package managers fail on each other's lock files there (pain 30). No part of any key. */
+  readonly isLockedByDefault?: true;
   /** Index into the vertex's inputs of the initial content; undefined = empty. */
   readonly input?: number;
   /** Clean relative path in the input; "" = all of it. */

@@ -3,7 +3,7 @@ import { parseGoBool } from "../base/go-text.ts";
 import { baseName, cleanPath, relativePath, resolveIn } from "../base/container-path.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { MountFlag } from "../frontend/ast.ts";
-import type { MountOp } from "../graph/op.ts";
+import type { CacheMount, MountOp } from "../graph/op.ts";
 import { quoteGo } from "./go-format.ts";
 
 /** What a mount's fields are read with. */
@@ -26,7 +26,8 @@ interface MountFields {
   readonly target: string;
   readonly id: string;
   readonly env: string | undefined;
-  readonly sharing: "shared" | "private" | "locked";
+  /** Undefined = not written. */
+  readonly sharing: "shared" | "private" | "locked" | undefined;
   readonly isReadonly: boolean | undefined;
   readonly isRequired: boolean;
   readonly size: number | undefined;
@@ -72,7 +73,7 @@ function placedMount(
         kind,
         target,
         id: cacheId(fields, scope.cacheNamespace),
-        sharing: fields.sharing,
+        ...sharingOf(fields, target),
         ...(scope.input === undefined ? {} : { input: scope.input }),
         source,
         readonly: fields.isReadonly === true,
@@ -92,6 +93,23 @@ function placedMount(
       return { kind, target, id, required: fields.isRequired, mode: mode ?? 0o600, uid: uid ?? 0, gid: gid ?? 0 };
     }
   }
+}
+
+/** Directories whose users hold a lock file while they work, and fail where another has it (pain 30). */
+const LOCK_SENSITIVE = [
+  "/var/cache/apt",
+  "/var/lib/apt",
+  "/var/cache/dnf",
+  "/var/cache/libdnf5",
+  "/var/cache/yum",
+  "/var/cache/zypp",
+  "/var/lib/dnf",
+];
+
+function sharingOf({ sharing }: MountFields, target: string): Pick<CacheMount, "sharing" | "isLockedByDefault"> {
+  if (sharing !== undefined) return { sharing };
+  const isSensitive = LOCK_SENSITIVE.some((path) => target === path || target.startsWith(`${path}/`));
+  return isSensitive ? { sharing: "locked", isLockedByDefault: true } : { sharing: "shared" };
 }
 
 function cacheId(fields: MountFields, namespace: string): string {
@@ -166,7 +184,7 @@ function readFields(flag: MountFlag, scope: MountScope): MountFields | undefined
     target: values.get("target") ?? "",
     id: values.get("id") ?? "",
     env: values.get("env"),
-    sharing: sharing === "private" || sharing === "locked" ? sharing : "shared",
+    sharing: sharing === "private" || sharing === "locked" || sharing === "shared" ? sharing : undefined,
     isReadonly,
     isRequired,
     size: parseSize(values.get("size")),

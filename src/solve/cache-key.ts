@@ -45,7 +45,7 @@ function mountPart(mount: MountOp): KeyPart {
       return { name: `mount ${mount.target}`, value: mount.writable ? "bind,rw" : "bind" };
     case "cache": {
       const id = mount.id === mount.target ? "" : `,id=${mount.id}`;
-      const sharing = mount.sharing === "shared" ? "" : `,sharing=${mount.sharing}`;
+      const sharing = mount.sharing === "shared" || mount.isLockedByDefault === true ? "" : `,sharing=${mount.sharing}`;
       return { name: `mount ${mount.target}`, value: `cache${id}${sharing}${mount.readonly ? ",ro" : ""}` };
     }
     case "tmpfs":

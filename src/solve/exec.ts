@@ -24,6 +24,7 @@ import type { SolveServices, StepLog } from "./services.ts";
 
 /** Lines of a failed step's output that its error repeats. */
 const LAST_LINES = 20;
+const NAME_LENGTH = 60;
 
 export interface ExecExecutorOptions {
   readonly services: SolveServices;
@@ -133,6 +134,7 @@ export class ExecExecutor {
     const env: string[] = [];
     const secrets: Uint8Array[] = [];
     try {
+      const caches = await this.#openCaches(vertex, op, inputs, held);
       for (const mount of op.mounts) {
         switch (mount.kind) {
           case "bind": {
@@ -147,7 +149,12 @@ export class ExecExecutor {
             break;
           }
           case "cache":
-            mounts.push(await this.#openCache(vertex, mount, inputs, held));
+            mounts.push({
+              kind: "bind",
+              target: mount.target,
+              source: caches.get(mount)!,
+              readonly: mount.readonly,
+            });
             break;
           case "tmpfs":
             mounts.push(mount);
@@ -179,25 +186,47 @@ export class ExecExecutor {
     }
   }
 
+  /** Directories of the step's caches. In the order of their ids, so that two steps which lock the same ones never wait for each other. */
+  async #openCaches(
+    vertex: Vertex,
+    op: ExecOp,
+    inputs: MountInputs,
+    held: AsyncDisposableStack,
+  ): Promise<ReadonlyMap<MountOp, string>> {
+    const paths = new Map<MountOp, string>();
+    const opened = new Map<string, string>();
+    const caches = op.mounts.filter((mount) => mount.kind === "cache");
+    for (const mount of caches.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))) {
+      const seed = seedOf(mount, inputs.get(mount)?.seed ?? []);
+      // One cache at two places of a step is one directory; the step must not wait for itself.
+      const known = `${seed} ${mount.id}`;
+      const path = opened.get(known) ?? (await this.#openCache(vertex, mount, seed, inputs, held));
+      opened.set(known, path);
+      paths.set(mount, path);
+    }
+    return paths;
+  }
+
   async #openCache(
     vertex: Vertex,
     mount: CacheMount,
+    seed: string,
     inputs: MountInputs,
     held: AsyncDisposableStack,
-  ): Promise<SandboxMount> {
+  ): Promise<string> {
     const { mode, uid, gid } = mount;
+    if (mount.isLockedByDefault === true) {
+      const message = `${shortName(vertex)}: one step at a time uses cache mount ${mount.target}, for package managers lock it (sharing=shared lets them share it)`;
+      this.#services.onEvent({ kind: "notice", message });
+    }
     const entries = inputs.get(mount)?.seed ?? [];
-    const hasOwner = mode !== undefined || uid !== undefined || gid !== undefined;
-    const seed =
-      entries.length === 0 && !hasOwner
-        ? ""
-        : digestOfJson([treeDigest(entries), mode ?? null, uid ?? null, gid ?? null]);
     const acquired = await this.#services.acquireCacheMount({
       id: mount.id,
       sharing: mount.sharing,
+      step: shortName(vertex),
       seed,
       // Q30: --no-cache starts a cache with an owner of its own afresh, and keeps plain ones.
-      isFresh: vertex.meta.cache === "ignore" && hasOwner,
+      isFresh: vertex.meta.cache === "ignore" && hasOwner(mount),
       prepare: async (directory) => {
         const { xattrNamespace } = this.#services;
         if (entries.length > 0) await materializeLayer(entries, directory, { xattrNamespace, signal: this.#signal });
@@ -205,13 +234,13 @@ export class ExecExecutor {
         chownSync(directory, uid ?? 0, gid ?? 0);
       },
       onWait: (holder) => {
-        const message = `${vertex.meta.name}: waiting for cache mount ${mount.id} held by ${holder}`;
+        const message = `${shortName(vertex)}: waiting for cache mount ${mount.id} held by ${holder}`;
         this.#services.onEvent({ kind: "notice", message });
       },
       signal: this.#signal,
     });
     held.use(acquired);
-    return { kind: "bind", target: mount.target, source: acquired.path, readonly: mount.readonly };
+    return acquired.path;
   }
 
   async #secretOf(mount: MountOp & { readonly kind: "secret" }): Promise<Uint8Array | undefined> {
@@ -232,6 +261,23 @@ export class ExecExecutor {
     }
     return socket;
   }
+}
+
+/** The step's name as a part of a sentence. */
+function shortName({ meta }: Vertex): string {
+  const name = meta.name.replace(/\s+/g, " ");
+  return name.length <= NAME_LENGTH ? name : `${name.slice(0, NAME_LENGTH - 1)}…`;
+}
+
+function hasOwner({ mode, uid, gid }: CacheMount): boolean {
+  return mode !== undefined || uid !== undefined || gid !== undefined;
+}
+
+/** Stands for what the cache starts with; "" = nothing (T47). */
+function seedOf(mount: CacheMount, entries: readonly Entry[]): string {
+  if (entries.length === 0 && !hasOwner(mount)) return "";
+  const { mode, uid, gid } = mount;
+  return digestOfJson([treeDigest(entries), mode ?? null, uid ?? null, gid ?? null]);
 }
 
 /** A step's output on its way to the log, the events and the error: complete, without secrets. */

@@ -68,6 +68,8 @@ export interface CacheMountRequest {
   readonly sharing: "shared" | "private" | "locked";
   /** Identity of the initial content and of mode, uid, gid: another one is another cache. */
   readonly seed: string;
+  /** What holds it, for those who wait: the step's name. */
+  readonly step: string;
   /** Start empty whatever is kept. */
   readonly isFresh: boolean;
   /** Fills a new cache's directory. */

@@ -24,6 +24,8 @@ export interface CacheMountOptions {
   readonly prepare?: (directory: string) => Promise<void>;
   /** Leave the directories of the pool to those who are in them, and start over (reference Q30). */
   readonly isFresh?: boolean;
+  /** Who holds it, for those who wait: `[2/4] RUN apt-get update of /src/Dockerfile (pid 4711)`. One line, no secrets. */
+  readonly holder?: string;
   readonly onWait?: (holder: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -85,7 +87,7 @@ async function choose(
   try {
     if (isFresh) database.run("UPDATE mounts SET is_superseded = 1 WHERE pool = ?", pool);
     const mode: LockMode = sharing === "shared" ? "shared" : "exclusive";
-    const found = await findFree(context, pool, mode);
+    const found = await findFree(context, options, pool, mode);
     if (typeof found === "object") return found;
     if (sharing === "locked" && found !== undefined) return found;
     return await createMount(context, options, pool, mode);
@@ -97,6 +99,7 @@ async function choose(
 /** A directory of the pool that can be used in this mode; else who is in the way, or undefined where the pool is empty. Call alone in the pool. */
 async function findFree(
   context: CacheMountContext,
+  options: CacheMountOptions,
   pool: string,
   mode: LockMode,
 ): Promise<AcquiredCacheMount | string | undefined> {
@@ -109,7 +112,7 @@ async function findFree(
   for (const row of rows) {
     const lock = join(paths.mounts, row.name, "lock");
     const fd = tryLockExisting(lock, mode);
-    if (fd !== undefined && row.is_ready === 1) return useMount(context, row.name, fd, false);
+    if (fd !== undefined && row.is_ready === 1) return useMount(context, options, { name: row.name, fd, isNew: false });
     if (fd === undefined && existsSync(lock)) inTheWay ??= readHolder(lock);
     else {
       // Somebody died while filling it (who does so is alone in the pool until it is ready), or it was removed by hand.
@@ -146,7 +149,7 @@ async function createMount(
     await options.prepare?.(join(folder, "data"));
     options.signal?.throwIfAborted();
     database.run("UPDATE mounts SET is_ready = 1 WHERE name = ?", name);
-    return useMount(context, name, fd, true);
+    return useMount(context, options, { name, fd, isNew: true });
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
     await discard(context, name);
@@ -154,14 +157,18 @@ async function createMount(
   }
 }
 
-function useMount(context: CacheMountContext, name: string, fd: number, isNew: boolean): AcquiredCacheMount {
+function useMount(
+  context: CacheMountContext,
+  options: CacheMountOptions,
+  { name, fd, isNew }: { readonly name: string; readonly fd: number; readonly isNew: boolean },
+): AcquiredCacheMount {
   const { database, paths } = context;
   const note = (): void => {
     database.run("UPDATE mounts SET last_used_ms = ?, uses = uses + 1 WHERE name = ?", nowMs(), name);
   };
   note();
   ftruncateSync(fd, 0);
-  writeSync(fd, `pid ${process.pid}`, 0);
+  writeSync(fd, options.holder ?? `pid ${process.pid}`, 0);
   let isHeld = true;
   return {
     path: join(paths.mounts, name, "data"),

@@ -1,0 +1,78 @@
+// Cache mounts between builds: who waits for whom, and package managers that fail on each other's lock files (pain 30).
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openRig, type Rig } from "../../support/rig.ts";
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+/** What apt does: takes a lock file or fails, and works for a while. The wait is for the other build, not for time. */
+function aptLike(name: string, options: { readonly mount: string; readonly isFirst: boolean }): string {
+  const wait = options.isFirst ? "until [ -e /sync/second ]; do usleep 20000; done" : "true";
+  return rig.context({
+    Dockerfile: `FROM busybox\nRUN --mount=type=cache,target=/sync,id=sync-${name.slice(0, -1)} --mount=${options.mount} set -e; mkdir /var/cache/apt/lock || exit 100; touch /sync/${name}; ${wait}; echo ${name}; rmdir /var/cache/apt/lock\n`,
+  });
+}
+
+test("pain 30, T47: two processes that lock as apt does both pass with the default sharing; who waits says for whom", async () => {
+  const mount = "type=cache,target=/var/cache/apt";
+  const [one, two] = [aptLike("a1", { mount, isFirst: true }), aptLike("a2", { mount, isFirst: false })];
+  // The first step ends once the second is known to wait.
+  const { promise: isWaiting, resolve: tellWaiting } = Promise.withResolvers<void>();
+  const { promise: isRunning, resolve: tellRunning } = Promise.withResolvers<void>();
+  const sync = rig.context({
+    Dockerfile: `FROM busybox\nRUN --mount=type=cache,target=/sync,id=sync-a touch /sync/second\n`,
+  });
+  const first = rig.tsbuild(["--progress", "plain", one], {
+    onStderr: (text) => {
+      if (text.includes("one step at a time")) tellRunning();
+    },
+  });
+  await isRunning;
+  const second = rig.tsbuild(["--progress", "plain", two], {
+    onStderr: (text) => {
+      if (text.includes("waiting for cache mount")) tellWaiting();
+    },
+  });
+  await isWaiting;
+  await rig.must([sync]);
+  const results = await Promise.all([first, second]);
+  expect(
+    results.map(({ code }) => code),
+    results.map(({ stderr }) => stderr).join("\n"),
+  ).toEqual([0, 0]);
+  expect(results[1].stderr).toMatch(
+    /waiting for cache mount \/var\/cache\/apt held by \[stage-0 2\/2\] RUN .*… of the build of .*Dockerfile \(pid \d+\)/,
+  );
+});
+
+test("pain 30: sharing that was written is what happens, and the default leaves keys as they are", async () => {
+  const context = (mount: string) =>
+    rig.context(
+      { Dockerfile: `FROM busybox\nRUN --mount=type=cache,target=/var/lib/apt/lists${mount} echo kept\n` },
+      `k${mount}`,
+    );
+  const written = await rig.must(["--progress", "plain", context(",sharing=shared")]);
+  expect(written.stderr).not.toContain("one step at a time");
+  const byDefault = await rig.must(["--progress", "rawjson", context("")]);
+  expect([...rig.outcomes(byDefault.stderr)].filter(([name]) => name.includes("RUN"))).toEqual([
+    [expect.stringContaining("RUN"), "cached"],
+  ]);
+});
+
+test("pain 30: one cache at two places of a step is one directory, and two steps that lock two caches in either order both end", async () => {
+  const [apt, lib] = ["--mount=type=cache,target=/var/cache/apt", "--mount=type=cache,target=/var/lib/apt"];
+  const twice = "--mount=type=cache,id=x,target=/var/cache/apt --mount=type=cache,id=x,target=/var/lib/apt";
+  await rig.must([
+    rig.context({ Dockerfile: `FROM busybox\nRUN ${twice} touch /var/cache/apt/f; ls /var/lib/apt/f\n` }),
+  ]);
+  const crossed = rig.context({
+    Dockerfile: `FROM busybox AS a\nRUN ${apt} ${lib} usleep 50000; touch /a\nFROM busybox AS b\nRUN ${lib} ${apt} usleep 50000; touch /b\nFROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n`,
+  });
+  await rig.must(["--jobs", "2", crossed]);
+  expect(readdirSync(join(rig.store, "mounts")).length).toBeGreaterThan(0);
+});
