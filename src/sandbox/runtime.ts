@@ -1,5 +1,5 @@
 // Which OCI runtime runs the steps, and its command lines (architecture §6): crun where it works, else runc, or what the user names.
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { runProcess } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
@@ -25,6 +25,8 @@ export interface RuntimeInvocation {
   readonly disguise: readonly string[];
 }
 
+const CAP_SYS_RESOURCE = 24n;
+
 const INSTALL_HELP =
   "install crun (apt-get install crun, dnf install crun, apk add crun) or runc, or name another runtime with --runtime";
 
@@ -37,12 +39,21 @@ export async function chooseRuntime(
   if (wanted !== undefined) return identify(findWanted(wanted, searchPath));
   const crun = findProgram("crun", searchPath);
   const runc = findProgram("runc", searchPath);
-  const isCrunUsable = !cgroups.isHybrid || findProgram("unshare", searchPath) !== undefined;
+  const canHide = !cgroups.isHybrid || findProgram("unshare", searchPath) !== undefined;
+  const isCrunUsable = canHide && (cgroups.layout !== "v2" || mayLockMemory());
   if (crun !== undefined && (isCrunUsable || runc === undefined)) return identify(crun);
   if (runc !== undefined) return identify(runc);
   throw new BuildError("runtime", "RUN needs an OCI runtime, and neither crun nor runc is installed", {
     help: INSTALL_HELP,
   });
+}
+
+/** crun lifts the limit of locked memory for the device filter of a v2 group, and fails where it may not: in containers with few capabilities. */
+function mayLockMemory(): boolean {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const effective = /^CapEff:\s*(\S+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  const mayRaise = ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
+  return mayRaise || /^Max locked memory\s+\S+\s+unlimited/m.test(limits);
 }
 
 function findWanted(wanted: string, searchPath: string): string {
