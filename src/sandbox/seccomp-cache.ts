@@ -2,7 +2,7 @@
 // for every container. crun leaves the result beside its state while a container lives, and takes it back in an annotation: the same filter,
 // by the same library. Other runtimes never see this; a crun that does not know the annotation compiles the profile, which is in the spec all the same.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readFileIfExists, writeFileAtomic } from "../base/fs-atomic.ts";
 import type { SpecSeccomp } from "./runtime-spec.ts";
@@ -30,7 +30,7 @@ export class FilterCache {
   readonly #salt: string | undefined;
   readonly #known = new Map<string, string>();
 
-  /** Files are kept in `cacheDir`, which only this user may write. */
+  /** Files are kept in `cacheDir`, which only this user may write; made with the first of them. */
   constructor(runtime: Runtime, cacheDir: string) {
     this.#cacheDir = cacheDir;
     this.#salt = runtime.name === "crun" ? saltOf(runtime) : undefined;
@@ -71,6 +71,7 @@ export class FilterCache {
 
   #keep(path: string, bytes: Uint8Array): void {
     try {
+      mkdirSync(this.#cacheDir, { recursive: true, mode: 0o700 });
       for (const name of readdirSync(this.#cacheDir))
         if (FILE.test(name)) rmSync(join(this.#cacheDir, name), { force: true });
       writeFileAtomic(path, bytes, 0o600);
