@@ -10,6 +10,8 @@ export const MS_NOSUID = 0x2;
 export const MS_NODEV = 0x4;
 export const MS_REMOUNT = 0x20;
 export const MS_BIND = 0x1000;
+export const MS_REC = 0x4000;
+export const MS_SLAVE = 0x80000;
 
 export const MNT_DETACH = 0x2;
 export const UMOUNT_NOFOLLOW = 0x8;
@@ -17,6 +19,8 @@ export const UMOUNT_NOFOLLOW = 0x8;
 /** File type bits of a mode, for {@link mknod}. */
 export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
+
+const CLONE_NEWNS = 0x20000;
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -38,6 +42,7 @@ interface Libc {
   readonly errno: () => number;
   readonly mount: CFunction;
   readonly umount2: CFunction;
+  readonly unshare: CFunction;
   readonly mknod: CFunction;
   readonly mkfifo: CFunction;
   readonly lgetxattr: CFunction;
@@ -64,6 +69,11 @@ export function mount(
 /** Detaches what is mounted at `target`. */
 export function umount(target: string, flags = 0): void {
   check("umount", load().umount2(target, flags), target);
+}
+
+/** Gives the calling thread a mount namespace of its own, a copy of the one it was in; children that it starts are in it too. */
+export function unshareMounts(): void {
+  check("unshare", load().unshare(CLONE_NEWNS));
 }
 
 /** Makes a device node: `mode` is {@link S_IFCHR} or {@link S_IFBLK} with permission bits, which the umask reduces. */
@@ -209,6 +219,7 @@ function bind(): Libc {
     errno: () => koffi.errno(),
     mount: bound("mount", "int", ["str", "str", "str", "ulong", "str"]),
     umount2: bound("umount2", "int", ["str", "int"]),
+    unshare: bound("unshare", "int", ["int"]),
     mknod: bindMknod(bound),
     mkfifo: bound("mkfifo", "int", ["void *", "uint32_t"]),
     lgetxattr: bound("lgetxattr", "intptr_t", ["void *", "str", "void *", "size_t"]),

@@ -17,6 +17,7 @@ export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promi
     version: VERSION,
     root: storeRoot(environment, terminal.uid),
     isRootless: terminal.isRootless,
+    ownsProcess: true,
     cwd,
     environment,
     ...(runtime === undefined || runtime === "" ? {} : { runtime }),

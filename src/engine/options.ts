@@ -19,6 +19,8 @@ export interface EngineOptions {
   readonly runtime?: string;
   /** The process runs in a user namespace of its own: see sandbox/rootless. */
   readonly isRootless: boolean;
+  /** The process is there for this engine alone, as the command line is: its main thread may move into a mount namespace of its own to run steps faster. */
+  readonly ownsProcess?: boolean;
   /** PEM file that registries and RUN steps trust in addition. */
   readonly caCert?: string;
   readonly onEvent: EventSink;

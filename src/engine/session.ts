@@ -143,6 +143,7 @@ export class Session implements AsyncDisposable {
       stateDir: this.makeScratchDir("s"),
       cacheDir: join(store.paths.root, "sandbox"),
       isRootless,
+      ownsProcess: engine.ownsProcess ?? false,
       onNotice: (message) => {
         this.#onEvent({ kind: "notice", message });
       },

@@ -4,7 +4,7 @@ import { accessSync, constants, readdirSync, readFileSync, rmdirSync, statfsSync
 import { join } from "node:path";
 import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
 
-const ROOT = "/sys/fs/cgroup";
+export const CGROUP_ROOT = "/sys/fs/cgroup";
 const CGROUP2_MAGIC = 0x6367_7270;
 
 /** What steps can be put into. `none`: nothing that can be written. */
@@ -33,11 +33,11 @@ export interface OomVerdict {
 
 /** Looks at the mounted hierarchies; cheap. A process in a user namespace has no groups to give. */
 export function detectCgroups(isRootless: boolean): CgroupSupport {
-  const type = fileSystemType(ROOT);
+  const type = fileSystemType(CGROUP_ROOT);
   if (type === undefined) return { layout: "none", isHybrid: false };
-  if (type === CGROUP2_MAGIC) return { layout: !isRootless && canWrite(ROOT) ? "v2" : "none", isHybrid: false };
-  const isHybrid = fileSystemType(join(ROOT, "unified")) === CGROUP2_MAGIC;
-  return { layout: !isRootless && canWrite(join(ROOT, "pids")) ? "v1" : "none", isHybrid };
+  if (type === CGROUP2_MAGIC) return { layout: !isRootless && canWrite(CGROUP_ROOT) ? "v2" : "none", isHybrid: false };
+  const isHybrid = fileSystemType(join(CGROUP_ROOT, "unified")) === CGROUP2_MAGIC;
+  return { layout: !isRootless && canWrite(join(CGROUP_ROOT, "pids")) ? "v1" : "none", isHybrid };
 }
 
 /**
@@ -78,12 +78,12 @@ export function oomVerdict(options: {
   const killed = limit === undefined ? { oomKilled: true } : { oomKilled: true, oomLimit: limit };
   if (exitCode === 0 || oomKillCount() === killsBefore) return { oomKilled: false };
   if (layout === "v2" && cgroup.countedPath !== undefined) {
-    const events = readFileIfExists(join(ROOT, cgroup.countedPath, "memory.events"))?.toString() ?? "";
+    const events = readFileIfExists(join(CGROUP_ROOT, cgroup.countedPath, "memory.events"))?.toString() ?? "";
     return Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0) > 0 ? killed : { oomKilled: false };
   }
   // v1 counts kills in the container's own group, which is gone. What is left is the mark of the highest use, in the group around it.
   if (limit !== undefined && cgroup.countedPath !== undefined) {
-    const highest = readFileIfExists(join(ROOT, "memory", cgroup.countedPath, "memory.max_usage_in_bytes"));
+    const highest = readFileIfExists(join(CGROUP_ROOT, "memory", cgroup.countedPath, "memory.max_usage_in_bytes"));
     return Number(highest?.toString() ?? 0) >= limit * 0.95 ? killed : { oomKilled: false };
   }
   return { oomKilled: exitCode === 128 + 9 };
@@ -126,12 +126,12 @@ function killQuietly(pid: number): void {
 
 /** Mount points of the hierarchies. */
 function hierarchies(): readonly string[] {
-  const type = fileSystemType(ROOT);
+  const type = fileSystemType(CGROUP_ROOT);
   if (type === undefined) return [];
-  if (type === CGROUP2_MAGIC) return [ROOT];
-  return readdirSync(ROOT, { withFileTypes: true })
+  if (type === CGROUP2_MAGIC) return [CGROUP_ROOT];
+  return readdirSync(CGROUP_ROOT, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map((entry) => join(ROOT, entry.name));
+    .map((entry) => join(CGROUP_ROOT, entry.name));
 }
 
 function fileSystemType(path: string): number | undefined {

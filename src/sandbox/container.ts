@@ -1,15 +1,14 @@
 // One container from `run` to its end: streams, exit code, cancellation. The bundle is there already; what the runtime says is told apart from
 // what the step says. Reference S15, T48, R09.
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { addAbortListener, once } from "node:events";
-import { chmodSync, closeSync, constants, openSync, rmSync } from "node:fs";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { readFileIfExists } from "../base/fs-atomic.ts";
-import { mkfifo } from "../base/libc.ts";
 import { runProcess } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
+import { runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
+import { RUNTIME_ENV, startRuntime, type Starter } from "./starter.ts";
 
 export type OutputConsumer = (stream: "stdout" | "stderr", chunk: Uint8Array) => void | Promise<void>;
 
@@ -18,6 +17,8 @@ export interface ContainerOptions {
   /** Directory with config.json; takes the runtime's log and pid file. */
   readonly bundle: string;
   readonly invocation: RuntimeInvocation;
+  /** For this invocation; undefined = a process is made now. */
+  readonly starter: Starter | undefined;
   readonly onOutput: OutputConsumer;
   readonly signal?: AbortSignal;
 }
@@ -35,34 +36,18 @@ const START_FAILED = 1;
 const BAD_COMMAND =
   /executable file|exec: "|exec format error|open executable|exec container process|find executable|chdir|cannot execute|permission denied.*exec/i;
 
-/** The runtime's environment: nothing of ours (NOTIFY_SOCKET, LISTEN_FDS) is to change what it does. */
-const RUNTIME_ENV = { PATH: DEFAULT_SEARCH_PATH };
-
 /**
  * Runs the container to its end and resolves with its exit code. Rejects with the signal's reason once everything of it is dead,
  * and with BuildError `runtime` where the runtime could not start it.
  */
 export async function runContainer(options: ContainerOptions): Promise<number> {
-  const { id, bundle, invocation, onOutput, signal } = options;
-  const log = join(bundle, "log.json");
-  const pidFile = join(bundle, "pid");
-  const run = ["--log", log, "--log-format", "json", "run", "--bundle", bundle, "--pid-file", pidFile, id];
-  const [command = "", ...args] = runtimeCommand(invocation, run);
-  const stdout = openPipe(join(bundle, "stdout"));
-  const stderr = openPipe(join(bundle, "stderr"));
-  // A session of its own: Ctrl-C in a terminal is for this process, which cancels in order.
-  const child = spawn(command, args, {
-    stdio: ["ignore", stdout.writeFd, stderr.writeFd],
-    detached: true,
-    env: RUNTIME_ENV,
-  });
-  closeSync(stdout.writeFd);
-  closeSync(stderr.writeFd);
+  const { id, bundle, invocation, starter, onOutput, signal } = options;
+  const { child, stdout, stderr } = starter?.start(id, bundle) ?? startRuntime(invocation, id, bundle);
   const kill = new Kill(options, child);
   using listeners = new DisposableStack();
   if (signal) listeners.use(addAbortListener(signal, () => kill.start()));
-  const ended = exitOf(child, command);
-  const outputs = [new Output("stdout", stdout.reader, onOutput), new Output("stderr", stderr.reader, onOutput)];
+  const ended = exitOf(child, invocation.runtime.path);
+  const outputs = [new Output("stdout", stdout, onOutput), new Output("stderr", stderr, onOutput)];
   const pumps = outputs.map(async (output) => {
     try {
       await output.pump();
@@ -86,7 +71,7 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
   if (exit.signal !== null) {
     throw new BuildError("runtime", `${invocation.runtime.name} was killed by ${exit.signal} while the step ran`);
   }
-  if (exit.code === START_FAILED) checkRuntimeLog(options, log);
+  if (exit.code === START_FAILED) checkRuntimeLog(options);
   return exit.code ?? START_FAILED;
 }
 
@@ -141,28 +126,6 @@ class Output {
   }
 }
 
-interface Pipe {
-  readonly reader: Socket;
-  readonly writeFd: number;
-}
-
-/**
- * A pipe, by way of a named one that is unlinked at once. Node's own are sockets, and a program that opens /dev/stdout cannot open a socket;
- * anybody may open this one, as a step's user need not be root.
- */
-function openPipe(path: string): Pipe {
-  mkfifo(path, 0o600);
-  try {
-    chmodSync(path, 0o666);
-    // Order and flags matter: opening for writing waits for a reader, opening for reading would wait for a writer.
-    const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const writeFd = openSync(path, constants.O_WRONLY);
-    return { reader: new Socket({ fd: readFd, readable: true, writable: false }), writeFd };
-  } finally {
-    rmSync(path);
-  }
-}
-
 async function exitOf(
   child: ChildProcess,
   command: string,
@@ -176,7 +139,8 @@ async function exitOf(
 }
 
 /** Throws where the runtime failed for another reason than what the step wants to run. Its message is among the step's output too, as with other builders. */
-function checkRuntimeLog({ invocation }: ContainerOptions, log: string): void {
+function checkRuntimeLog({ invocation, bundle }: ContainerOptions): void {
+  const log = join(bundle, "log.json");
   const message = lastErrorOf(readFileIfExists(log)?.toString() ?? "");
   if (message === undefined || BAD_COMMAND.test(message)) return;
   throw new BuildError("runtime", `${invocation.runtime.name} could not run the container: ${message}`);

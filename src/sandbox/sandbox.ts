@@ -3,11 +3,13 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detectCgroups } from "./cgroup.ts";
+import { enterMountNamespace } from "./mount-namespace.ts";
 import { NetworkPool } from "./network.ts";
 import { chooseRuntime, DEFAULT_SEARCH_PATH, disguiseFor, type Runtime } from "./runtime.ts";
 import { FilterCache } from "./seccomp-cache.ts";
 import type { SpecHost } from "./spec.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
+import { Starter } from "./starter.ts";
 import { runStep, type StepWorld } from "./step.ts";
 
 export { reapLeftovers } from "./reap.ts";
@@ -39,6 +41,8 @@ export interface SandboxOptions {
   readonly searchPath?: string;
   /** `host`: leave the host's processes visible, where the kernel forbids a new /proc (S72). Background processes of a step then live on without cgroups. */
   readonly processes?: "private" | "host";
+  /** The process is there for this sandbox alone, so that it may move into a mount namespace of its own: see mount-namespace.ts. */
+  readonly ownsProcess?: boolean;
   readonly onNotice: (text: string) => void;
 }
 
@@ -47,26 +51,33 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
   const { stateDir, isRootless, onNotice, searchPath = DEFAULT_SEARCH_PATH } = options;
   const runtimeRoot = join(stateDir, "runtime");
   mkdirSync(runtimeRoot, { recursive: true, mode: 0o700 });
+  // First: what is started before is in another namespace.
+  const cgroups = options.ownsProcess === true ? enterMountNamespace(isRootless) : detectCgroups(isRootless);
   const networks = new NetworkPool({ searchPath, stateDir, onNotice });
   networks.warm();
   try {
-    const cgroups = detectCgroups(isRootless);
     const runtime = await chooseRuntime(options.runtime, searchPath, cgroups);
+    const disguise = disguiseFor(runtime, cgroups, searchPath);
+    const plain = { runtime, root: runtimeRoot, layout: cgroups.layout, isSystemdCgroup: false, disguise };
+    // Behind a disguise is a mount namespace, and mounts that are made later do not arrive there.
+    const starter = disguise.length === 0 ? new Starter(plain, stateDir) : undefined;
+    starter?.prepare();
     const world: StepWorld = {
-      runtime,
-      runtimeRoot,
-      disguise: disguiseFor(runtime, cgroups, searchPath),
+      plain,
       layout: cgroups.layout,
       isRootless,
       processes: options.processes ?? "private",
       networks,
+      starter,
       filters: new FilterCache(runtime, options.cacheDir ?? stateDir),
       host: readHost(),
     };
     return {
       runtime,
       run: (request) => runStep(world, request),
-      [Symbol.asyncDispose]: () => networks[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: async () => {
+        await Promise.all([starter?.[Symbol.asyncDispose](), networks[Symbol.asyncDispose]()]);
+      },
     };
   } catch (error) {
     await networks[Symbol.asyncDispose]();

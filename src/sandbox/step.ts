@@ -15,24 +15,24 @@ import { writeStepRecord } from "./reap.ts";
 import { hostsFile } from "./resolv-conf.ts";
 import { resolveInRoot } from "./root-path.ts";
 import type { SpecSeccomp } from "./runtime-spec.ts";
-import { DEFAULT_SEARCH_PATH, runtimeCommand, type Runtime, type RuntimeInvocation } from "./runtime.ts";
+import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
+import type { Starter } from "./starter.ts";
 import { DEFAULT_SHM_SIZE, runtimeSpec, type SpecHost, type SpecInput } from "./spec.ts";
 import { MountStubs } from "./stubs.ts";
 import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
 
 /** What steps of one sandbox share. */
 export interface StepWorld {
-  readonly runtime: Runtime;
-  /** Where the runtime keeps its state. */
-  readonly runtimeRoot: string;
-  /** See {@link RuntimeInvocation}. */
-  readonly disguise: readonly string[];
+  /** How the runtime is called for a step that says nothing of it. */
+  readonly plain: RuntimeInvocation;
   readonly layout: CgroupLayout;
   readonly isRootless: boolean;
   readonly processes: "private" | "host";
   readonly networks: NetworkPool;
+  /** For the plain invocation; undefined where the runtime must be started after its mounts are made, because it would not see them otherwise. */
+  readonly starter: Starter | undefined;
   readonly filters: FilterCache;
   readonly host: SpecHost;
 }
@@ -107,19 +107,13 @@ async function runWatched(
 ): Promise<number> {
   const { id, onOutput, scratchDir, signal } = request;
   using watches = new DisposableStack();
-  watches.use(world.filters.watch(uncompiled, join(world.runtimeRoot, id)));
-  return await runContainer({ id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) });
+  watches.use(world.filters.watch(uncompiled, join(invocation.root, id)));
+  const starter = invocation.isSystemdCgroup ? undefined : world.starter;
+  return await runContainer({ id, bundle: scratchDir, invocation, starter, onOutput, ...(signal ? { signal } : {}) });
 }
 
-function invocationOf(world: StepWorld, request: StepRequest): RuntimeInvocation {
-  const isSystemdCgroup = request.cgroupParent?.includes(":") ?? false;
-  return {
-    runtime: world.runtime,
-    root: world.runtimeRoot,
-    layout: world.layout,
-    isSystemdCgroup,
-    disguise: world.disguise,
-  };
+function invocationOf({ plain }: StepWorld, request: StepRequest): RuntimeInvocation {
+  return request.cgroupParent?.includes(":") ? { ...plain, isSystemdCgroup: true } : plain;
 }
 
 /** Undefined where the step has nothing but what the runtime makes: no network, or the host's. */

@@ -1,5 +1,5 @@
 // Builds that end badly, and builds that meet: nothing stays behind, nothing is done twice, the next build is right.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -21,6 +21,26 @@ test("after a build that succeeds and one that fails nothing is left", async () 
   expect(failed).toMatchObject({ code: 1 });
   expect(failed.stderr).toContain('process "/bin/sh -c exit 7" did not complete successfully: exit code: 7');
   expect(rig.leftovers()).toEqual([]);
+});
+
+test("S64: what is mounted for a step is out of the host's sight, and the filter that was compiled for it is kept", async () => {
+  const mounted: string[] = [];
+  const context = rig.context({
+    Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=s echo mounted; sleep 0.5; cat /run/secrets/s > /dev/null\n",
+  });
+  await rig.must(["--no-cache", "--secret", `id=s,src=${join(context, "Dockerfile")}`, context], {
+    onStderr: (text) => {
+      if (text.includes("mounted")) mounted.push(readFileSync("/proc/self/mountinfo", "utf8"));
+    },
+  });
+  expect(mounted.join("").length).toBeGreaterThan(0);
+  expect(
+    mounted
+      .join("")
+      .split("\n")
+      .filter((line) => line.includes(rig.store)),
+  ).toEqual([]);
+  expect(readdirSync(join(rig.store, "sandbox"))).toEqual([expect.stringMatching(/^seccomp-[0-9a-f]{32}\.bpf$/)]);
 });
 
 test.each(["SIGINT", "SIGTERM"] as const)("pain 25: %s ends a build within 3 s and leaves nothing", async (signal) => {
