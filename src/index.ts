@@ -21,6 +21,7 @@ export type {
 } from "./engine/options.ts";
 export { rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
+export type { CacheLocation, CacheSource, CacheTarget } from "./cache/location.ts";
 export type { DiskUsage } from "./store/usage.ts";
 export { formatDockerfile } from "./frontend/format.ts";
 export { formatAst } from "./frontend/print.ts";

@@ -33,10 +33,30 @@ export async function parseBuildArguments(
   environment: Environment,
 ): Promise<BuildArguments | string> {
   const given = readPlainFlags(words) ?? (await (await import("./flag-parser.ts")).parseFlags(words));
-  return typeof given === "string" ? given : buildArguments(given, cwd, environment);
+  if (typeof given === "string") return given;
+  return buildArguments(given, await cachesOf(given, cwd, environment), cwd, environment);
 }
 
-function buildArguments(given: GivenFlags, cwd: string, environment: Environment): BuildArguments {
+type CacheOptions = Pick<BuildOptions, "cacheFrom" | "cacheTo">;
+
+/** Read only where there are any: most builds have none. */
+async function cachesOf(given: GivenFlags, cwd: string, environment: Environment): Promise<CacheOptions> {
+  const [from, to] = [given["cache-from"], given["cache-to"]];
+  if (from.length === 0 && to.length === 0) return { cacheFrom: [], cacheTo: [] };
+  const { parseCacheFrom, parseCacheTo } = await import("./cache-spec.ts");
+  const world = { cwd, environment };
+  return {
+    cacheFrom: from.flatMap((text) => parseCacheFrom(text, world)),
+    cacheTo: to.flatMap((text) => parseCacheTo(text, world)),
+  };
+}
+
+function buildArguments(
+  given: GivenFlags,
+  caches: CacheOptions,
+  cwd: string,
+  environment: Environment,
+): BuildArguments {
   refuseLater(given);
   const contexts = given._.map(String);
   if (contexts.length !== 1) {
@@ -46,20 +66,14 @@ function buildArguments(given: GivenFlags, cwd: string, environment: Environment
       help: "usage: tsbuild [build] [flags] CONTEXT, for example: tsbuild -t app .",
     });
   }
-  const tags = given.tag;
   const outputs = parseOutputs({
     output: given.output,
     push: given.push,
     load: given.load,
     annotation: given.annotation,
-    tags,
+    tags: given.tag,
     cwd,
   });
-  const progress = given.progress ?? progressOf(environment["BUILDKIT_PROGRESS"]);
-  const buildArgs = parseAssignments(given["build-arg"], environment);
-  const epoch = environment["SOURCE_DATE_EPOCH"];
-  if (epoch !== undefined && epoch !== "" && !buildArgs.has("SOURCE_DATE_EPOCH"))
-    buildArgs.set("SOURCE_DATE_EPOCH", epoch);
   const optionalFields = {
     ...(given.file === undefined ? {} : { dockerfile: given.file }),
     ...(given.target === undefined ? {} : { target: given.target }),
@@ -72,8 +86,8 @@ function buildArguments(given: GivenFlags, cwd: string, environment: Environment
   return {
     build: {
       context: contexts[0]!,
-      tags,
-      buildArgs,
+      tags: given.tag,
+      buildArgs: buildArgsOf(given, environment),
       buildContexts: parsePairs("--build-context", given["build-context"]),
       labels: parseLabels(given.label),
       platforms: given.platform.flatMap((text) => text.split(",")),
@@ -85,16 +99,26 @@ function buildArguments(given: GivenFlags, cwd: string, environment: Environment
       secrets: given.secret.map((text) => parseSecret(text, cwd, environment)),
       ssh: given.ssh.map((text) => parseSsh(text, cwd)),
       outputs,
+      ...caches,
       pull: given.pull,
       allow: given.allow.flatMap((text) => csvFields(text)).map(entitlement),
       ...optionalFields,
     },
     call: parseCall(given.call, given.check),
-    progress: given.quiet ? "quiet" : progress,
+    progress: given.quiet ? "quiet" : (given.progress ?? progressOf(environment["BUILDKIT_PROGRESS"])),
     isQuiet: given.quiet,
     caCert: given["ca-cert"] === undefined ? undefined : resolve(cwd, given["ca-cert"]),
     runtime: given.runtime,
   };
+}
+
+/** SOURCE_DATE_EPOCH of the environment is one where none was given. */
+function buildArgsOf(given: GivenFlags, environment: Environment): Map<string, string> {
+  const buildArgs = parseAssignments(given["build-arg"], environment);
+  const epoch = environment["SOURCE_DATE_EPOCH"];
+  if (epoch !== undefined && epoch !== "" && !buildArgs.has("SOURCE_DATE_EPOCH"))
+    buildArgs.set("SOURCE_DATE_EPOCH", epoch);
+  return buildArgs;
 }
 
 /** Flags of features to come refuse; the values that switch them off are fine. */
@@ -102,8 +126,6 @@ function refuseLater(given: GivenFlags): void {
   const refuse = (name: string, help: string): never => {
     throw new BuildError("unsupported", `${name} is not built yet`, { help });
   };
-  if (given["cache-to"].length > 0) refuse("--cache-to", "leave it out: the local cache is always kept");
-  if (given["cache-from"].length > 0) refuse("--cache-from", "leave it out: the local cache is always used");
   const isOff = (text: string | undefined): boolean =>
     text === undefined || (text !== "" && /^(0|f|false)$/i.test(text));
   if (!isOff(given.provenance)) refuse("--provenance", "leave it out, or write --provenance=false");

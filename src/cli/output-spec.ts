@@ -170,14 +170,7 @@ function imageOptions(
   const flag = (key: string, otherwise: boolean): boolean =>
     attributes.has(key) ? booleanAttribute(key, attributes.get(key)) : otherwise;
   const ociMediaTypes = flag("oci-mediatypes", true);
-  const compression = attributes.get("compression") ?? "gzip";
-  if (compression === "estargz")
-    throw new BuildError("unsupported", "compression=estargz is not built yet", { help: "use gzip or zstd" });
-  if (compression !== "gzip" && compression !== "zstd" && compression !== "uncompressed") {
-    throw new BuildError("usage", `unsupported compression type ${compression}`, {
-      help: "one of uncompressed, gzip, zstd",
-    });
-  }
+  const compression = compressionOf(attributes.get("compression"));
   if (compression === "zstd" && !ociMediaTypes) {
     throw new BuildError("usage", `exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`);
   }
@@ -199,7 +192,15 @@ function imageOptions(
   };
 }
 
-function compressionLevel(compression: Compression, text: string | undefined): number | undefined {
+/** How layers are compressed; gzip where nothing is said. */
+export function compressionOf(text = "gzip"): Compression {
+  if (text === "estargz")
+    throw new BuildError("unsupported", "compression=estargz is not built yet", { help: "use gzip or zstd" });
+  if (text === "gzip" || text === "zstd" || text === "uncompressed") return text;
+  throw new BuildError("usage", `unsupported compression type ${text}`, { help: "one of uncompressed, gzip, zstd" });
+}
+
+export function compressionLevel(compression: Compression, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const level = Number(text);
   const limit = compression === "zstd" ? 22 : 9;

@@ -4,6 +4,7 @@ import type { Graph } from "../graph/graph.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { Scheduler } from "../solve/scheduler.ts";
 import { Solver } from "../solve/solver.ts";
+import type { Caches } from "./caches.ts";
 import type { EngineParts } from "./parts.ts";
 import { defaultJobs } from "./jobs.ts";
 import { checkNames } from "./output-names.ts";
@@ -15,42 +16,60 @@ import { SourceTrees } from "./source-trees.ts";
 
 /** Builds `options` with the parts of an engine. */
 export async function build(parts: EngineParts, options: BuildOptions): Promise<BuildResult> {
-  try {
-    return await buildOnce(parts, options, readsOnlyDirectories(options) ? "late" : "early");
-  } catch (error) {
-    if (!(error instanceof LayersGone)) throw error;
-    return buildOnce(parts, options, "early");
+  checkNames(options);
+  using caches = await givenCaches(parts, options);
+  let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
+  for (;;) {
+    try {
+      return await buildOnce(parts, options, protection, caches);
+    } catch (error) {
+      const isGone = error instanceof LayersGone && protection === "late";
+      if (!isGone && !isMiss(error, caches, options)) throw error;
+      protection = "early";
+    }
   }
 }
 
-/** `protection`: whether the lease is taken at once, or when something has to be done. */
+/** Whether the lease is taken at once, or when something has to be done. */
+type Protection = "early" | "late";
+
+async function givenCaches(parts: EngineParts, options: BuildOptions): Promise<Caches | undefined> {
+  if (options.cacheFrom.length === 0 && options.cacheTo.length === 0) return undefined;
+  const { openCaches } = await import("./caches.ts");
+  return openCaches(parts, options);
+}
+
+/** Whether a build failed because a cache did not have what it said: it starts again without that, which ends because each time something is left out. */
+function isMiss(error: unknown, caches: Caches | undefined, { signal }: BuildOptions): boolean {
+  const hasLost = (caches?.imports.takeLosses() ?? 0) > 0;
+  return hasLost && signal?.aborted !== true && !(error instanceof BuildError && error.code === "command");
+}
+
 async function buildOnce(
   parts: EngineParts,
   options: BuildOptions,
-  protection: "early" | "late",
+  protection: Protection,
+  caches: Caches | undefined,
 ): Promise<BuildResult> {
-  checkNames(options);
   const scope = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, scope.signal]) : scope.signal;
   signal.throwIfAborted();
   const isInsecure = options.outputs.some((output) => "image" in output && output.image.insecureRegistry);
   const client = () => parts.client({ isInsecure });
-  await using session = openSession(parts, { client, isPullForced: options.pull, signal });
+  const { store } = parts;
+  const { imports } = caches ?? {};
+  await using session = openSession(parts, { client, isPullForced: options.pull, imports, signal });
   if (protection === "early") await session.protect();
   const planned = await planBuild(parts, options, session, signal);
   const { plan: image } = planned.result;
   if (!image) throw textError(planned.diagnostics);
   checkEntitlements(image.graph, options.allow);
-  const { onEvent } = parts.options;
+  const { onEvent, environment } = parts.options;
   const scheduler = new Scheduler({ jobs: options.jobs ?? defaultJobs(), signal });
   const { contexts, remote } = planned;
-  await using trees = new SourceTrees({
-    store: parts.store,
-    contexts: contexts.locals,
-    main: contexts.main,
-    remote,
-    onEvent,
-  });
+  await using trees = new SourceTrees({ store, contexts: contexts.locals, main: contexts.main, remote, onEvent });
+  const chain = chainOf(image.graph, image.target);
+  await using exports = caches?.exports({ store, session, scheduler, chain, onEvent, signal });
   const services = session.services({
     trees,
     secrets: options.secrets,
@@ -59,25 +78,19 @@ async function buildOnce(
     epoch: image.epoch,
     slotScope: digestOfJson([contexts.place, options.target ?? null]),
     place: contexts.place,
+    onSolved: exports && ((step) => exports.add(step)),
   });
   const solver = new Solver({ graph: image.graph, services, scheduler, scope, signal });
   solver.announce();
   try {
     const rootfs = await solver.solve(image.target);
     const outputs = new Outputs(
-      {
-        store: parts.store,
-        session,
-        scheduler,
-        client,
-        options,
-        environment: parts.options.environment,
-        onEvent,
-        signal,
-      },
-      { plan: image, rootfs, chain: chainOf(image.graph, image.target) },
+      { store, session, scheduler, client, options, environment, onEvent, signal },
+      { plan: image, rootfs, chain },
     );
-    return await outputs.make();
+    const result = await outputs.make();
+    await exports?.finish(() => solver.unneeded());
+    return result;
   } catch (error) {
     throw withIgnoreHint(error, planned);
   }

@@ -1,12 +1,14 @@
 // The solver's cache over the store's records and layers.
 import type { Digest } from "../oci/digest.ts";
 import type { LayerFaces } from "../rootfs/layer-faces.ts";
-import type { CacheIndex, CacheRecord, NewRecord } from "../solve/services.ts";
+import type { CacheElsewhere, CacheIndex, CacheRecord, NewRecord } from "../solve/services.ts";
 import type { Store } from "../store/store.ts";
+import type { CacheImports } from "./cache-imports.ts";
 
-export function cacheIndex(store: Store, faces: LayerFaces): CacheIndex {
+export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImports | undefined): CacheIndex {
   const { records } = store;
   return {
+    ...(imports ? { elsewhere: cacheElsewhere(store, faces, imports) } : {}),
     find(key: Digest): CacheRecord | undefined {
       const record = records.find(key);
       const layer = record && faces.fromStore(record.layerId);
@@ -29,5 +31,23 @@ export function cacheIndex(store: Store, faces: LayerFaces): CacheIndex {
       return record && { parts: record.parts, layer: faces.fromStore(record.layerId) };
     },
     durationOf: (op) => records.duration(op),
+  };
+}
+
+/** What other machines have made, as layers of this store: their other keys lead to them from now on, too. */
+function cacheElsewhere({ records }: Store, faces: LayerFaces, imports: CacheImports): CacheElsewhere {
+  return {
+    async find(key, createdBy) {
+      const found = await imports.find(key);
+      if (!found) return undefined;
+      const { keys, layer: cached, durationMs } = found.step;
+      const { diffId, contentId, createdAt } = cached;
+      const layer = faces.fromCache({ blob: found.blob, diffId, contentId, createdAt, createdBy });
+      for (const other of keys)
+        if (other !== key && records.find(other)?.layerId !== layer.id)
+          records.put({ key: other, layerId: layer.id, kind: "step", parts: [], slot: "", durationMs });
+      return { layer, durationMs };
+    },
+    knowsOp: (op) => imports.knowsOp(op),
   };
 }

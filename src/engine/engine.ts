@@ -10,14 +10,14 @@ import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
 import type { FixReport } from "./check-fix.ts";
 import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
-import type { EngineParts } from "./parts.ts";
+import type { ClientKind, EngineParts } from "./parts.ts";
 import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
 
 /** An open engine. Dispose it: it holds the store. */
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #images: ImageCommands;
-  readonly #clients = new Map<boolean, Promise<RegistryClient>>();
+  readonly #clients = new Map<string, Promise<RegistryClient>>();
 
   /** Opens the store and removes what dead processes left in it. */
   static async open(options: EngineOptions): Promise<Engine> {
@@ -42,11 +42,12 @@ export class Engine implements AsyncDisposable {
   }
 
   private constructor(options: EngineOptions, store: Store) {
-    const client = ({ isInsecure = false } = {}): Promise<RegistryClient> => {
-      const known = this.#clients.get(isInsecure);
+    const client = (kind: ClientKind = {}): Promise<RegistryClient> => {
+      const key = `${kind.isInsecure ?? false} ${kind.isHasty ?? false}`;
+      const known = this.#clients.get(key);
       if (known) return known;
-      const made = createClient(options, isInsecure);
-      this.#clients.set(isInsecure, made);
+      const made = createClient(options, kind);
+      this.#clients.set(key, made);
       return made;
     };
     this.#parts = { options, store, isRootless: options.isRootless, client };

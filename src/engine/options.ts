@@ -1,4 +1,5 @@
 // What a caller asks of the engine and what comes back: plain data, no strings left to parse but those that name things.
+import type { CacheSource, CacheTarget } from "../cache/location.ts";
 import type { Ulimit } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
@@ -112,6 +113,9 @@ export interface BuildOptions {
   readonly secrets: readonly SecretSource[];
   readonly ssh: readonly SshSource[];
   readonly outputs: readonly OutputSpec[];
+  /** Caches to read, the first that has a step wins. */
+  readonly cacheFrom: readonly CacheSource[];
+  readonly cacheTo: readonly CacheTarget[];
   /** Ask the registry what a tag means now, whatever the store knows. */
   readonly pull: boolean;
   /** Entitlements: `network.host`, `security.insecure`. */

@@ -104,11 +104,13 @@ export class Outputs {
             help: "empty the directory yourself, or leave the mode out",
           });
         }
+        await this.#fetchCached();
         const { writeTree } = await import("../export/files.ts");
         await writeTree(this.#view(), output.dest, { epoch: this.#solved.plan.epoch, signal });
         return undefined;
       }
       case "tar": {
+        await this.#fetchCached();
         const { treeTar } = await import("../export/files.ts");
         const { writeOutput } = await import("../export/sink.ts");
         const tar = treeTar(this.#view(), { epoch: this.#solved.plan.epoch, signal });
@@ -121,6 +123,14 @@ export class Outputs {
       case "docker":
         return this.#makeArchive(output);
     }
+  }
+
+  /** Layers of caches, before the first byte is written: one of them may turn out to be of no use. */
+  async #fetchCached(): Promise<void> {
+    const layers = this.#solved.rootfs.filter(({ cached }) => cached);
+    if (layers.length === 0) return;
+    await this.#context.session.protect();
+    await Promise.all(layers.map((layer) => this.#context.scheduler.run("network", 0, () => layer.directory())));
   }
 
   #view(): RootfsView {
@@ -242,7 +252,7 @@ export class Outputs {
 
   async #packed(layer: Layer, options: PackOptions): Promise<PackedLayer> {
     const { session, scheduler } = this.#context;
-    const known = layer.knownPacked(options);
+    const known = layer.knownPacked(options) ?? (await inCache(layer, options));
     if (known) return known;
     await session.protect();
     return scheduler.run("disk", 0, () => layer.packed(options));
@@ -288,8 +298,10 @@ export class Outputs {
     const reference = options.pushByDigest ? readName(name) : readReference(name);
     const client = await this.#context.client();
     const vertex = digestOfJson(["push", name]);
-    const remotes = new Map(
-      this.#solved.rootfs.flatMap(({ remote }) => (remote ? [[remote.digest, remote] as const] : [])),
+    const { rootfs } = this.#solved;
+    const remotes = new Map(rootfs.flatMap(({ remote }) => (remote ? [[remote.digest, remote] as const] : [])));
+    const cached = new Map(
+      rootfs.flatMap((layer) => (layer.cached ? [[layer.cached.digest, layer.cached] as const] : [])),
     );
     const startedMs = nowMs();
     const { pushImage } = await import("../export/push.ts");
@@ -299,13 +311,13 @@ export class Outputs {
       image,
       byDigest: options.pushByDigest,
       openBlob: (descriptor, offset) => {
-        const remote = remotes.get(descriptor.digest);
-        if (store.content.has(descriptor.digest, descriptor.size) || !remote)
-          return skipBytes(store.content.open(descriptor.digest), offset);
-        return session.openRemote(remote, offset);
+        const { digest, size } = descriptor;
+        const [remote, held] = [remotes.get(digest), cached.get(digest)];
+        if (store.content.has(digest, size) || !(remote ?? held)) return skipBytes(store.content.open(digest), offset);
+        return remote ? session.openRemote(remote, offset) : session.openCached(held!, offset);
       },
       sourcesOf: (digest) => {
-        const remote = remotes.get(digest);
+        const remote = remotes.get(digest) ?? cached.get(digest);
         return [...(remote ? [remote.repository] : []), ...store.layers.blobSources(digest)];
       },
       onHeld: (digest, repository) => {
@@ -341,6 +353,15 @@ export class Outputs {
       throw error;
     }
   }
+}
+
+/** A layer in the form in which a cache has it: it need not be here to be named, or to be pushed to where it is. */
+async function inCache(layer: Layer, options: PackOptions): Promise<PackedLayer | undefined> {
+  const { cached } = layer;
+  const isAsked = cached && layerCompression(cached.mediaType) === options.compression;
+  if (!isAsked || options.level !== undefined || options.clampToEpoch !== undefined) return undefined;
+  const { digest, size } = cached;
+  return { digest, size, diffId: await layer.diffId(), compression: options.compression };
 }
 
 function exportName(output: OutputSpec): string {

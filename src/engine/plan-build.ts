@@ -32,7 +32,7 @@ import type { RemoteSources } from "./remote-sources.ts";
 /** A session of a build. Caller disposes. */
 export function openSession(
   { options: engine, store, isRootless }: EngineParts,
-  own: Pick<SessionOptions, "client" | "isPullForced" | "signal">,
+  own: Pick<SessionOptions, "client" | "isPullForced" | "imports" | "signal">,
 ): Session {
   return new Session({ engine, store, isRootless, kind: "build", ...own });
 }

@@ -13,10 +13,11 @@ import type { RemoteBlob } from "../rootfs/layer.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { SshAgent } from "../sandbox/ssh-agent.ts";
-import type { SolveServices } from "../solve/services.ts";
+import type { SolvedStep, SolveServices } from "../solve/services.ts";
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/store.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
+import type { CacheImports } from "./cache-imports.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
 import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
@@ -30,6 +31,8 @@ export interface SessionOptions {
   readonly isRootless: boolean;
   readonly isPullForced: boolean;
   readonly kind: "build" | "run" | "pull";
+  /** Caches of other machines. */
+  readonly imports?: CacheImports | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +47,7 @@ export interface BuildInputs {
   readonly slotScope: string;
   /** What other processes that have to wait for a step of this build are told it is: its Dockerfile. */
   readonly place: string;
+  readonly onSolved: ((step: SolvedStep) => void) | undefined;
 }
 
 /** Another process removed a layer between our finding it and our pinning it. What was done until then is void, so the build starts again, pinning as it goes. */
@@ -65,7 +69,7 @@ export class Session implements AsyncDisposable {
   #sandbox: Promise<Sandbox> | undefined;
 
   constructor(options: SessionOptions) {
-    const { store, signal, client, isPullForced } = options;
+    const { store, signal, client, isPullForced, imports } = options;
     this.#options = options;
     this.#onEvent = options.engine.onEvent;
     this.images = new BaseImages({ store, client, isPullForced, signal });
@@ -73,6 +77,8 @@ export class Session implements AsyncDisposable {
       store,
       xattrNamespace: options.isRootless ? "user" : "trusted",
       openRemote: (remote, offset) => this.openRemote(remote, offset),
+      openCached: (cached, offset) => this.openCached(cached, offset),
+      onCachedLost: (cached, reason) => imports?.lose(cached, reason),
       makeScratchDir: () => this.makeScratchDir("l"),
       pin: (layerId) => this.#pin(layerId),
       onEvent: this.#onEvent,
@@ -129,6 +135,13 @@ export class Session implements AsyncDisposable {
     if (!reference) throw new BuildError("image", `cannot tell where layer ${digest} comes from: ${repository}`);
     const client = await this.#options.client();
     yield* client.openBlob(reference, { mediaType, digest, size }, { offset, signal });
+  }
+
+  /** Bytes of a layer that a cache has. */
+  openCached(cached: RemoteBlob, offset: number): AsyncIterable<Uint8Array> {
+    const { imports, signal } = this.#options;
+    assert(imports, "a cached layer comes from a cache");
+    return imports.open(cached, offset, signal);
   }
 
   sandbox(): Promise<Sandbox> {
@@ -193,7 +206,7 @@ export class Session implements AsyncDisposable {
     const { store, engine, isRootless } = this.#options;
     const build = `the build of ${inputs.place} (pid ${process.pid})`;
     return {
-      cache: cacheIndex(store, this.faces),
+      cache: cacheIndex(store, this.faces, this.#options.imports),
       layers: this.faces,
       sandbox: () => this.sandbox(),
       openImage: (op) => this.images.open(op, this.faces),
@@ -220,6 +233,7 @@ export class Session implements AsyncDisposable {
       createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
       slotScope: inputs.slotScope,
       onEvent: this.#onEvent,
+      ...(inputs.onSolved ? { onSolved: inputs.onSolved } : {}),
     };
   }
 

@@ -19,6 +19,7 @@ import {
   getManifest,
   headManifest,
   putManifest,
+  removeManifest,
   type ManifestCall,
   type ManifestContent,
   type PushedManifest,
@@ -196,6 +197,11 @@ export class RegistryClient implements Disposable {
     const pushed = await putManifest(call, bytes, mediaType);
     await noteReferrer(call, bytes, pushed);
     return pushed;
+  }
+
+  /** Removes a manifest with all its tags; false where the registry does not let us. */
+  deleteManifest(reference: Reference, digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+    return removeManifest(this.#call(reference, this.#origin(reference), signal), digest);
   }
 
   /** What refers to a manifest: signatures, attestations, artifacts. */

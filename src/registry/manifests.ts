@@ -181,6 +181,28 @@ export async function putManifest(call: ManifestCall, bytes: Uint8Array, mediaTy
   return { digest, ...(subject === undefined ? {} : { subject }) };
 }
 
+/** Removes a manifest and with it every tag of it, where the registry allows that; whether it is gone. */
+export async function removeManifest(call: ManifestCall, digest: Digest): Promise<boolean> {
+  const { reference, endpoint, exchange, signal } = call;
+  const { repository, registry } = reference;
+  const response = await exchange.send(
+    {
+      method: "DELETE",
+      endpoint,
+      repository,
+      path: `manifests/${digest}`,
+      lane: "json",
+      scopes: [`repository:${repository}:delete`],
+      accept: [200, 202, 204, 400, 401, 403, 404, 405, 501],
+      purpose: { verb: "push", subject: formatReference({ registry, repository, digest }), registry },
+      signal,
+    },
+    call.backoff,
+  );
+  await response.discard();
+  return [200, 202, 204, 404].includes(response.status);
+}
+
 /** Scopes for reading a repository (RG08). */
 export function pullScopes(repository: string): readonly string[] {
   return [`repository:${repository}:pull`];

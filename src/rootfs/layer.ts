@@ -19,13 +19,23 @@ export interface PackOptions {
   readonly clampToEpoch?: number;
 }
 
-/** Where a base image's layer can be fetched. */
+/** Where a layer's blob can be fetched: from the registry of its base image, or from a cache. */
 export interface RemoteBlob {
-  /** `registry/repository`. */
+  /** `registry/repository`, or what else names the place. */
   readonly repository: string;
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
+}
+
+/** A layer that a cache has. */
+export interface CachedLayer {
+  readonly blob: RemoteBlob;
+  readonly diffId: Digest;
+  readonly contentId: Digest;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly createdBy: string;
 }
 
 /** A layer as a list: what a COPY makes before any byte is copied. */
@@ -42,6 +52,8 @@ export interface Layer {
   readonly createdAt: string;
   /** The blob of a base image's layer; undefined for layers made here. */
   readonly remote: RemoteBlob | undefined;
+  /** A blob of a layer made elsewhere, in a cache that has it now. */
+  readonly cached: RemoteBlob | undefined;
   /** Identity of what it contains, for content keys: the diffID of a base layer, the tree digest of one made here. */
   contentId(): Promise<Digest>;
   /** What the layer says, sorted. */

@@ -30,6 +30,8 @@ export interface CacheRecord {
 /** Remembers which key made which layer. */
 export interface CacheIndex {
   find(key: Digest): CacheRecord | undefined;
+  /** As {@link find}, in the caches elsewhere that the build was given; absent where it was given none. */
+  readonly elsewhere?: CacheElsewhere;
   /** Whether any record was ever made for this op, whatever its inputs: without one, content keys need not be worked out. */
   knowsOp(op: Digest): boolean;
   put(record: NewRecord): void;
@@ -37,6 +39,24 @@ export interface CacheIndex {
   lastOfSlot(slot: string): { readonly parts: readonly KeyPart[]; readonly layer: Layer | undefined } | undefined;
   /** Milliseconds that the op took when it last ran. */
   durationOf(op: Digest): number | undefined;
+}
+
+/** Caches that other machines have filled. Fetches no layer; what it finds is durable. */
+export interface CacheElsewhere {
+  find(key: Digest, createdBy: string): Promise<FoundElsewhere | undefined>;
+  knowsOp(op: Digest): Promise<boolean>;
+}
+
+export interface FoundElsewhere {
+  readonly layer: Layer;
+  readonly durationMs: number;
+}
+
+/** A step whose layer is known now. */
+export interface SolvedStep {
+  readonly vertex: Vertex;
+  readonly key: Digest;
+  readonly layer: Layer;
 }
 
 export interface NewRecord {
@@ -112,4 +132,6 @@ export interface SolveServices {
   /** Names the place of the Dockerfile, so that a step can be told from its namesake elsewhere. */
   readonly slotScope: string;
   readonly onEvent: EventSink;
+  /** Told of each step that was looked at, once, as soon as its layer is known. */
+  readonly onSolved?: (step: SolvedStep) => void;
 }

@@ -6,7 +6,6 @@
 // Not responsible for: how a RUN runs (exec.ts), what a COPY means (file/), how layers are kept (rootfs/).
 import { monotonicMs, nowMs } from "../base/clock.ts";
 import { assert } from "../base/assert.ts";
-import { locate, messageOf } from "../diagnostics/build-error.ts";
 import { criticalPathLengths } from "../graph/critical-path.ts";
 import type { Graph, Vertex } from "../graph/graph.ts";
 import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
@@ -16,7 +15,8 @@ import { execParts, explainMiss, fileParts, keyOf, type KeyPart } from "./cache-
 import { Executors } from "./executors.ts";
 import { KeyInputs } from "./key-inputs.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { CacheRecord, SolveServices, SourceTree } from "./services.ts";
+import type { SolvedStep, SolveServices, SourceTree } from "./services.ts";
+import { StepReports } from "./step-reports.ts";
 
 /** A vertex that makes a layer. */
 export type StepVertex = Vertex & { readonly op: ExecOp | FileOp };
@@ -45,7 +45,7 @@ export class Solver {
   readonly #scheduler: Scheduler;
   readonly #scope: AbortController;
   readonly #signal: AbortSignal;
-  readonly #seen = new Set<Digest>();
+  readonly #reports: StepReports;
   readonly #lookups = new Map<Digest, Promise<Lookup>>();
   readonly #rootfs = new Map<Digest, Promise<Rootfs>>();
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
@@ -66,6 +66,7 @@ export class Solver {
       rootfsKey: (id: Digest) => this.rootfsKey(id),
       tree: (id: Digest) => this.tree(id),
     };
+    this.#reports = new StepReports({ onEvent: services.onEvent, signal });
     this.#inputs = new KeyInputs(results, signal);
     this.#executors = new Executors({ services, results, signal });
   }
@@ -121,7 +122,10 @@ export class Solver {
       const vertex = this.#vertex(id);
       if (vertex.op.kind === "image") return this.#openImage(vertex, vertex.op);
       assert(isStep(vertex), `${vertex.op.kind} has no root file system`);
-      return this.#solveStep(vertex);
+      const layers = await this.#solveStep(vertex);
+      const { key } = await this.#lookup(vertex);
+      this.#services.onSolved?.({ vertex, key, layer: layers.at(-1)! });
+      return layers;
     });
   }
 
@@ -131,7 +135,7 @@ export class Solver {
       const vertex = this.#vertex(id);
       const { op } = vertex;
       assert(op.kind === "local" || op.kind === "http" || op.kind === "git", `${op.kind} is no source`);
-      return this.#observed(vertex, () => this.#openTree(vertex, op));
+      return this.#reports.observe(vertex, () => this.#openTree(vertex, op));
     });
   }
 
@@ -141,7 +145,7 @@ export class Solver {
   }
 
   async #openImage(vertex: Vertex, op: ImageOp): Promise<Rootfs> {
-    return this.#observed(vertex, () => this.#services.openImage(op), "cached");
+    return this.#reports.observe(vertex, () => this.#services.openImage(op), "cached");
   }
 
   #lookup(vertex: StepVertex): Promise<Lookup> {
@@ -156,8 +160,8 @@ export class Solver {
     const below = vertex.inputs[0];
     const rootfs = (): Promise<Rootfs> => (below === undefined ? Promise.resolve([]) : this.rootfs(below));
     const { key, isTrusted } = await this.#lookup(vertex);
-    const cached = isTrusted ? this.#findDurable(key) : undefined;
-    if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
+    const cached = isTrusted ? (this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key))) : undefined;
+    if (cached) return [...(await rootfs()), this.#reuse(vertex, cached)];
     // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
     const others = vertex.inputs.slice(1).filter((input) => input !== undefined);
     const started = others.map((input) => (isSource(this.#vertex(input)) ? this.tree(input) : this.rootfs(input)));
@@ -173,14 +177,14 @@ export class Solver {
   async #solveLayer(vertex: StepVertex): Promise<Layer> {
     const lookup = await this.#lookup(vertex);
     const found = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
-    if (found) return this.#reuse(vertex, found.layer);
+    if (found) return this.#reuse(vertex, found);
     await using _lock = await this.#services.lockStep(
       lookup.key,
       (holder) => this.#tellWait(vertex, holder),
       this.#signal,
     );
     const foundMeanwhile = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
-    if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile.layer);
+    if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile);
     // Awaited here: the lock is held until the work is done.
     return await (vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup));
   }
@@ -193,17 +197,18 @@ export class Solver {
     // Inputs first: nothing below needs a slot of ours.
     const below = vertex.inputs[0] === undefined ? [] : await this.rootfs(vertex.inputs[0]);
     const contentKey = async () => keyOf("exec", [...execParts(op), ...(await this.#inputs.contentParts(vertex))]);
-    if (isReusable && cache.knowsOp(opDigest(op))) {
-      const known = this.#findDurable(await contentKey());
+    if (isReusable && (cache.knowsOp(opDigest(op)) || (await cache.elsewhere?.knowsOp(opDigest(op))) === true)) {
+      const key = await contentKey();
+      const known = this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key));
       if (known) {
-        this.#record(vertex, lookup.key, lookup.parts, known.layer, cache.durationOf(opDigest(op)) ?? 0);
-        return this.#reuse(vertex, known.layer);
+        this.#record(vertex, lookup.key, lookup.parts, known, cache.durationOf(opDigest(op)) ?? 0);
+        return this.#reuse(vertex, known);
       }
     }
     this.#explain(vertex, lookup.parts);
     const executor = await this.#executors.exec();
     const mounts = await executor.prepareInputs(op, vertex);
-    return this.#observed(vertex, () =>
+    return this.#reports.observe(vertex, () =>
       this.#scheduler.run("exec", this.#priorityOf(vertex), async () => {
         const startedMs = monotonicMs();
         const layer = await executor.run(vertex, op, below, mounts);
@@ -221,22 +226,23 @@ export class Solver {
     const startedMs = nowMs();
     const executor = await this.#executors.file();
     const manifest = await executor.manifest(vertex, op).catch((error: unknown) => {
-      throw this.#reportFailed(vertex, error);
+      throw this.#reports.failed(vertex, error);
     });
     const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
     // The list of entries is all that the op can make: an equal one from before is the same layer, whatever lies below now.
     const contentKey = keyOf("file", [{ name: "files", value: await layer.contentId() }]);
-    const known = vertex.meta.cache === "use" ? this.#services.cache.find(contentKey) : undefined;
-    if (known) {
-      this.#record(vertex, lookup.key, lookup.parts, layer, 0);
-      return this.#reuse(vertex, layer);
+    const isReusable = vertex.meta.cache === "use";
+    const known = isReusable ? this.#services.cache.find(contentKey) && layer : undefined;
+    const equal = known ?? (isReusable ? await this.#findElsewhere(vertex, contentKey) : undefined);
+    if (equal) {
+      this.#record(vertex, lookup.key, lookup.parts, equal, 0);
+      return this.#reuse(vertex, equal);
     }
     await this.#explainFiles(vertex, lookup.parts, manifest);
-    this.#seen.add(vertex.id);
-    this.#services.onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: startedMs });
+    this.#reports.started(vertex.id, startedMs);
     this.#record(vertex, contentKey, lookup.parts, layer, nowMs() - startedMs);
     this.#record(vertex, lookup.key, lookup.parts, layer, nowMs() - startedMs);
-    this.#services.onEvent({ kind: "vertex-finished", vertex: vertex.id, atMs: nowMs(), result: "succeeded" });
+    this.#reports.succeeded(vertex.id);
     return layer;
   }
 
@@ -258,7 +264,8 @@ export class Solver {
 
   /** Steps that nobody had to look at, because what is made of them was there. */
   #reportUnneeded(): void {
-    for (const vertex of this.#graph.vertices.values()) if (!this.#seen.has(vertex.id)) this.#reportCached(vertex);
+    for (const vertex of this.#graph.vertices.values())
+      if (!this.#reports.hasSeen(vertex.id)) this.#reports.cached(vertex.id);
   }
 
   /** Whether the step, or one that it is made from, has to run again. */
@@ -274,9 +281,30 @@ export class Solver {
     return isRenewed;
   }
 
-  #findDurable(key: Digest): CacheRecord | undefined {
+  #findDurable(key: Digest): Layer | undefined {
     const record = this.#services.cache.find(key);
-    return record?.isDurable === true ? record : undefined;
+    return record?.isDurable === true ? record.layer : undefined;
+  }
+
+  /** The layer of a key in the caches elsewhere, which the local cache knows from then on. */
+  async #findElsewhere(vertex: StepVertex, key: Digest): Promise<Layer | undefined> {
+    const found = await this.#services.cache.elsewhere?.find(key, vertex.meta.instruction);
+    if (!found) return undefined;
+    const { parts } = await this.#lookup(vertex);
+    this.#record(vertex, key, parts, found.layer, found.durationMs);
+    return found.layer;
+  }
+
+  /** Steps that nobody had to look at, and whose layers are cached: with these all of the graph is known. */
+  async unneeded(): Promise<readonly SolvedStep[]> {
+    const steps: SolvedStep[] = [];
+    for (const vertex of this.#graph.vertices.values()) {
+      if (!isStep(vertex) || this.#rootfs.has(vertex.id)) continue;
+      const { key, isTrusted } = await this.#lookup(vertex);
+      const layer = isTrusted ? (this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key))) : undefined;
+      if (layer) steps.push({ vertex, key, layer });
+    }
+    return steps;
   }
 
   #record(vertex: StepVertex, key: Digest, parts: readonly KeyPart[], layer: Layer, durationMs: number): void {
@@ -284,15 +312,8 @@ export class Solver {
   }
 
   #reuse(vertex: StepVertex, layer: Layer): Layer {
-    this.#reportCached(vertex);
+    this.#reports.cached(vertex.id);
     return layer;
-  }
-
-  #reportCached({ id }: Vertex): void {
-    this.#seen.add(id);
-    const atMs = nowMs();
-    this.#services.onEvent({ kind: "vertex-started", vertex: id, atMs });
-    this.#services.onEvent({ kind: "vertex-finished", vertex: id, atMs, result: "cached" });
   }
 
   #explain(vertex: StepVertex, parts: readonly KeyPart[]): void {
@@ -333,32 +354,6 @@ export class Solver {
     return Math.round(this.#priorities.get(vertex.id) ?? 0);
   }
 
-  async #observed<T>(vertex: Vertex, work: () => Promise<T>, result: "succeeded" | "cached" = "succeeded"): Promise<T> {
-    const { onEvent } = this.#services;
-    this.#seen.add(vertex.id);
-    onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: nowMs() });
-    try {
-      const value = await work();
-      onEvent({ kind: "vertex-finished", vertex: vertex.id, atMs: nowMs(), result });
-      return value;
-    } catch (error) {
-      throw this.#reportFailed(vertex, error);
-    }
-  }
-
-  /** Tells how a vertex ended badly; what to throw: the failure with its place, or the reason why everything stops. */
-  #reportFailed(vertex: Vertex, error: unknown): unknown {
-    const isCancelled = this.#signal.aborted && error === this.#signal.reason;
-    const { onEvent } = this.#services;
-    const finished = { kind: "vertex-finished", vertex: vertex.id, atMs: nowMs() } as const;
-    if (!this.#seen.has(vertex.id)) onEvent({ kind: "vertex-started", vertex: vertex.id, atMs: nowMs() });
-    this.#seen.add(vertex.id);
-    onEvent(
-      isCancelled ? { ...finished, result: "cancelled" } : { ...finished, result: "failed", error: messageOf(error) },
-    );
-    return isCancelled ? error : locate(error, vertex.meta.span);
-  }
-
   /** One promise per vertex. The first one to fail stops the build; whoever awaits the others sees that reason. */
   #memo<V>(known: Map<Digest, Promise<V>>, id: Digest, make: () => Promise<V>): Promise<V> {
     const started = known.get(id);
@@ -386,6 +381,7 @@ export function isStep(vertex: Vertex): vertex is StepVertex {
   return vertex.op.kind === "exec" || vertex.op.kind === "file";
 }
 
-function opDigest(op: Vertex["op"]): Digest {
+/** What a step is, whatever its inputs are. */
+export function opDigest(op: Vertex["op"]): Digest {
   return digestOfJson(op);
 }

@@ -249,6 +249,12 @@ export class LayerTable {
     return this.#detach(this.#folder(id));
   }
 
+  /** Forgets a layer that turned out to be another than it was said to be, with all faces. */
+  async discard(id: string): Promise<void> {
+    const gone = this.#database.transaction(() => this.detach(id));
+    if (gone !== undefined) await removeTree(gone);
+  }
+
   #detach(path: string): string | undefined {
     const gone = join(this.#paths.tmp, TMP_GONE + randomName());
     try {

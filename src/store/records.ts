@@ -129,6 +129,12 @@ export class RecordTable {
     });
   }
 
+  /** Keys that lead to a layer, the newest first. */
+  keysOf(layerId: string, limit: number): readonly Digest[] {
+    const sql = "SELECT key FROM records WHERE layer_id = ? ORDER BY created_ms DESC, rowid DESC LIMIT ?";
+    return this.#database.all<{ key: string }>(sql, layerId, limit).map(({ key }) => key as Digest);
+  }
+
   /** Forgets a record whose layer turned out to be unusable. */
   remove(key: Digest): void {
     this.#database.transaction(() => {

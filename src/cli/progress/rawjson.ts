@@ -30,8 +30,12 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
           name: happened.name,
           ...(happened.inputs.length > 0 ? { inputs: happened.inputs } : {}),
         });
-      case "vertex-started":
+      case "vertex-started": {
+        // A build that starts again has not ended what it ended before.
+        const { name = happened.vertex, inputs } = vertices.get(happened.vertex) ?? {};
+        vertices.set(happened.vertex, { digest: happened.vertex, name, ...(inputs ? { inputs } : {}) });
         return update(happened.vertex, { started: isoOfMs(happened.atMs) });
+      }
       case "vertex-finished":
         return update(happened.vertex, {
           completed: isoOfMs(happened.atMs),

@@ -116,9 +116,9 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: "what is not built yet",
     files: { Dockerfile: "FROM busybox\n" },
-    args: ["--cache-to", "type=inline"],
+    args: ["--cache-to", "type=azblob,account_url=https://a"],
     code: 1,
-    says: ["--cache-to is not built yet"],
+    says: ["--cache-to type=azblob is not built", "use registry, local"],
   },
   {
     name: "a bad name",

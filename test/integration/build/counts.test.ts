@@ -201,6 +201,8 @@ function optionsFor(context: string): BuildOptions {
     platforms: [],
     cache: "use",
     noCacheFilter: [],
+    cacheFrom: [],
+    cacheTo: [],
     addHosts: [],
     network: "default",
     ulimits: [],

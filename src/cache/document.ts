@@ -1,0 +1,221 @@
+// What a remote cache says, as data and as JSON: which keys lead to which layers. Holds digests and names of things, never values of build args or secrets.
+// A document is a list of entries, one per export that is kept; equal steps and layers of several entries are written once.
+// What was read came from outside: anything that is not of this form is refused whole.
+import { parseDigest, digestOfJson, type Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/image.ts";
+import { layerCompression } from "../oci/media-type.ts";
+
+/** The media type of the document as the config of a manifest. */
+export const CACHE_CONFIG = "application/vnd.tsbuild.cache.config.v1+json";
+
+/** A layer whose blob is in the cache. */
+export interface CachedLayer {
+  readonly blob: Descriptor;
+  readonly diffId: Digest;
+  /** What content keys know it by: see rootfs/layer. */
+  readonly contentId: Digest;
+  /** RFC 3339. */
+  readonly createdAt: string;
+}
+
+export interface CachedStep {
+  /** Every key, by definition or by content, that leads to the layer; sorted. */
+  readonly keys: readonly Digest[];
+  /** The op without its inputs. */
+  readonly op: Digest;
+  readonly layer: CachedLayer;
+  /** Milliseconds that the work took; 0 = not known. */
+  readonly durationMs: number;
+}
+
+/** What one build exported. */
+export interface CacheEntry {
+  readonly steps: readonly CachedStep[];
+  readonly createdMs: number;
+  readonly lastUsedMs: number;
+}
+
+export interface CacheDocument {
+  /** Newest first. */
+  readonly entries: readonly CacheEntry[];
+}
+
+interface WireStep {
+  readonly keys: readonly string[];
+  readonly op: string;
+  readonly layer: number;
+  readonly durationMs: number;
+}
+
+interface WireDocument {
+  readonly version: 1;
+  readonly layers: readonly CachedLayer[];
+  readonly steps: readonly WireStep[];
+  readonly entries: readonly {
+    readonly steps: readonly number[];
+    readonly createdMs: number;
+    readonly lastUsedMs: number;
+  }[];
+}
+
+/** Identity of what an entry holds, without its times. */
+export function entryId(entry: CacheEntry): Digest {
+  return digestOfJson(
+    entry.steps.map(({ keys, layer }) => [keys, layer.blob.digest]).sort((a, b) => (String(a) < String(b) ? -1 : 1)),
+  );
+}
+
+/** Every blob that the document names, each once. */
+export function blobsOf(document: CacheDocument): readonly Descriptor[] {
+  const blobs = new Map<Digest, Descriptor>();
+  for (const { steps } of document.entries) for (const { layer } of steps) blobs.set(layer.blob.digest, layer.blob);
+  return [...blobs.values()];
+}
+
+/** The JSON of a document; equal documents give equal bytes. */
+export function encodeDocument(document: CacheDocument): Uint8Array {
+  const layers = new Table<CachedLayer>();
+  const steps = new Table<WireStep>();
+  const entries = document.entries.map((entry) => ({
+    steps: entry.steps.map(({ keys, op, layer, durationMs }) => {
+      const at = layers.add(layer.blob.digest, layer);
+      return steps.add(digestOfJson([keys, at]), { keys, op, layer: at, durationMs });
+    }),
+    createdMs: entry.createdMs,
+    lastUsedMs: entry.lastUsedMs,
+  }));
+  const wire: WireDocument = { version: 1, layers: layers.rows, steps: steps.rows, entries };
+  return Buffer.from(JSON.stringify(wire));
+}
+
+/** Rows, each once, by number. */
+class Table<T> {
+  readonly rows: T[] = [];
+  readonly #places = new Map<string, number>();
+
+  add(key: string, row: T): number {
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    this.#places.set(key, this.rows.push(row) - 1);
+    return this.rows.length - 1;
+  }
+}
+
+/** Reads a document; undefined where the bytes are no document of this version. */
+export function parseDocument(bytes: Uint8Array): CacheDocument | undefined {
+  try {
+    return readDocument(JSON.parse(Buffer.from(bytes).toString("utf8")) as WireDocument);
+  } catch {
+    return undefined;
+  }
+}
+
+function readDocument(wire: WireDocument): CacheDocument {
+  if (wire.version !== 1) throw new Error("another version");
+  const layers = wire.layers.map(readLayer);
+  const steps = wire.steps.map(({ keys, op, layer, durationMs }): CachedStep => {
+    return { keys: keys.map(digest), op: digest(op), layer: at(layers, layer), durationMs: number(durationMs) };
+  });
+  return {
+    entries: wire.entries.map((entry) => ({
+      steps: entry.steps.map((index) => at(steps, index)),
+      createdMs: number(entry.createdMs),
+      lastUsedMs: number(entry.lastUsedMs),
+    })),
+  };
+}
+
+function readLayer({ blob, diffId, contentId, createdAt }: CachedLayer): CachedLayer {
+  if (layerCompression(blob.mediaType) === undefined) throw new Error("no layer");
+  if (Number.isNaN(Date.parse(createdAt))) throw new Error("no time");
+  return {
+    blob: { mediaType: blob.mediaType, digest: digest(blob.digest), size: number(blob.size) },
+    diffId: digest(diffId),
+    contentId: digest(contentId),
+    createdAt,
+  };
+}
+
+function digest(text: unknown): Digest {
+  const parsed = typeof text === "string" ? parseDigest(text) : undefined;
+  if (parsed === undefined) throw new Error("no digest");
+  return parsed;
+}
+
+function number(value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw new Error("no number");
+  return value;
+}
+
+function at<T>(rows: readonly T[], index: number): T {
+  const row = rows[index];
+  if (row === undefined) throw new Error("no such row");
+  return row;
+}
+
+export interface KeepOptions {
+  readonly keep?: number | undefined;
+  readonly maxSize?: number | undefined;
+}
+
+/** What an export leaves of a cache: its own entry first, then as many older ones as the limits allow (pain 33). */
+export function withEntry(
+  before: CacheDocument | undefined,
+  entry: CacheEntry,
+  { keep, maxSize }: KeepOptions,
+): CacheDocument {
+  const id = entryId(entry);
+  const isKept = keep !== undefined || maxSize !== undefined;
+  const older = isKept ? (before?.entries ?? []).filter((other) => entryId(other) !== id) : [];
+  const own = maxSize === undefined ? entry : fitting(entry, maxSize);
+  const entries = [own];
+  const seen = new Set<Digest>();
+  let size = addSize(own, seen);
+  for (const other of older) {
+    if (keep !== undefined && entries.length >= keep) break;
+    const trial = new Set(seen);
+    const more = addSize(other, trial);
+    if (maxSize !== undefined && size + more > maxSize) break;
+    size += more;
+    for (const blob of trial) seen.add(blob);
+    entries.push(other);
+  }
+  return { entries };
+}
+
+function addSize(entry: CacheEntry, seen: Set<Digest>): number {
+  let size = 0;
+  for (const { layer } of entry.steps) {
+    if (seen.has(layer.blob.digest)) continue;
+    seen.add(layer.blob.digest);
+    size += layer.blob.size;
+  }
+  return size;
+}
+
+/** The steps that save the most time per byte, as far as they fit. */
+function fitting(entry: CacheEntry, maxSize: number): CacheEntry {
+  if (addSize(entry, new Set()) <= maxSize) return entry;
+  const worth = ({ durationMs, layer }: CachedStep): number => durationMs / Math.max(layer.blob.size, 1);
+  const chosen = new Set<CachedStep>();
+  const seen = new Set<Digest>();
+  let size = 0;
+  for (const step of entry.steps.toSorted((a, b) => worth(b) - worth(a))) {
+    const more = seen.has(step.layer.blob.digest) ? 0 : step.layer.blob.size;
+    if (size + more > maxSize) continue;
+    size += more;
+    seen.add(step.layer.blob.digest);
+    chosen.add(step);
+  }
+  return { ...entry, steps: entry.steps.filter((step) => chosen.has(step)) };
+}
+
+/** Bytes per second at which a layer is assumed to go there and back. */
+const TRANSFER_RATE = 25_000_000;
+/** Smaller layers always travel: looking at them costs more than moving them. */
+const CHEAP_FROM = 4_000_000;
+
+/** Whether making the layer again takes less time than moving it: a large one that was made in less than its size / 25 MB/s. */
+export function isCheaperToMake({ durationMs, size }: { readonly durationMs: number; readonly size: number }): boolean {
+  return durationMs > 0 && size >= CHEAP_FROM && durationMs / 1000 < size / TRANSFER_RATE;
+}

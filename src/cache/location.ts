@@ -1,0 +1,49 @@
+// Where a cache is kept and how it is written there: what `--cache-from` and `--cache-to` say, as data (reference G01–G06).
+import type { Digest } from "../oci/digest.ts";
+import type { Compression } from "../oci/media-type.ts";
+
+export interface RegistryLocation {
+  readonly kind: "registry";
+  /** As the user wrote it. */
+  readonly ref: string;
+  readonly isInsecure: boolean;
+}
+
+/** An OCI layout on this machine. */
+export interface LocalLocation {
+  readonly kind: "local";
+  /** Absolute. */
+  readonly path: string;
+  readonly tag: string;
+  /** Import exactly this manifest, whatever the tag says. */
+  readonly digest?: Digest;
+}
+
+export type CacheLocation = RegistryLocation | LocalLocation;
+
+export interface CacheSource {
+  readonly location: CacheLocation;
+}
+
+export interface CacheTarget {
+  readonly location: CacheLocation;
+  /** "min" = the steps of the image; "max" = all steps of all stages. */
+  readonly mode: "min" | "max";
+  /** Only an explicit `ignore-error=false` lets a failed export fail the build. */
+  readonly isErrorIgnored: boolean;
+  readonly compression: Compression;
+  readonly compressionLevel?: number;
+  /** Compress again what was stored or imported in another way. */
+  readonly forceCompression: boolean;
+  /** An image manifest, which every registry takes, or BuildKit's older index of blobs. */
+  readonly imageManifest: boolean;
+  readonly ociMediaTypes: boolean;
+  /** Exports that stay importable, this one included; undefined = this one alone. */
+  readonly keep?: number;
+  /** Bytes of blobs that all kept exports may take together. */
+  readonly maxSize?: number;
+  /** Leave out layers that are made faster than moved. */
+  readonly skipsCheap: boolean;
+  /** Local: remove blobs that nothing in the layout names. */
+  readonly reset: boolean;
+}

@@ -1,0 +1,133 @@
+// Caches that were given with --cache-from, as one: which key leads to which layer, and the bytes of those layers. Documents are read in the background, in parallel with planning.
+// A cache that cannot be read is told once and counts as empty; a layer that is missing, short or not what it was said to be is told once and is a miss (G09, pain 7).
+import type { CachedStep } from "../cache/document.ts";
+import type { CacheStorage } from "../cache/storage.ts";
+import { messageOf } from "../diagnostics/build-error.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { EventSink } from "../progress/events.ts";
+import type { RemoteBlob } from "../rootfs/layer.ts";
+
+export interface FoundStep {
+  readonly step: CachedStep;
+  readonly blob: RemoteBlob;
+}
+
+interface Source {
+  readonly storage: CacheStorage;
+  /** Key → step; empty where the cache is not to be had. */
+  readonly steps: Promise<ReadonlyMap<Digest, CachedStep>>;
+}
+
+export interface CacheImportsOptions {
+  readonly storages: readonly CacheStorage[];
+  readonly onEvent: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/** The caches of one build, through all its attempts. */
+export class CacheImports {
+  readonly #sources: readonly Source[];
+  readonly #options: CacheImportsOptions;
+  /** Blobs that turned out not to be there, or not to be what they should. */
+  readonly #lost = new Set<Digest>();
+  readonly #checked = new Map<string, Promise<boolean>>();
+  #lossCount = 0;
+
+  constructor(options: CacheImportsOptions) {
+    this.#options = options;
+    this.#sources = options.storages.map((storage) => ({ storage, steps: this.#read(storage) }));
+  }
+
+  /** The step of a key whose layer's blob is there: the first cache that has it. */
+  async find(key: Digest): Promise<FoundStep | undefined> {
+    for (const { storage, steps } of this.#sources) {
+      const step = (await steps).get(key);
+      if (!step || !(await this.#isThere(storage, step))) continue;
+      return { step, blob: { repository: storage.place, ...step.layer.blob } };
+    }
+    return undefined;
+  }
+
+  /** Whether any cache has a record of the op, whatever its inputs were. */
+  async knowsOp(op: Digest): Promise<boolean> {
+    for (const { steps } of this.#sources) for (const step of (await steps).values()) if (step.op === op) return true;
+    return false;
+  }
+
+  /** Bytes of a blob that {@link find} named. A failure makes it a miss from now on. */
+  async *open(blob: RemoteBlob, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const source = this.#sources.find(({ storage }) => storage.place === blob.repository);
+    const { digest, size, mediaType } = blob;
+    try {
+      if (!source) throw new Error(`nothing is known of ${blob.repository}`);
+      yield* source.storage.open({ mediaType, digest, size }, offset, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.lose(blob, error);
+      throw error;
+    }
+  }
+
+  /** The layer is of no use: whoever asks again does not find it. */
+  lose({ repository, digest }: RemoteBlob, reason: unknown): void {
+    if (this.#lost.has(digest)) return;
+    this.#lost.add(digest);
+    this.#lossCount++;
+    this.#tell(this.#labelOf(repository), `layer ${digest.slice(0, 19)} is not used: ${messageOf(reason)}`);
+  }
+
+  /** How many layers were found to be of no use since the last call: those who relied on them have to start again. */
+  takeLosses(): number {
+    const count = this.#lossCount;
+    this.#lossCount = 0;
+    return count;
+  }
+
+  /** Asked once per blob: a record may outlive its blob. */
+  #isThere(storage: CacheStorage, { layer }: CachedStep): Promise<boolean> {
+    const { blob } = layer;
+    if (this.#lost.has(blob.digest)) return Promise.resolve(false);
+    const key = `${storage.place} ${blob.digest}`;
+    let checking = this.#checked.get(key);
+    if (!checking) {
+      checking = this.#check(storage, blob);
+      this.#checked.set(key, checking);
+    }
+    return checking;
+  }
+
+  async #check(storage: CacheStorage, blob: CachedStep["layer"]["blob"]): Promise<boolean> {
+    const { signal } = this.#options;
+    try {
+      if (await storage.has(blob, signal)) return true;
+      this.#tell(storage.label, `layer ${blob.digest.slice(0, 19)} is not there any more, or not in its size`);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#tell(storage.label, `layer ${blob.digest.slice(0, 19)} is not used: ${messageOf(error)}`);
+    }
+    return false;
+  }
+
+  async #read(storage: CacheStorage): Promise<ReadonlyMap<Digest, CachedStep>> {
+    const { signal } = this.#options;
+    const steps = new Map<Digest, CachedStep>();
+    try {
+      const stored = await storage.read(signal);
+      if (!stored) this.#tell(storage.label, "there is none yet");
+      // The newest entry wins.
+      for (const entry of stored?.document.entries ?? [])
+        for (const step of entry.steps) for (const key of step.keys) if (!steps.has(key)) steps.set(key, step);
+    } catch (error) {
+      if (!signal.aborted) this.#tell(storage.label, messageOf(error));
+    }
+    return steps;
+  }
+
+  #labelOf(place: string): string {
+    return this.#sources.find(({ storage }) => storage.place === place)?.storage.label ?? place;
+  }
+
+  #tell(label: string, message: string): void {
+    this.#options.onEvent({ kind: "notice", message: `cache from ${label}: ${message}` });
+  }
+}
