@@ -111,6 +111,25 @@ describe("predefined arguments", () => {
     expect(execs(plan)[0]).toMatchObject({ hostname: "box" });
   });
 
+  test("A23: caches have the namespace in front of their ids", async () => {
+    const text = "FROM busybox\nRUN --mount=type=cache,target=/c --mount=type=cache,id=x,target=/d y";
+    const ids = async (ns: string) =>
+      execs(await planned(text, { buildArgs: { BUILDKIT_CACHE_MOUNT_NS: ns } }))[0]!.mounts.map(
+        (mount) => mount.kind === "cache" && mount.id,
+      );
+    expect(await ids("team")).toEqual(["team//c", "team/x"]);
+    expect(await ids("")).toEqual(["/c", "x"]);
+  });
+
+  test("A30: the name of a build is in no step, key or image, unless it is declared", async () => {
+    const buildArgs = { BUILDKIT_BUILD_NAME: "nightly" };
+    const [plain, named] = [await planned("FROM busybox\nRUN x"), await planned("FROM busybox\nRUN x", { buildArgs })];
+    expect([named.target, named.config, createdBy(named)]).toEqual([plain.target, plain.config, createdBy(plain)]);
+    expect((await env("FROM busybox\nARG BUILDKIT_BUILD_NAME\nRUN x", { buildArgs }))["BUILDKIT_BUILD_NAME"]).toBe(
+      "nightly",
+    );
+  });
+
   test("A32: arguments of the builder are no environment", async () => {
     expect(await env("FROM busybox\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN x")).not.toHaveProperty(
       "BUILDKIT_SBOM_SCAN_STAGE",
@@ -157,4 +176,37 @@ test("V23: an error in a default is at its value; the rest is planned on", async
     "[$none] VOLUME specified can not be an empty string",
   ]);
   expect(names(await planned("FROM busybox"))).toHaveLength(1);
+});
+
+describe("where variables are expanded", () => {
+  test("V20: FROM sees global arguments only, in the image and in --platform", async () => {
+    const text = "ARG TAG=busybox\nARG OS=linux\nFROM $TAG AS a\nARG OTHER=debian:12\nENV TAG=env\n";
+    const sound = await planned(`${text}FROM --platform=\${OS}/amd64 $TAG\nRUN x`);
+    expect(vertices(sound).map(({ op }) => (op.kind === "image" ? op.reference : op.kind))).toEqual([
+      "docker.io/library/busybox:latest",
+      "exec",
+    ]);
+    expect(await errorsOf(`${text}FROM $OTHER`)).toEqual(["[$OTHER] base name ($OTHER) should not be blank"]);
+    expect(await errorsOf("FROM --platform=$NONE busybox")).toEqual([
+      "[$NONE] empty platform value from expression $NONE",
+    ]);
+  });
+
+  test("V25: USER, WORKDIR, every item of VOLUME, STOPSIGNAL", async () => {
+    const text =
+      'FROM scratch\nENV A=one\nUSER $A:${B:-two}\nWORKDIR /$A/b\nVOLUME /$A ["x"\nVOLUME ["/$A/j", "/k"]\nSTOPSIGNAL SIG${C:-TERM}';
+    const { config } = await planned(text);
+    expect(config).toMatchObject({ User: "one:two", WorkingDir: "/one/b", StopSignal: "SIGTERM" });
+    expect(Object.keys(config.Volumes ?? {})).toEqual(expect.arrayContaining(["/one", "/one/j", "/k"]));
+  });
+
+  test("V29: ONBUILD is kept as written and expanded where it is triggered, by each of its instructions", async () => {
+    const text =
+      'FROM busybox AS a\nENV A=parent\nONBUILD ENV B=$A C="$A-$D"\nONBUILD RUN echo $B\nFROM a\nENV A=child';
+    const plan = await planned(text);
+    expect(plan.config.Env).toEqual(expect.arrayContaining(["A=child", "B=parent", "C=parent-"]));
+    const kept = await planned(text, { target: "a" });
+    expect(kept.config.OnBuild).toEqual(['ENV B=$A C="$A-$D"', "RUN echo $B"]);
+    expect(names(plan).at(-1)).toContain("ONBUILD RUN echo parent");
+  });
 });
