@@ -28,9 +28,32 @@ export interface CachedStep {
   readonly durationMs: number;
 }
 
+/** A part of a cache mount: the layer tar of some of its paths. */
+export interface CachedPack {
+  /** Of the entries in it, times included. */
+  readonly id: Digest;
+  readonly blob: Descriptor;
+  readonly diffId: Digest;
+}
+
+/** The content of a cache mount of RUN. */
+export interface CachedMount {
+  /** Names the mount's id and its initial content, the same on every machine. */
+  readonly pool: string;
+  /** The id, for people. */
+  readonly id: string;
+  /** Attributes of its root. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** In the order of their paths. */
+  readonly packs: readonly CachedPack[];
+}
+
 /** What one build exported. */
 export interface CacheEntry {
   readonly steps: readonly CachedStep[];
+  readonly mounts: readonly CachedMount[];
   readonly createdMs: number;
   readonly lastUsedMs: number;
 }
@@ -51,8 +74,10 @@ interface WireDocument {
   readonly version: 1;
   readonly layers: readonly CachedLayer[];
   readonly steps: readonly WireStep[];
+  readonly mounts: readonly CachedMount[];
   readonly entries: readonly {
     readonly steps: readonly number[];
+    readonly mounts: readonly number[];
     readonly createdMs: number;
     readonly lastUsedMs: number;
   }[];
@@ -60,31 +85,36 @@ interface WireDocument {
 
 /** Identity of what an entry holds, without its times. */
 export function entryId(entry: CacheEntry): Digest {
-  return digestOfJson(
-    entry.steps.map(({ keys, layer }) => [keys, layer.blob.digest]).sort((a, b) => (String(a) < String(b) ? -1 : 1)),
-  );
+  const steps = entry.steps.map(({ keys, layer }) => [keys, layer.blob.digest]);
+  return digestOfJson([steps.sort((a, b) => (String(a) < String(b) ? -1 : 1)), entry.mounts]);
 }
 
 /** Every blob that the document names, each once. */
 export function blobsOf(document: CacheDocument): readonly Descriptor[] {
   const blobs = new Map<Digest, Descriptor>();
-  for (const { steps } of document.entries) for (const { layer } of steps) blobs.set(layer.blob.digest, layer.blob);
+  for (const entry of document.entries) for (const blob of entryBlobs(entry)) blobs.set(blob.digest, blob);
   return [...blobs.values()];
+}
+
+function entryBlobs({ steps, mounts }: CacheEntry): Descriptor[] {
+  return [...steps.map(({ layer }) => layer.blob), ...mounts.flatMap(({ packs }) => packs.map(({ blob }) => blob))];
 }
 
 /** The JSON of a document; equal documents give equal bytes. */
 export function encodeDocument(document: CacheDocument): Uint8Array {
   const layers = new Table<CachedLayer>();
   const steps = new Table<WireStep>();
+  const mounts = new Table<CachedMount>();
   const entries = document.entries.map((entry) => ({
     steps: entry.steps.map(({ keys, op, layer, durationMs }) => {
       const at = layers.add(layer.blob.digest, layer);
       return steps.add(digestOfJson([keys, at]), { keys, op, layer: at, durationMs });
     }),
+    mounts: entry.mounts.map((mount) => mounts.add(digestOfJson(mount), mount)),
     createdMs: entry.createdMs,
     lastUsedMs: entry.lastUsedMs,
   }));
-  const wire: WireDocument = { version: 1, layers: layers.rows, steps: steps.rows, entries };
+  const wire: WireDocument = { version: 1, layers: layers.rows, steps: steps.rows, mounts: mounts.rows, entries };
   return Buffer.from(JSON.stringify(wire));
 }
 
@@ -116,9 +146,11 @@ function readDocument(wire: WireDocument): CacheDocument {
   const steps = wire.steps.map(({ keys, op, layer, durationMs }): CachedStep => {
     return { keys: keys.map(digest), op: digest(op), layer: at(layers, layer), durationMs: number(durationMs) };
   });
+  const mounts = wire.mounts.map(readMount);
   return {
     entries: wire.entries.map((entry) => ({
       steps: entry.steps.map((index) => at(steps, index)),
+      mounts: entry.mounts.map((index) => at(mounts, index)),
       createdMs: number(entry.createdMs),
       lastUsedMs: number(entry.lastUsedMs),
     })),
@@ -126,20 +158,36 @@ function readDocument(wire: WireDocument): CacheDocument {
 }
 
 function readLayer({ blob, diffId, contentId, createdAt }: CachedLayer): CachedLayer {
-  if (layerCompression(blob.mediaType) === undefined) throw new Error("no layer");
   if (Number.isNaN(Date.parse(createdAt))) throw new Error("no time");
+  return { blob: readBlob(blob), diffId: digest(diffId), contentId: digest(contentId), createdAt };
+}
+
+function readMount({ pool, id, mode, uid, gid, packs }: CachedMount): CachedMount {
+  if (!/^[0-9a-f]{32}$/.test(pool)) throw new Error("no pool");
   return {
-    blob: { mediaType: blob.mediaType, digest: digest(blob.digest), size: number(blob.size) },
-    diffId: digest(diffId),
-    contentId: digest(contentId),
-    createdAt,
+    pool,
+    id: text(id),
+    mode: number(mode) & 0o7777,
+    uid: number(uid),
+    gid: number(gid),
+    packs: packs.map((pack) => ({ id: digest(pack.id), blob: readBlob(pack.blob), diffId: digest(pack.diffId) })),
   };
+}
+
+function readBlob(blob: Descriptor): Descriptor {
+  if (layerCompression(blob.mediaType) === undefined) throw new Error("no layer");
+  return { mediaType: blob.mediaType, digest: digest(blob.digest), size: number(blob.size) };
 }
 
 function digest(text: unknown): Digest {
   const parsed = typeof text === "string" ? parseDigest(text) : undefined;
   if (parsed === undefined) throw new Error("no digest");
   return parsed;
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw new Error("no text");
+  return value;
 }
 
 function number(value: unknown): number {
@@ -185,15 +233,15 @@ export function withEntry(
 
 function addSize(entry: CacheEntry, seen: Set<Digest>): number {
   let size = 0;
-  for (const { layer } of entry.steps) {
-    if (seen.has(layer.blob.digest)) continue;
-    seen.add(layer.blob.digest);
-    size += layer.blob.size;
+  for (const blob of entryBlobs(entry)) {
+    if (seen.has(blob.digest)) continue;
+    seen.add(blob.digest);
+    size += blob.size;
   }
   return size;
 }
 
-/** The steps that save the most time per byte, as far as they fit. */
+/** The steps that save the most time per byte, and then the mounts, as far as they fit. */
 function fitting(entry: CacheEntry, maxSize: number): CacheEntry {
   if (addSize(entry, new Set()) <= maxSize) return entry;
   const worth = ({ durationMs, layer }: CachedStep): number => durationMs / Math.max(layer.blob.size, 1);
@@ -207,7 +255,11 @@ function fitting(entry: CacheEntry, maxSize: number): CacheEntry {
     seen.add(step.layer.blob.digest);
     chosen.add(step);
   }
-  return { ...entry, steps: entry.steps.filter((step) => chosen.has(step)) };
+  const fitted: CacheEntry = { ...entry, steps: entry.steps.filter((step) => chosen.has(step)), mounts: [] };
+  return entry.mounts.reduce((smaller: CacheEntry, mount) => {
+    const larger = { ...smaller, mounts: [...smaller.mounts, mount] };
+    return addSize(larger, new Set()) <= maxSize ? larger : smaller;
+  }, fitted);
 }
 
 /** Bytes per second at which a layer is assumed to go there and back. */

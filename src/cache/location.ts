@@ -44,6 +44,8 @@ export interface CacheTarget {
   readonly maxSize?: number;
   /** Leave out layers that are made faster than moved. */
   readonly skipsCheap: boolean;
+  /** Export the cache mounts of RUN as well. */
+  readonly mounts: boolean;
   /** Local: remove blobs that nothing in the layout names. */
   readonly reset: boolean;
 }

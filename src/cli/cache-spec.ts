@@ -30,6 +30,7 @@ const COMMON_TARGET_KEYS = [
   "keep",
   "max-size",
   "skip-cheap",
+  "mounts",
 ];
 
 /** One `--cache-from`: several references may stand in one, with commas. */
@@ -79,6 +80,7 @@ function targetOf(spec: Spec, world: CacheWorld): CacheTarget {
     ...(keep === undefined ? {} : { keep }),
     ...(maxSize === undefined ? {} : { maxSize: parseSize("max-size", maxSize) }),
     skipsCheap: spec.flagOf("skip-cheap", true),
+    mounts: spec.flagOf("mounts", false),
     reset: spec.flagOf("reset", false),
   };
 }

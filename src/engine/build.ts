@@ -69,7 +69,8 @@ async function buildOnce(
   const { contexts, remote } = planned;
   await using trees = new SourceTrees({ store, contexts: contexts.locals, main: contexts.main, remote, onEvent });
   const chain = chainOf(image.graph, image.target);
-  await using exports = caches?.exports({ store, session, scheduler, chain, onEvent, signal });
+  const mountIds = cacheMountIds(image.graph);
+  await using exports = caches?.exports({ store, session, scheduler, chain, mountIds, onEvent, signal });
   const services = session.services({
     trees,
     secrets: options.secrets,
@@ -131,6 +132,11 @@ function checkEntitlements(graph: Graph, allow: readonly string[]): void {
       meta.span,
     );
   }
+}
+
+function cacheMountIds(graph: Graph): string[] {
+  const mounts = [...graph.vertices.values()].flatMap(({ op }) => (op.kind === "exec" ? op.mounts : []));
+  return [...new Set(mounts.flatMap((mount) => (mount.kind === "cache" ? [mount.id] : [])))];
 }
 
 /** Vertices that made the layers above the base image's, bottom first. */

@@ -7,12 +7,13 @@ import {
   isCheaperToMake,
   withEntry,
   type CachedLayer,
+  type CachedMount,
   type CachedStep,
   type CacheDocument,
 } from "../cache/document.ts";
 import type { CacheTarget } from "../cache/location.ts";
 import type { CacheStorage, StoredCache } from "../cache/storage.ts";
-import { messageOf } from "../diagnostics/build-error.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { layerCompression, layerMediaType } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -42,6 +43,8 @@ export interface CacheExportsOptions {
   readonly scheduler: Scheduler;
   /** The steps whose layers are the image's. */
   readonly chain: readonly Digest[];
+  /** Ids of the cache mounts that the build's steps have. */
+  readonly mountIds: readonly string[];
   readonly onEvent: EventSink;
   readonly signal: AbortSignal;
 }
@@ -127,7 +130,7 @@ class TargetExport {
     try {
       return await this.#storage.read(signal);
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "content") return undefined;
+      if (error instanceof BuildError && error.code === "content") return undefined;
       throw error;
     }
   }
@@ -191,19 +194,55 @@ class TargetExport {
     if (this.#storage.isRegistry) store.layers.addBlobSource(blob.digest, this.#storage.place);
   }
 
+  /** The mounts of this build as they are now; those that are not here, or in use, as they were. */
+  async #exportMounts(before: StoredCache | undefined): Promise<readonly CachedMount[]> {
+    const { store, session, mountIds, onEvent, signal } = this.#options;
+    const { exportMount } = await import("./cache-mount-packs.ts");
+    const entries = before?.document.entries ?? [];
+    const packs = new Map(
+      entries.flatMap(({ mounts }) => mounts.flatMap((mount) => mount.packs.map((pack) => [pack.id, pack] as const))),
+    );
+    const kept = (entries[0]?.mounts ?? []).filter(({ id }) => mountIds.includes(id));
+    const mounts = new Map(kept.map((mount) => [mount.pool, mount]));
+    const reader = await store.cacheMountReader();
+    for (const { pool, id } of reader.list(mountIds)) {
+      using opened = reader.open(pool);
+      if (!opened) continue;
+      try {
+        const mount = await exportMount({ pool, id }, opened.path, {
+          storage: this.#storage,
+          before: packs,
+          compression: this.#target.ociMediaTypes ? "zstd" : "gzip",
+          xattrNamespace: session.xattrNamespace,
+          makeScratchDir: () => session.makeScratchDir("p"),
+          onSent: ({ digest, size }) => onEvent({ kind: "counted", name: "cache.sent", subject: digest, bytes: size }),
+          signal,
+        });
+        mounts.set(pool, mount);
+      } catch (error) {
+        // It is at rest only as long as nobody else builds with it.
+        if (signal.aborted || !(error instanceof BuildError) || error.code !== "runtime") throw error;
+        onEvent({ kind: "notice", message: `cache mount ${id} was not exported: ${error.message}` });
+      }
+    }
+    return [...mounts.values()].sort((a, b) => (a.pool < b.pool ? -1 : 1));
+  }
+
   async #write(): Promise<void> {
     const { signal, onEvent } = this.#options;
     const { keep, maxSize, reset } = this.#target;
     const before = await this.#before;
     const steps = (await Promise.all(this.#moves.values())).filter((step) => step !== undefined);
-    if (steps.length === 0) {
+    if (steps.length === 0 && !(this.#target.mounts && this.#options.mountIds.length > 0)) {
       const message = `cache to ${this.#storage.label}: no step has a layer that is worth exporting`;
       onEvent({ kind: "notice", message });
       return;
     }
     steps.sort((a, b) => (a.keys[0]! < b.keys[0]! ? -1 : 1));
+    const mounts = this.#target.mounts ? await this.#exportMounts(before) : [];
     const now = nowMs();
-    const document = withEntry(before?.document, { steps, createdMs: now, lastUsedMs: now }, { keep, maxSize });
+    const entry = { steps, mounts, createdMs: now, lastUsedMs: now };
+    const document = withEntry(before?.document, entry, { keep, maxSize });
     if (before && isSame(before.document, document)) return;
     const isPruned = reset || keep !== undefined || maxSize !== undefined;
     await this.#storage.write(document, { before, isPruned, signal });

@@ -1,8 +1,11 @@
 // Caches that were given with --cache-from, as one: which key leads to which layer, and the bytes of those layers. Documents are read in the background, in parallel with planning.
 // A cache that cannot be read is told once and counts as empty; a layer that is missing, short or not what it was said to be is told once and is a miss (G09, pain 7).
-import type { CachedStep } from "../cache/document.ts";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { CachedMount, CachedStep } from "../cache/document.ts";
 import type { CacheStorage } from "../cache/storage.ts";
 import { messageOf } from "../diagnostics/build-error.ts";
+import type { Descriptor } from "../oci/image.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { RemoteBlob } from "../rootfs/layer.ts";
@@ -14,8 +17,14 @@ export interface FoundStep {
 
 interface Source {
   readonly storage: CacheStorage;
-  /** Key → step; empty where the cache is not to be had. */
-  readonly steps: Promise<ReadonlyMap<Digest, CachedStep>>;
+  readonly records: Promise<Records>;
+}
+
+/** What a cache has; nothing where it is not to be had. */
+interface Records {
+  readonly steps: ReadonlyMap<Digest, CachedStep>;
+  /** By pool. */
+  readonly mounts: ReadonlyMap<string, CachedMount>;
 }
 
 export interface CacheImportsOptions {
@@ -35,13 +44,13 @@ export class CacheImports {
 
   constructor(options: CacheImportsOptions) {
     this.#options = options;
-    this.#sources = options.storages.map((storage) => ({ storage, steps: this.#read(storage) }));
+    this.#sources = options.storages.map((storage) => ({ storage, records: this.#read(storage) }));
   }
 
   /** The step of a key whose layer's blob is there: the first cache that has it. */
   async find(key: Digest): Promise<FoundStep | undefined> {
-    for (const { storage, steps } of this.#sources) {
-      const step = (await steps).get(key);
+    for (const { storage, records } of this.#sources) {
+      const step = (await records).steps.get(key);
       if (!step || !(await this.#isThere(storage, step))) continue;
       return { step, blob: { repository: storage.place, ...step.layer.blob } };
     }
@@ -50,7 +59,8 @@ export class CacheImports {
 
   /** Whether any cache has a record of the op, whatever its inputs were. */
   async knowsOp(op: Digest): Promise<boolean> {
-    for (const { steps } of this.#sources) for (const step of (await steps).values()) if (step.op === op) return true;
+    for (const { records } of this.#sources)
+      for (const step of (await records).steps.values()) if (step.op === op) return true;
     return false;
   }
 
@@ -66,6 +76,26 @@ export class CacheImports {
       this.lose(blob, error);
       throw error;
     }
+  }
+
+  /** Fills an empty directory with what a cache has of a mount; false where none has anything that is whole. */
+  async restoreMount(pool: string, directory: string, xattrNamespace: "trusted" | "user"): Promise<boolean> {
+    const { signal } = this.#options;
+    for (const { storage, records } of this.#sources) {
+      const mount = (await records).mounts.get(pool);
+      if (!mount) continue;
+      const { importMount } = await import("./cache-mount-packs.ts");
+      try {
+        const open = (blob: Descriptor) => storage.open(blob, 0, signal);
+        await importMount(mount, directory, { open, xattrNamespace, signal });
+        return true;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#tell(storage.label, `cache mount ${mount.id} is not used: ${messageOf(error)}`);
+        for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true, force: true });
+      }
+    }
+    return false;
   }
 
   /** The layer is of no use: whoever asks again does not find it. */
@@ -108,19 +138,22 @@ export class CacheImports {
     return false;
   }
 
-  async #read(storage: CacheStorage): Promise<ReadonlyMap<Digest, CachedStep>> {
+  async #read(storage: CacheStorage): Promise<Records> {
     const { signal } = this.#options;
     const steps = new Map<Digest, CachedStep>();
+    const mounts = new Map<string, CachedMount>();
     try {
       const stored = await storage.read(signal);
       if (!stored) this.#tell(storage.label, "there is none yet");
       // The newest entry wins.
-      for (const entry of stored?.document.entries ?? [])
+      for (const entry of stored?.document.entries ?? []) {
         for (const step of entry.steps) for (const key of step.keys) if (!steps.has(key)) steps.set(key, step);
+        for (const mount of entry.mounts) if (!mounts.has(mount.pool)) mounts.set(mount.pool, mount);
+      }
     } catch (error) {
       if (!signal.aborted) this.#tell(storage.label, messageOf(error));
     }
-    return steps;
+    return { steps, mounts };
   }
 
   #labelOf(place: string): string {

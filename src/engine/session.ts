@@ -75,7 +75,7 @@ export class Session implements AsyncDisposable {
     this.images = new BaseImages({ store, client, isPullForced, signal });
     this.faces = new LayerFaces({
       store,
-      xattrNamespace: options.isRootless ? "user" : "trusted",
+      xattrNamespace: this.xattrNamespace,
       openRemote: (remote, offset) => this.openRemote(remote, offset),
       openCached: (cached, offset) => this.openCached(cached, offset),
       onCachedLost: (cached, reason) => imports?.lose(cached, reason),
@@ -135,6 +135,10 @@ export class Session implements AsyncDisposable {
     if (!reference) throw new BuildError("image", `cannot tell where layer ${digest} comes from: ${repository}`);
     const client = await this.#options.client();
     yield* client.openBlob(reference, { mediaType, digest, size }, { offset, signal });
+  }
+
+  get xattrNamespace(): "trusted" | "user" {
+    return this.#options.isRootless ? "user" : "trusted";
   }
 
   /** Bytes of a layer that a cache has. */
@@ -203,7 +207,7 @@ export class Session implements AsyncDisposable {
 
   /** Everything that the solver may ask for. */
   services(inputs: BuildInputs): SolveServices {
-    const { store, engine, isRootless } = this.#options;
+    const { store, engine, imports } = this.#options;
     const build = `the build of ${inputs.place} (pid ${process.pid})`;
     return {
       cache: cacheIndex(store, this.faces, this.#options.imports),
@@ -218,7 +222,14 @@ export class Session implements AsyncDisposable {
         await this.protect();
         return store.lock(`step ${key}`, { mode: "exclusive", holder: build, onWait, signal });
       },
-      acquireCacheMount: (request) => store.acquireCacheMount({ ...request, holder: `${request.step} of ${build}` }),
+      acquireCacheMount: (request) =>
+        store.acquireCacheMount({
+          ...request,
+          holder: `${request.step} of ${build}`,
+          ...(imports
+            ? { restore: (pool, directory) => imports.restoreMount(pool, directory, this.xattrNamespace) }
+            : {}),
+        }),
       makeScratchDir: (name) => this.makeScratchDir(name),
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),
@@ -229,7 +240,7 @@ export class Session implements AsyncDisposable {
         const { openArchiveTree } = await import("./archives.ts");
         return openArchiveTree(bytes, this.makeScratchDir("a"), signal);
       },
-      xattrNamespace: isRootless ? "user" : "trusted",
+      xattrNamespace: this.xattrNamespace,
       createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
       slotScope: inputs.slotScope,
       onEvent: this.#onEvent,

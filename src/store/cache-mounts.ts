@@ -22,6 +22,8 @@ export interface CacheMountOptions {
   readonly seed?: string;
   /** Fills a new directory before anybody sees it. If it fails or the process dies, the directory is made anew next time. */
   readonly prepare?: (directory: string) => Promise<void>;
+  /** Fills a new directory with what another machine has of the pool; false = it has nothing, and `prepare` is called. */
+  readonly restore?: (pool: string, directory: string) => Promise<boolean>;
   /** Leave the directories of the pool to those who are in them, and start over (reference Q30). */
   readonly isFresh?: boolean;
   /** Who holds it, for those who wait: `[2/4] RUN apt-get update of /src/Dockerfile (pid 4711)`. One line, no secrets. */
@@ -146,7 +148,8 @@ async function createMount(
     mkdirSync(join(folder, "data"), { recursive: true, mode: 0o755 });
     fd = tryLock(join(folder, "lock"), mode);
     assert(fd !== undefined, "nobody else knows a cache mount that is being made");
-    await options.prepare?.(join(folder, "data"));
+    const isRestored = options.isFresh !== true && (await options.restore?.(pool, join(folder, "data"))) === true;
+    if (!isRestored) await options.prepare?.(join(folder, "data"));
     options.signal?.throwIfAborted();
     database.run("UPDATE mounts SET is_ready = 1 WHERE name = ?", name);
     return useMount(context, options, { name, fd, isNew: true });
@@ -183,6 +186,32 @@ function useMount(
       return Promise.resolve();
     },
   };
+}
+
+/** A pool of directories that start with the same content. Its name is the same on every machine. */
+export interface CachePool {
+  readonly pool: string;
+  readonly id: string;
+}
+
+/** The pools of these ids that have something. */
+export function listPools({ database }: CacheMountContext, ids: readonly string[]): readonly CachePool[] {
+  const sql =
+    "SELECT DISTINCT pool FROM mounts WHERE cache_id = ? AND is_ready = 1 AND is_superseded = 0 ORDER BY pool";
+  return ids.flatMap((id) => database.all<{ pool: string }>(sql, id).map(({ pool }) => ({ pool, id })));
+}
+
+/** The directory of a pool that was used last, to read it: nobody who wants it alone gets it meanwhile. Undefined where it is in use so, or gone. */
+export function readPool(
+  { database, paths }: CacheMountContext,
+  pool: string,
+): (Disposable & { readonly path: string }) | undefined {
+  const sql =
+    "SELECT name FROM mounts WHERE pool = ? AND is_ready = 1 AND is_superseded = 0 ORDER BY last_used_ms DESC, rowid DESC LIMIT 1";
+  const name = database.get<{ name: string }>(sql, pool)?.name;
+  const fd = name === undefined ? undefined : tryLockExisting(join(paths.mounts, name, "lock"), "shared");
+  if (name === undefined || fd === undefined) return undefined;
+  return { path: join(paths.mounts, name, "data"), [Symbol.dispose]: () => closeSync(fd) };
 }
 
 /** Removes a cache mount that nobody can be in. */

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
-import type { AcquiredCacheMount, CacheMountOptions } from "./cache-mounts.ts";
+import type { AcquiredCacheMount, CacheMountOptions, CachePool } from "./cache-mounts.ts";
 import { ContentStore } from "./content.ts";
 import { Database } from "./database.ts";
 import type { GcContext, PruneOptions, PruneResult } from "./gc.ts";
@@ -21,6 +21,13 @@ export interface StoreOptions {
   readonly onNotice: (message: string) => void;
   /** "read" changes nothing on the disk and sees an absent store as an empty one. Default "write". */
   readonly mode?: "write" | "read";
+}
+
+export interface CacheMountReader {
+  /** See {@link CachePool}. */
+  list(ids: readonly string[]): readonly CachePool[];
+  /** The caller disposes; undefined where somebody has it for himself. */
+  open(pool: string): (Disposable & { readonly path: string }) | undefined;
 }
 
 /** Opens the store at `root` (absolute), which is made if it is missing. Fails with "store". The caller disposes. */
@@ -113,6 +120,13 @@ export class Store implements Disposable {
     this.#needWriting();
     const { acquireCacheMount } = await import("./cache-mounts.ts");
     return acquireCacheMount({ database: this.#database, paths: this.paths }, options);
+  }
+
+  /** Reads cache mounts, for who takes them elsewhere. */
+  async cacheMountReader(): Promise<CacheMountReader> {
+    const { listPools, readPool } = await import("./cache-mounts.ts");
+    const context = { database: this.#database, paths: this.paths };
+    return { list: (ids) => listPools(context, ids), open: (pool) => readPool(context, pool) };
   }
 
   /** The complete log of one step. The caller disposes. */

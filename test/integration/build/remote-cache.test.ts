@@ -257,6 +257,60 @@ test("a layer that is made faster than moved stays at home, unless it is asked f
   expect(Object.values(steps(imported))).toEqual(["cached"]);
 });
 
+test("pain 2: cache mounts travel, and one that did not change moves nothing", async () => {
+  const cache = `${registry.host}/mounts:c`;
+  const context = rig.context({
+    Dockerfile: `FROM ${registry.host}/base:1
+ARG ROUND
+RUN --mount=type=cache,target=/m echo $ROUND >> /m/lines && head -c 2000000 /dev/urandom > /m/big-$ROUND && ln /m/lines /m/again-$ROUND && cp /m/lines /lines
+`,
+  });
+  const build = (on: ReturnType<typeof machine>, round: string, ...more: string[]) =>
+    on.build([
+      "--build-arg",
+      `ROUND=${round}`,
+      "--cache-to",
+      `type=registry,ref=${cache},mounts=true`,
+      ...more,
+      context,
+    ]);
+  const first = machine();
+  await build(first, "one", "-o", "type=cacheonly");
+  expect(await sent()).toBeGreaterThan(0);
+  await build(first, "one", "-o", "type=cacheonly");
+  expect(await sent()).toBe(0);
+  const out = join(rig.root, "mounts-out");
+  const second = machine();
+  await build(second, "two", "--cache-from", cache, "-o", out);
+  expect(readFileSync(join(out, "lines"), "utf8")).toBe("one\ntwo\n");
+  const blobs = uploads(await registry.requests()).filter(({ method }) => method === "PUT");
+  // The step's layer, the part with the lines, the new big file, the records: the big file of before stays where it is.
+  expect(blobs.length).toBeLessThanOrEqual(4);
+  await build(machine(), "two", "--cache-from", cache, "-o", "type=cacheonly");
+  expect(await sent()).toBe(0);
+});
+
+test("a cache mount that is damaged on its way starts empty, with one line", async () => {
+  const folder = join(rig.root, "mount-damage");
+  const context = rig.context({
+    Dockerfile: `FROM ${registry.host}/base:1\nARG ROUND\nRUN --mount=type=cache,target=/m echo $ROUND >> /m/lines && cp /m/lines /lines\n`,
+  });
+  const args = (round: string) => ["--build-arg", `ROUND=${round}`];
+  await machine().build([
+    ...args("a"),
+    "--cache-to",
+    `type=local,dest=${folder},mounts=true`,
+    "-o",
+    "type=cacheonly",
+    context,
+  ]);
+  for (const [path] of layersIn(folder)) writeFileSync(path, "nonsense");
+  const out = join(rig.root, "mount-damage-out");
+  const result = await machine().build([...args("b"), "--cache-from", `type=local,src=${folder}`, "-o", out, context]);
+  expect(readFileSync(join(out, "lines"), "utf8")).toBe("b\n");
+  expect(notices(result)).toEqual([expect.stringMatching(/cache mount \/m is not used/)]);
+});
+
 test("build args and secrets are in no cache", async () => {
   const folder = join(rig.root, "quiet");
   const context = rig.context({
