@@ -3,7 +3,6 @@ import { baseName, joinRelative, parentPath } from "../../base/container-path.ts
 import { resolvePath, type PathLookup } from "../../rootfs/resolve.ts";
 import type { Entry } from "../../tree/entry.ts";
 import type { Tree } from "../../tree/tree.ts";
-import { ROOT_OWNER } from "./chown.ts";
 import { notADirectory, type Draft, type Inode, type Owner } from "./draft.ts";
 
 /**
@@ -27,7 +26,7 @@ export async function unpackArchive(
   { draft, dest, owner, signal }: UnpackOptions,
 ): Promise<void> {
   const root = (await resolvePath(draft, dest)).path;
-  await draft.makeDirectories(root, owner ?? ROOT_OWNER, 0o755);
+  await draft.makeDirectories(root, owner, 0o755);
   const inside: PathLookup = { lstat: (path) => draft.lstat(joinRelative(root, path)) };
   const inodes = new Map<string, Inode>();
   for (const entry of await archive.walk("")) {
@@ -49,11 +48,11 @@ export async function unpackArchive(
   }
 }
 
-/** Path inside the destination of the directory that holds `path`; what is missing is made, root's. */
+/** Path inside the destination of the directory that holds `path`; what is missing is made, root's but for the group in a setgid directory. */
 async function makeParent(draft: Draft, inside: PathLookup, root: string, path: string): Promise<string> {
   const parent = await resolvePath(inside, parentPath(path));
   if (parent.blockedBy !== undefined) throw notADirectory("mkdir", joinRelative(root, parent.blockedBy));
-  await draft.makeDirectories(joinRelative(root, parent.path), ROOT_OWNER, 0o755);
+  await draft.makeDirectories(joinRelative(root, parent.path), undefined, 0o755, "exact");
   return parent.path;
 }
 
@@ -64,7 +63,7 @@ async function layDirectory(draft: Draft, inside: PathLookup, root: string, entr
   if (found.blockedBy !== undefined) throw notADirectory("mkdir", joinRelative(root, found.blockedBy));
   const existing = await draft.lstat(path);
   if (existing?.type !== "dir") {
-    if (!existing) await draft.makeDirectories(parentPath(path), ROOT_OWNER, 0o755);
+    if (!existing) await draft.makeDirectories(parentPath(path), undefined, 0o755, "exact");
     draft.put({ ...entry, path }, undefined);
     return;
   }

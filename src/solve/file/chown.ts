@@ -7,7 +7,7 @@ import type { Owner } from "./draft.ts";
 /** (uid_t)-1 means "leave it" to chown(2), so it is nobody's number. */
 const MAX_ID = 0xffff_fffe;
 
-export const ROOT_OWNER: Owner = { uid: 0, gid: 0 };
+const ROOT_OWNER: Owner = { uid: 0, gid: 0 };
 
 /**
  * Resolves `user[:group]` against the root file system below. A user by number has the group of that number, by name its primary group.

@@ -12,7 +12,7 @@ import type { PatternMatcher } from "../../tree/patterns.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { unpackArchive, type ArchiveTree } from "./archive.ts";
 import { parseChmod, type Chmod } from "./chmod.ts";
-import { resolveOwner, ROOT_OWNER } from "./chown.ts";
+import { resolveOwner } from "./chown.ts";
 import { Draft, notADirectory, type Inode, type Manifest, type Owner } from "./draft.ts";
 import {
   copiedEntries,
@@ -143,7 +143,7 @@ class Copy {
 
   #makeDirectories(path: string): Promise<void> {
     const { owner, chmod } = this.#attributes;
-    return this.draft.makeDirectories(path, owner ?? ROOT_OWNER, chmod?.parentMode ?? 0o755);
+    return this.draft.makeDirectories(path, owner, chmod?.parentMode ?? 0o755);
   }
 
   async #copyTo(target: Target, tree: Tree, copied: readonly CopiedEntry[]): Promise<void> {

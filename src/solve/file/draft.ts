@@ -27,6 +27,8 @@ interface Node {
   readonly original: Entry | undefined;
 }
 
+const SETGID = 0o2000;
+
 const ROOT: Entry = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 0, mtimeNs: 0n };
 
 /** The entries of a layer, and where the bytes of its files are once somebody asks. */
@@ -68,15 +70,27 @@ export class Draft implements PathLookup {
     return false;
   }
 
-  /** Makes `path` and what is missing above it. Fails with `source` where something on the way is no directory. */
-  async makeDirectories(path: string, { uid, gid }: Owner, mode: number): Promise<void> {
+  /**
+   * Makes `path` and what is missing above it, as mkdir(2) does for root: in a setgid directory a new one is setgid, too, and its group's unless `owner` says otherwise.
+   * `bits` "exact": nothing is added to `mode`. Fails with `source` where something on the way is no directory.
+   */
+  async makeDirectories(
+    path: string,
+    owner: Owner | undefined,
+    mode: number,
+    bits: "inherited" | "exact" = "inherited",
+  ): Promise<void> {
     const existing = await this.lstat(path);
     if (existing?.type === "dir") return;
     if (existing) throw notADirectory("mkdir", path);
-    await this.makeDirectories(parentPath(path), { uid, gid }, mode);
+    await this.makeDirectories(parentPath(path), owner, mode, bits);
     assertNotReserved(path);
+    const parent = (await this.lstat(parentPath(path))) ?? ROOT;
+    const setgid = parent.mode & SETGID;
+    const { uid, gid } = owner ?? { uid: 0, gid: setgid === 0 ? 0 : parent.gid };
+    const own = bits === "exact" ? mode : mode | setgid;
     this.#nodes.set(path, {
-      entry: { path, type: "dir", mode, uid, gid, size: 0, mtimeNs: this.#createdMtimeNs },
+      entry: { path, type: "dir", mode: own, uid, gid, size: 0, mtimeNs: this.#createdMtimeNs },
       inode: undefined,
       original: undefined,
     });

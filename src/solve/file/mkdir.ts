@@ -21,7 +21,7 @@ export async function mkdirManifest(
   if (blockedBy !== undefined) throw notADirectory("lstat", path);
   const draft = new Draft({ below, createdMtimeNs });
   // Resolved even if nothing is to be made: a user that cannot be looked up is an error now, not when the base changes.
-  const owner = await resolveOwner(action.user, below);
+  const owner = action.user === "" ? undefined : await resolveOwner(action.user, below);
   await draft.makeDirectories(path, owner, action.mode & 0o777);
   return (await draft.finish()).locate();
 }
