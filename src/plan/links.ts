@@ -42,7 +42,7 @@ function copyLinks(instruction: CopyInstruction, node: StageNode, scope: LinkSco
     scope.reporter.error("VariableInFrom", from.span, message);
     return [];
   }
-  const request = requestFor(from.text, from.span, node, scope, true);
+  const request = requestFor(from.text, from.span, node, scope, "copy");
   return request ? [{ request, text: from.text, span: from.span, kind: "copy" }] : [];
 }
 
@@ -56,7 +56,7 @@ function mountLinks(instruction: RunInstruction, node: StageNode, scope: LinkSco
       scope.reporter.error("VariableInFrom", field.span, message);
       return undefined;
     }
-    const request = requestFor(field.value, field.span, node, scope, false);
+    const request = requestFor(field.value, field.span, node, scope, "mount");
     return request && { request, text: field.value, span: field.span, kind: "mount" };
   });
 }
@@ -70,18 +70,17 @@ function requestFor(
   span: Span,
   node: StageNode,
   scope: LinkScope,
-  isIndexRequired: boolean,
+  kind: Link["kind"],
 ): SourceRequest | undefined {
   const { nodes, options, reporter } = scope;
-  if (/^[+-]?\d+$/.test(text)) {
+  // Only COPY knows stages by number; to a mount a number is a name like any other.
+  if (kind === "copy" && /^[+-]?\d+$/.test(text)) {
     const index = Number(text);
     if (nodes[index]) return { kind: "stage", index };
-    if (isIndexRequired) {
-      reporter.error("InvalidStageIndex", span, `invalid stage index ${index}`, {
-        help: `stages are numbered from 0 to ${nodes.length - 1}`,
-      });
-      return undefined;
-    }
+    reporter.error("InvalidStageIndex", span, `invalid stage index ${index}`, {
+      help: `stages are numbered from 0 to ${nodes.length - 1}`,
+    });
+    return undefined;
   }
   const found = findStage(nodes, text, node.index);
   if (found) return { kind: "stage", index: found.index };
