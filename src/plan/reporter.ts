@@ -21,6 +21,7 @@ export type PlanCode =
   | "InvalidPort"
   | "InvalidSecurityMode"
   | "InvalidSignal"
+  | "InvalidStageName"
   | "InvalidSourceDateEpoch"
   | "InvalidStageIndex"
   | "InvalidVolume"

@@ -80,6 +80,7 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   const flag = from.platform ? readPlatform(from.platform, name, scope) : undefined;
   const platform = flag ?? scope.options.platform;
   const common = { index, stage, name, displayName, platform };
+  checkContextName(name, stage, scope);
   const replacement = name === "" ? undefined : findNamedContext(scope.options.contexts, name, platform);
   if (replacement) {
     return { ...common, base: { kind: "context", ...replacement, platform }, isReplaced: true, isBroken: false };
@@ -92,6 +93,19 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   }
   const isBroken = base === undefined || (from.platform !== undefined && flag === undefined);
   return { ...common, base: base ?? { kind: "scratch" }, isReplaced: false, isBroken };
+}
+
+/** Every stage's name is looked up among the named contexts, so it must be one that a context can have: an image's name (F03, X05). */
+function checkContextName(name: string, { from }: Stage, { reporter }: StageScope): void {
+  if (name === "" || parseReference(name)) return;
+  reporter.error(
+    "InvalidStageName",
+    from.name?.span ?? from.span,
+    `invalid context name ${name}: invalid reference format`,
+    {
+      help: "end it with a letter or digit, and put one of . _ __ - between letters and digits",
+    },
+  );
 }
 
 function requestOf(

@@ -14,6 +14,20 @@ describe("FROM", () => {
     expect(execs(await planned(text, { target: "BUILD" }))).toHaveLength(1);
   });
 
+  test("F03, X05: a stage is called what a context can be called", async () => {
+    const message = "invalid context name x_3.y--: invalid reference format";
+    expect(await errorsOf("FROM busybox AS X_3.y--\nFROM busybox")).toEqual([`[X_3.y--] ${message}`]);
+    expect(await errorsOf("FROM busybox AS x_3.y--z\nFROM busybox AS Scratch")).toEqual([]);
+  });
+
+  test("F10, M10: only COPY knows stages by number", async () => {
+    const run = await plan("FROM busybox\nFROM busybox\nRUN --mount=from=0,target=/m true").catch(
+      (error: unknown) => error,
+    );
+    expect(run).toMatchObject({ code: "image" });
+    expect(await errorsOf("FROM busybox\nFROM busybox\nCOPY --from=0 /a /b")).toEqual([]);
+  });
+
   test("F03: the latest earlier stage of a name counts", async () => {
     const text = "FROM busybox AS a\nRUN one\nFROM busybox AS a\nRUN two\nFROM a\nRUN three";
     expect(execs(await planned(text)).map(({ args }) => args[2])).toEqual(["two", "three"]);
