@@ -19,7 +19,6 @@ import { checkFlags, flagBool, flagWord, flagWords } from "./flags.ts";
 import { buildHealthcheck } from "./healthcheck.ts";
 import { parseHeredocWord } from "./heredoc.ts";
 import { firstWord, listWords, quotedWords } from "./lexer.ts";
-import { isSignal, parsePortSpec } from "./literals.ts";
 import { spanIn, type LogicalLine, type Range } from "./logical-line.ts";
 import { parseMount } from "./mount-flag.ts";
 import { goQuote } from "./quote.ts";
@@ -239,19 +238,9 @@ function buildPairs(draft: Draft, kind: "env" | "label"): Instruction | undefine
   return { kind, ...base, pairs, isLegacy: false };
 }
 
-/** Nothing in it will be expanded or unquoted. */
-function isLiteral(text: string, escape: string): boolean {
-  return !/[$'"]/.test(text) && !text.includes(escape);
-}
-
 function buildStopsignal(draft: Draft): Instruction | undefined {
   const signal = readText(draft);
   if (!signal) return undefined;
-  if (isLiteral(signal.text, draft.escape) && !isSignal(signal.text)) {
-    draft.report("InvalidSignal", signal.span, `invalid signal: ${signal.text}`, {
-      help: "write a name such as SIGTERM or a number",
-    });
-  }
   return { kind: "stopsignal", ...draft.base, signal };
 }
 
@@ -266,14 +255,9 @@ function buildVolume(draft: Draft): Instruction | undefined {
 }
 
 function buildExpose(draft: Draft): Instruction | undefined {
-  const { line, args, escape, base, report } = draft;
+  const { line, args, escape, base } = draft;
   const ports = listWords(line.text, args, escape).map((range) => wordAt(line, range));
   if (!checkCount(draft, ports.length)) return undefined;
-  for (const { text, span } of ports) {
-    const spec = isLiteral(text, escape) ? parsePortSpec(text) : undefined;
-    if (spec && "message" in spec)
-      report("InvalidPort", span, spec.message, { help: "write <port>, <port>/udp or <first>-<last>" });
-  }
   return { kind: "expose", ...base, ports };
 }
 

@@ -77,10 +77,21 @@ describe("EXPOSE", () => {
 
   test.each([
     ["/tcp", 'invalid port: "/tcp": no port specified'],
+    ["80/foo", 'invalid port: "80/foo": invalid proto: foo'],
+    ["abc", "invalid containerPort: abc"],
     ["70000", "invalid containerPort: 70000"],
     ["x:80", "invalid hostPort: x"],
-  ])("O05: %s after expansion", async (port, message) => {
+    ["x:80:80", "invalid IP address: x"],
+    ["80-85:90-91", "invalid ranges specified for container and host Ports: 90-91 and 80-85"],
+    ["85-80", "invalid containerPort: 85-80"],
+  ])("O05: %s, as it is and after expansion", async (port, message) => {
+    expect(await errorsOf(`FROM busybox\nEXPOSE ${port}`)).toEqual([`[${port}] ${message}`]);
     expect(await errorsOf(`FROM busybox\nARG P=${port}\nEXPOSE $P`)).toEqual([`[$P] ${message}`]);
+  });
+
+  test("F08, O05, O09: a stage that nothing needs may say what no port and no signal is", async () => {
+    expect(await errorsOf("FROM busybox\nEXPOSE abc\nSTOPSIGNAL 0")).toHaveLength(2);
+    expect(await errorsOf("FROM busybox\nEXPOSE abc\nSTOPSIGNAL 0\nFROM busybox")).toEqual([]);
   });
 });
 
