@@ -14,7 +14,7 @@ const config: ViteUserConfig = defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
     projects: [
-      project("unit", { pool: "threads", isolate: false }),
+      project("unit", { pool: "threads", isolate: false, testTimeout: 30_000 }),
       // These mount, start servers and share the machine's kernel objects: one file at a time, each in a process of its own.
       project("integration", { pool: "forks", fileParallelism: false, testTimeout: 120_000, hookTimeout: 300_000 }),
       project("conformance", { pool: "forks", fileParallelism: false, testTimeout: 300_000, hookTimeout: 600_000 }),
