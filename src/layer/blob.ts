@@ -1,8 +1,8 @@
-// Layer ⇄ blob in one pass: pack, hash (diffID), compress, hash (digest), write. It knows no store; bytes go to and come from the caller.
+// Layer ⇄ blob in one pass: pack, hash (diffID), compress, write. It knows no store; bytes go to and come from the caller.
 // Follows image-spec layer.md and config.md ("Layer DiffID"); reference T06, T07.
 import { createHash } from "node:crypto";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { finishDigest, type Digest } from "../oci/digest.ts";
+import { digestOf, finishDigest, type Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { LayerEntry } from "../tree/entry.ts";
 import { checkLevel, compress, decompress, type CompressOptions } from "./compress.ts";
@@ -16,37 +16,30 @@ export interface WriteLayerOptions extends PackOptions, CompressOptions {
 export interface WrittenLayer {
   /** Identity of the tar. */
   readonly diffId: Digest;
-  /** Identity of the blob. */
-  readonly digest: Digest;
-  /** Bytes of the blob. */
-  readonly size: number;
   /** Bytes of the tar. */
   readonly uncompressedSize: number;
 }
 
-/** Packs and compresses `entries` (see packLayer and compress for order and failures) and hands the blob to `write`. */
+/** Packs and compresses `entries` (see packLayer and compress for order and failures) and hands the blob to `write`, which is the one to hash it: a store does so anyway. */
 export async function writeLayer(entries: readonly LayerEntry[], options: WriteLayerOptions): Promise<WrittenLayer> {
   checkLevel(options);
   const tar = new Meter(packLayer(entries, { ...options, reuseChunks: true }));
   const { write, signal } = options;
-  if (options.compression === "uncompressed") {
-    for await (const chunk of tar.read()) await write(chunk);
-    const diffId = tar.digest();
-    return { diffId, digest: diffId, size: tar.size, uncompressedSize: tar.size };
-  }
-  const blob = new Meter(compress(tar.read(), options));
-  for await (const chunk of blob.read()) {
+  for await (const chunk of compress(tar.read(), options)) {
     signal?.throwIfAborted();
     await write(chunk);
   }
-  return { diffId: tar.digest(), digest: blob.digest(), size: blob.size, uncompressedSize: tar.size };
+  return { diffId: tar.digest(), uncompressedSize: tar.size };
 }
 
 /** The blob of a layer without entries: 1024 zero bytes, compressed. */
-export async function emptyLayer(compression: Compression): Promise<WrittenLayer & { readonly bytes: Uint8Array }> {
+export async function emptyLayer(
+  compression: Compression,
+): Promise<WrittenLayer & { readonly digest: Digest; readonly bytes: Uint8Array }> {
   const chunks: Uint8Array[] = [];
   const written = await writeLayer([], { compression, write: (chunk) => void chunks.push(chunk) });
-  return { ...written, bytes: Buffer.concat(chunks) };
+  const bytes = Buffer.concat(chunks);
+  return { ...written, digest: digestOf(bytes), bytes };
 }
 
 export interface ReadLayerOptions {

@@ -1,5 +1,6 @@
 // Compression of layers: blocks of fixed size, compressed side by side on the libuv pool and joined in order, so the bytes depend on the input and the level
 // only, never on the number of cores. gzip is one member (RFC 1952) of deflate blocks, each primed with the 32 KiB before it; zstd is one frame a block (RFC 8878).
+// What gzip cannot make smaller is stored: deflating it takes as long as text does, for nothing.
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
 import { constants, crc32, createGunzip, createZstdDecompress, deflateRaw, zstdCompress } from "node:zlib";
@@ -12,7 +13,7 @@ import { splitFrames } from "./zstd-frames.ts";
 
 export interface CompressOptions {
   readonly compression: Compression;
-  /** gzip 0–9 (default 6), zstd 1–22 (default 3). */
+  /** gzip 0–9 (default 5, and without it where a block does not get smaller), zstd 1–22 (default 3). */
   readonly level?: number | undefined;
   /** Blocks in work at once; bounds memory, not bytes. Default: one more than there are processors. */
   readonly parallelism?: number | undefined;
@@ -23,6 +24,13 @@ const GZIP_BLOCK = 1 << 20;
 const ZSTD_BLOCK = 1 << 22;
 const DICTIONARY_SIZE = 1 << 15;
 const READ_SIZE = 1 << 18;
+/** On a Debian system's files 5 takes two thirds of the time of 6, and is 1 % longer. */
+const GZIP_LEVEL = 5;
+/** A block is judged by slices of it: together long enough for a byte's neighbours to tell, and cheap against deflating all of it. */
+const PROBE_SLICE = 1 << 12;
+const PROBE_SLICES = 16;
+/** Longest probe, against its plain length, that is worth going on with. */
+const WORTHWHILE = 0.98;
 /** No name, no time, "unknown" system: nothing but the format. */
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 /** An empty last block with fixed codes. */
@@ -68,15 +76,7 @@ async function* gzip(source: AsyncIterable<Uint8Array>, options: CompressOptions
   const start = (block: Buffer): Promise<Uint8Array> => {
     checksum = crc32(block, checksum);
     size += block.length;
-    const job = deflateAsync(block, {
-      level: options.level ?? 6,
-      memLevel: 8,
-      windowBits: 15,
-      // Ends on a byte with the stream still open, so that the next block follows.
-      finishFlush: constants.Z_SYNC_FLUSH,
-      chunkSize: READ_SIZE,
-      ...(dictionary === undefined ? {} : { dictionary }),
-    });
+    const job = deflateBlock(block, options.level, dictionary);
     // A copy: the block's memory is filled again once its job is done.
     dictionary = Buffer.from(block.subarray(-DICTIONARY_SIZE));
     return job;
@@ -86,6 +86,29 @@ async function* gzip(source: AsyncIterable<Uint8Array>, options: CompressOptions
   trailer.writeUInt32LE(checksum, 0);
   trailer.writeUInt32LE(size % 2 ** 32, 4);
   yield Buffer.concat([DEFLATE_END, trailer]);
+}
+
+/** Ends on a byte with the stream still open, so that the next block follows. */
+async function deflateBlock(block: Buffer, level: number | undefined, dictionary: Buffer | undefined): Promise<Buffer> {
+  return deflateAsync(block, {
+    level: level ?? ((await isWorthDeflating(block)) ? GZIP_LEVEL : 0),
+    memLevel: 9,
+    windowBits: 15,
+    finishFlush: constants.Z_SYNC_FLUSH,
+    // The result in one piece: memory that is not written to costs nothing.
+    chunkSize: block.length + (block.length >> 8) + 1024,
+    ...(dictionary === undefined ? {} : { dictionary }),
+  });
+}
+
+/** Whether a block is likely to get smaller. Looks at its bytes only, so that the same block is always treated alike. */
+async function isWorthDeflating(block: Buffer): Promise<boolean> {
+  const step = Math.floor(block.length / PROBE_SLICES);
+  if (step < PROBE_SLICE) return true;
+  const slices = Array.from({ length: PROBE_SLICES }, (_, i) => block.subarray(i * step, i * step + PROBE_SLICE));
+  const probe = Buffer.concat(slices);
+  const { length } = await deflateAsync(probe, { level: 1, chunkSize: 2 * probe.length });
+  return length < probe.length * WORTHWHILE;
 }
 
 async function* zstd(source: AsyncIterable<Uint8Array>, options: CompressOptions): AsyncGenerator<Uint8Array> {

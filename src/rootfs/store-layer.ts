@@ -264,15 +264,15 @@ export class StoreLayer implements Layer {
       write: (chunk) => ingest.write(chunk),
       signal,
     });
-    await ingest.commit({ digest: packed.digest, size: packed.size });
-    this.#count("layer.packed", packed.size);
+    const { digest, size } = await ingest.commit();
+    this.#count("layer.packed", size);
     if (isPlain) {
       this.#diffId = packed.diffId;
       store.layers.setDiffId(this.id, packed.diffId, packed.uncompressedSize);
       if (this.manifest) store.layers.writeEntries(this.id, this.manifest.entries);
-      this.#noteBlob(compression, packed.digest, packed.size);
+      this.#noteBlob(compression, digest, size);
     }
-    return { digest: packed.digest, size: packed.size, diffId: packed.diffId, compression };
+    return { digest, size, diffId: packed.diffId, compression };
   }
 
   /** A layer that was not made here, in another compression: the same tar, so the same diffID. */
