@@ -1,4 +1,5 @@
 // Cache mounts of RUN on their way to and from a cache: scanned and packed part by part, unpacked as one tree (pain 2).
+import { createHash } from "node:crypto";
 import { chmodSync, chownSync, createReadStream, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ import type { CacheStorage } from "../cache/storage.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { layerMediaType, layerCompression, type Compression } from "../oci/media-type.ts";
 import type { Descriptor } from "../oci/image.ts";
-import type { Digest } from "../oci/digest.ts";
+import { finishDigest, type Digest } from "../oci/digest.ts";
 import { readLayer, writeLayer } from "../layer/blob.ts";
 import { scanUpper } from "../layer/scan.ts";
 import { unpackLayer } from "../layer/unpack.ts";
@@ -46,20 +47,26 @@ export async function exportMount(
 async function sendPart(part: MountPart, options: MountExportOptions): Promise<CachedPack> {
   const { storage, compression, makeScratchDir, onSent, signal } = options;
   const path = join(makeScratchDir(), "pack");
+  const hash = createHash("sha256");
+  let size = 0;
   try {
     const file = await open(path, "w");
     let packed;
     try {
       packed = await writeLayer(part.entries, {
         compression,
-        write: (chunk) => file.writeFile(chunk),
+        write: (chunk) => {
+          hash.update(chunk);
+          size += chunk.length;
+          return file.writeFile(chunk);
+        },
         signal,
       });
     } finally {
       await file.close();
     }
-    const { digest, size, diffId } = packed;
-    const blob = { mediaType: layerMediaType("oci", compression), digest, size };
+    const { diffId } = packed;
+    const blob = { mediaType: layerMediaType("oci", compression), digest: finishDigest(hash), size };
     const bytes = (start: number): AsyncIterable<Uint8Array> => createReadStream(path, { start });
     if (await storage.put(blob, bytes, { sources: [], signal })) onSent(blob);
     return { id: part.id, blob, diffId };
