@@ -1,16 +1,22 @@
 // A cache as an OCI image manifest (or BuildKit's index of blobs): the layers are its blobs, the document is its config. Any registry and any tool that copies images carries it.
 import { BuildError } from "../diagnostics/build-error.ts";
 import { digestOf } from "../oci/digest.ts";
-import type { Descriptor, Index, Manifest } from "../oci/image.ts";
+import type { Descriptor, ImageConfig, Index, Manifest } from "../oci/image.ts";
 import {
+  DOCKER_CONFIG,
   DOCKER_INDEX,
+  OCI_CONFIG,
   OCI_INDEX,
   OCI_MANIFEST,
+  isManifestType,
   layerCompression,
   layerMediaType,
   type Compression,
 } from "../oci/media-type.ts";
+import { selectPlatform } from "../oci/platform-choice.ts";
+import { hostPlatform } from "../oci/platform.ts";
 import { CACHE_CONFIG, blobsOf, encodeDocument, parseDocument, type CacheDocument } from "./document.ts";
+import { INLINE_MEMBER, decodeInline } from "./inline-cache.ts";
 
 /** The largest document that is read, bytes. */
 const MAX_DOCUMENT = 64 * 1024 * 1024;
@@ -46,27 +52,72 @@ function layerType({ mediaType }: Descriptor, form: ManifestForm): string {
   return layerMediaType(form.ociMediaTypes ? "oci" : "docker", compression);
 }
 
-/** Reads the document behind a manifest. Fails with "content" where there is none. */
-export async function decodeCache(
-  manifest: Uint8Array,
-  readBlob: (blob: Descriptor) => Promise<Uint8Array>,
-): Promise<CacheDocument> {
-  const value = parseJson(manifest);
-  const candidates = [...("config" in value ? [value.config] : []), ...("manifests" in value ? value.manifests : [])];
-  const config = candidates.find((descriptor) => descriptor?.mediaType === CACHE_CONFIG);
-  if (!config) throw new BuildError("content", "it is no cache of tsbuild");
-  if (config.size > MAX_DOCUMENT) throw new BuildError("content", `its list of records has ${config.size} bytes`);
-  const document = parseDocument(await readBlob(config));
-  if (!document) throw new BuildError("content", "its list of records is damaged or of another version");
-  return document;
+/** BuildKit's own records, in a manifest or an index. */
+const BUILDKIT_CONFIG = "application/vnd.buildkit.cacheconfig.v0";
+
+export interface ManifestReader {
+  /** A small blob, verified. */
+  readonly blob: (blob: Descriptor) => Promise<Uint8Array>;
+  /** Another manifest of the same place. */
+  readonly manifest: (descriptor: Descriptor) => Promise<Uint8Array>;
 }
 
-function parseJson(bytes: Uint8Array): Partial<Manifest> | Index {
+/** Reads the document behind a manifest: a cache of ours, or an image with an inline cache. Fails with "content" where there is none. */
+export async function decodeCache(manifest: Uint8Array, read: ManifestReader): Promise<CacheDocument> {
+  const value = parseJson(manifest);
+  const candidates = [value.config, ...(value.manifests ?? [])].filter((descriptor) => descriptor !== undefined);
+  const ofType = (type: string) => candidates.find(({ mediaType }) => mediaType === type);
+  const config = ofType(CACHE_CONFIG);
+  if (config) {
+    const document = parseDocument(await readConfig(config, read));
+    if (document) return document;
+    throw new BuildError("content", "its list of records is damaged or of another version");
+  }
+  const foreign = ofType(BUILDKIT_CONFIG);
+  if (foreign) throw await buildKitCache(foreign, read);
+  if (value.manifests) {
+    const chosen = selectPlatform(value as Index, hostPlatform());
+    if (!chosen || !isManifestType(chosen.mediaType))
+      throw new BuildError("content", "it is neither a cache nor an image for this platform");
+    return decodeCache(await read.manifest(chosen), read);
+  }
+  return inlineCache(value, read);
+}
+
+async function inlineCache({ config, layers }: Partial<Manifest>, read: ManifestReader): Promise<CacheDocument> {
+  const isImage = config?.mediaType === OCI_CONFIG || config?.mediaType === DOCKER_CONFIG;
+  if (!isImage || !layers) throw new BuildError("content", "it is no cache of tsbuild");
+  const image = parseJson(await readConfig(config, read)) as unknown as ImageConfig;
+  const document = decodeInline(layers, image);
+  if (document) return document;
+  throw new BuildError(
+    "content",
+    INLINE_MEMBER in image
+      ? "it is an image with an inline cache of BuildKit, whose keys tsbuild does not have"
+      : "it is an image without a cache in it",
+    { help: "export it with --cache-to type=inline" },
+  );
+}
+
+/** BuildKit names a step by the digest of its protocol message, which nothing else can make: its records lead nowhere here. */
+async function buildKitCache(config: Descriptor, read: ManifestReader): Promise<BuildError> {
+  const { records } = parseJson(await readConfig(config, read)) as { readonly records?: unknown };
+  const count = Array.isArray(records) ? records.length : 0;
+  const text = `it is a cache of BuildKit, whose keys tsbuild does not have: none of its ${count} records is used`;
+  return new BuildError("content", text);
+}
+
+function readConfig(config: Descriptor, read: ManifestReader): Promise<Uint8Array> {
+  if (config.size <= MAX_DOCUMENT) return read.blob(config);
+  throw new BuildError("content", `its list of records has ${config.size} bytes`);
+}
+
+function parseJson(bytes: Uint8Array): Partial<Manifest & Index> {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
     if (value !== null && typeof value === "object") return value;
   } catch {
     // Told below.
   }
-  throw new BuildError("content", "its manifest is not JSON");
+  throw new BuildError("content", "it is not JSON");
 }

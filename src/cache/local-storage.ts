@@ -55,9 +55,8 @@ export class LocalStorage implements CacheStorage {
   async read(): Promise<StoredCache | undefined> {
     const digest = this.#options.digest ?? this.#tagged(this.#readIndex())?.digest;
     if (digest === undefined) return undefined;
-    const document = await decodeCache(this.#readWhole(digest), (blob) =>
-      Promise.resolve(this.#readWhole(blob.digest)),
-    );
+    const read = (descriptor: Descriptor) => Promise.resolve(this.#readWhole(descriptor.digest));
+    const document = await decodeCache(this.#readWhole(digest), { blob: read, manifest: read });
     return { document, version: digest };
   }
 

@@ -37,17 +37,21 @@ export async function parseBuildArguments(
   return buildArguments(given, await cachesOf(given, cwd, environment), cwd, environment);
 }
 
-type CacheOptions = Pick<BuildOptions, "cacheFrom" | "cacheTo">;
+type CacheOptions = Pick<BuildOptions, "cacheFrom" | "cacheTo" | "inlineCache">;
 
 /** Read only where there are any: most builds have none. */
 async function cachesOf(given: GivenFlags, cwd: string, environment: Environment): Promise<CacheOptions> {
   const [from, to] = [given["cache-from"], given["cache-to"]];
-  if (from.length === 0 && to.length === 0) return { cacheFrom: [], cacheTo: [] };
+  // A25: docker's way to ask for it.
+  const isAsked = given["build-arg"].some((text) => /^BUILDKIT_INLINE_CACHE=(1|t|true)$/i.test(text));
+  if (from.length === 0 && to.length === 0) return { cacheFrom: [], cacheTo: [], inlineCache: isAsked };
   const { parseCacheFrom, parseCacheTo } = await import("./cache-spec.ts");
   const world = { cwd, environment };
+  const targets = to.flatMap((text) => parseCacheTo(text, world));
   return {
     cacheFrom: from.flatMap((text) => parseCacheFrom(text, world)),
-    cacheTo: to.flatMap((text) => parseCacheTo(text, world)),
+    cacheTo: targets.filter((target) => target !== "inline"),
+    inlineCache: isAsked || targets.includes("inline"),
   };
 }
 

@@ -10,7 +10,7 @@ export interface CacheWorld {
   readonly environment: Environment;
 }
 
-const TYPES = ["registry", "local"];
+const TYPES = ["registry", "local", "inline"];
 
 const LOCATION_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ["ref", "registry.insecure"],
@@ -36,16 +36,31 @@ const COMMON_TARGET_KEYS = [
 /** One `--cache-from`: several references may stand in one, with commas. */
 export function parseCacheFrom(text: string, world: CacheWorld): CacheSource[] {
   return specsOf("--cache-from", text).map((spec) => {
+    if (spec.type === "inline")
+      throw new BuildError("usage", "--cache-from type=inline names no image", {
+        help: "an inline cache is read with type=registry,ref=IMAGE",
+      });
     spec.refuseUnknown([...(LOCATION_KEYS[spec.type] ?? []), ...(SOURCE_KEYS[spec.type] ?? [])]);
     return { location: locationOf(spec, "src", world) };
   });
 }
 
-/** One `--cache-to`. */
-export function parseCacheTo(text: string, world: CacheWorld): CacheTarget[] {
+/** One `--cache-to`; "inline" = into the image itself. */
+export function parseCacheTo(text: string, world: CacheWorld): (CacheTarget | "inline")[] {
   return specsOf("--cache-to", text).map((spec) => {
+    if (spec.type === "inline") return inlineOf(spec);
     spec.refuseUnknown([...(LOCATION_KEYS[spec.type] ?? []), ...(TARGET_KEYS[spec.type] ?? []), ...COMMON_TARGET_KEYS]);
     return targetOf(spec, world);
+  });
+}
+
+/** An image has its own layers only. */
+function inlineOf(spec: Spec): "inline" {
+  spec.refuseUnknown(["mode"]);
+  const mode = spec.text("mode") ?? "min";
+  if (mode === "min") return "inline";
+  throw new BuildError("usage", `--cache-to type=inline knows no mode ${JSON.stringify(mode)}`, {
+    help: "an image can only hold the cache of its own layers: use type=registry for mode=max",
   });
 }
 

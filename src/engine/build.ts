@@ -11,7 +11,8 @@ import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
 import { openSession, planBuild, readsOnlyDirectories, textError, type Planned } from "./plan-build.ts";
-import { LayersGone } from "./session.ts";
+import type { SolvedStep } from "../solve/services.ts";
+import { LayersGone, type BuildInputs } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
 
 /** Builds `options` with the parts of an engine. */
@@ -71,6 +72,7 @@ async function buildOnce(
   const chain = chainOf(image.graph, image.target);
   const mountIds = cacheMountIds(image.graph);
   await using exports = caches?.exports({ store, session, scheduler, chain, mountIds, onEvent, signal });
+  const inlineCache = options.inlineCache ? new (await import("./inline-cache.ts")).InlineCache(store) : undefined;
   const services = session.services({
     trees,
     secrets: options.secrets,
@@ -79,14 +81,14 @@ async function buildOnce(
     epoch: image.epoch,
     slotScope: digestOfJson([contexts.place, options.target ?? null]),
     place: contexts.place,
-    onSolved: exports && ((step) => exports.add(step)),
+    onSolved: observer(exports, inlineCache),
   });
   const solver = new Solver({ graph: image.graph, services, scheduler, scope, signal });
   solver.announce();
   try {
     const rootfs = await solver.solve(image.target);
     const outputs = new Outputs(
-      { store, session, scheduler, client, options, environment, onEvent, signal },
+      { store, session, scheduler, client, options, environment, inlineCache, onEvent, signal },
       { plan: image, rootfs, chain },
     );
     const result = await outputs.make();
@@ -95,6 +97,15 @@ async function buildOnce(
   } catch (error) {
     throw withIgnoreHint(error, planned);
   }
+}
+
+/** Who wants to know each step that is solved; undefined where nobody does. */
+function observer(...observers: readonly ({ add(step: SolvedStep): void } | undefined)[]): BuildInputs["onSolved"] {
+  const known = observers.filter((observer) => observer !== undefined);
+  if (known.length === 0) return undefined;
+  return (step) => {
+    for (const observer of known) observer.add(step);
+  };
 }
 
 /** A source that is missing because the ignore file leaves it out says so (pain 17). */

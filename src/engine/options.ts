@@ -116,6 +116,8 @@ export interface BuildOptions {
   /** Caches to read, the first that has a step wins. */
   readonly cacheFrom: readonly CacheSource[];
   readonly cacheTo: readonly CacheTarget[];
+  /** The image carries the records of its own steps. */
+  readonly inlineCache: boolean;
   /** Ask the registry what a tag means now, whatever the store knows. */
   readonly pull: boolean;
   /** Entitlements: `network.host`, `security.insecure`. */

@@ -40,3 +40,21 @@ export function checkNames({ outputs, tags }: BuildOptions): void {
       });
   }
 }
+
+/** What the progress calls an output. */
+export function exportName(output: OutputSpec): string {
+  switch (output.kind) {
+    case "image":
+      return "exporting to image";
+    case "oci":
+      return "exporting to oci image format";
+    case "docker":
+      return output.dest === undefined ? "exporting to docker" : "exporting to docker image format";
+    case "local":
+      return "exporting to client directory";
+    case "tar":
+      return "exporting to client tarball";
+    case "cacheonly":
+      return "exporting cache only";
+  }
+}

@@ -16,11 +16,12 @@ import type { Layer, PackedLayer, PackOptions, Rootfs } from "../rootfs/layer.ts
 import { RootfsView } from "../rootfs/view.ts";
 import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
+import type { InlineCache } from "./inline-cache.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
 import { familiarReference } from "../oci/reference.ts";
 import { readName, readReference } from "./references.ts";
-import { namesOf, storeNames } from "./output-names.ts";
+import { exportName, namesOf, storeNames } from "./output-names.ts";
 
 export interface SolvedImage {
   readonly plan: ImagePlan;
@@ -36,6 +37,8 @@ export interface OutputContext {
   readonly client: () => Promise<RegistryClient>;
   readonly options: BuildOptions;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Records that the image is to carry. */
+  readonly inlineCache: InlineCache | undefined;
   readonly onEvent: EventSink;
   readonly signal: AbortSignal;
 }
@@ -207,7 +210,9 @@ export class Outputs {
       }),
     );
     const createdAt = this.#firstMadeAt(layers);
-    return assembleImage(plan, layers, { format, createdAt, annotations: options.annotations });
+    const { inlineCache } = this.#context;
+    const members = (await inlineCache?.members(layers.map(({ vertex }) => vertex))) ?? {};
+    return assembleImage(plan, layers, { format, createdAt, annotations: options.annotations, members });
   }
 
   /** A base layer keeps its blob unless all are to be recompressed; one made here is packed. */
@@ -362,23 +367,6 @@ async function inCache(layer: Layer, options: PackOptions): Promise<PackedLayer 
   if (!isAsked || options.level !== undefined || options.clampToEpoch !== undefined) return undefined;
   const { digest, size } = cached;
   return { digest, size, diffId: await layer.diffId(), compression: options.compression };
-}
-
-function exportName(output: OutputSpec): string {
-  switch (output.kind) {
-    case "image":
-      return "exporting to image";
-    case "oci":
-      return "exporting to oci image format";
-    case "docker":
-      return output.dest === undefined ? "exporting to docker" : "exporting to docker image format";
-    case "local":
-      return "exporting to client directory";
-    case "tar":
-      return "exporting to client tarball";
-    case "cacheonly":
-      return "exporting cache only";
-  }
 }
 
 function createdOf(image: AssembledImage): string {

@@ -20,6 +20,8 @@ export interface AssembleOptions {
   /** RFC 3339, for an image in which nothing else has a time. */
   readonly createdAt: string;
   readonly annotations: Readonly<Record<string, string>>;
+  /** More members of the config, by name. */
+  readonly members?: Readonly<Record<string, string>>;
 }
 
 export interface AssembledImage {
@@ -36,7 +38,7 @@ export function assembleImage(
   layers: readonly AssembledLayer[],
   options: AssembleOptions,
 ): AssembledImage {
-  const config = encodeGoJson(imageConfig(plan, layers, options.createdAt));
+  const config = encodeGoJson({ ...imageConfig(plan, layers, options.createdAt), ...options.members });
   const isOci = options.format === "oci";
   const configDescriptor: Descriptor = {
     mediaType: isOci ? OCI_CONFIG : DOCKER_CONFIG,

@@ -203,6 +203,7 @@ function optionsFor(context: string): BuildOptions {
     noCacheFilter: [],
     cacheFrom: [],
     cacheTo: [],
+    inlineCache: false,
     addHosts: [],
     network: "default",
     ulimits: [],

@@ -311,6 +311,31 @@ test("a cache mount that is damaged on its way starts empty, with one line", asy
   expect(notices(result)).toEqual([expect.stringMatching(/cache mount \/m is not used/)]);
 });
 
+test.each([
+  ["--cache-to", "type=inline"],
+  ["--build-arg", "BUILDKIT_INLINE_CACHE=1"],
+])("G02 A25: an image carries the cache of its own steps with %s %s", async (flag, value) => {
+  const name = `${registry.host}/inline/${flag.slice(2)}:1`;
+  const context = rig.context(TWO_STAGES("inline"));
+  const args = [flag, value, "-t", name, "--push", context];
+  const first = machine();
+  await first.build(args);
+  await first.build(args);
+  await registry.requests();
+  const second = machine();
+  const result = await second.build(["--cache-from", name, "-t", `${name}-again`, "--push", context]);
+  expect(steps(result)["COPY --from=build /src/b /b"]).toBe("cached");
+  expect(steps(result)["RUN cat /b /b > /c"]).toBe("cached");
+  expect(notices(result)).toEqual([]);
+  expect(uploads(await registry.requests()).filter(({ method }) => method === "PUT").length).toBe(1);
+});
+
+test("what has no cache in it is one line", async () => {
+  const context = rig.context({ Dockerfile: `FROM ${registry.host}/base:1\nRUN echo none > /none\n` });
+  const result = await machine().build(["--cache-from", `${registry.host}/base:1`, "-o", "type=cacheonly", context]);
+  expect(notices(result)).toEqual([expect.stringMatching(/base:1: it is an image without a cache in it/)]);
+});
+
 test("build args and secrets are in no cache", async () => {
   const folder = join(rig.root, "quiet");
   const context = rig.context({
