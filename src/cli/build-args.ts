@@ -9,6 +9,7 @@ import { PROGRESS_MODES, type ProgressMode } from "./progress/renderer.ts";
 import {
   parseAssignments,
   parseLabels,
+  parseCeiling,
   parsePairs,
   parseSecret,
   parseSize,
@@ -24,6 +25,8 @@ export interface BuildArguments {
   readonly isQuiet: boolean;
   readonly caCert: string | undefined;
   readonly runtime: string | undefined;
+  /** Bytes. */
+  readonly cacheMaxSize: number | undefined;
 }
 
 /** Words after `tsbuild [build]` → options. Wrong ones are a BuildError of code "usage"; a text is the help that was asked for. */
@@ -63,13 +66,7 @@ function buildArguments(
 ): BuildArguments {
   refuseLater(given);
   const contexts = given._.map(String);
-  if (contexts.length !== 1) {
-    const found =
-      contexts.length === 0 ? "no context given" : `${contexts.length} contexts given: ${contexts.join(" ")}`;
-    throw new BuildError("usage", `${found}; tsbuild needs exactly one`, {
-      help: "usage: tsbuild [build] [flags] CONTEXT, for example: tsbuild -t app .",
-    });
-  }
+  if (contexts.length !== 1) throw notOneContext(contexts);
   const outputs = parseOutputs({
     output: given.output,
     push: given.push,
@@ -78,6 +75,7 @@ function buildArguments(
     tags: given.tag,
     cwd,
   });
+  const maxSize = given["cache-max-size"];
   const optionalFields = {
     ...(given.file === undefined ? {} : { dockerfile: given.file }),
     ...(given.target === undefined ? {} : { target: given.target }),
@@ -112,6 +110,7 @@ function buildArguments(
     progress: given.quiet ? "quiet" : (given.progress ?? progressOf(environment["BUILDKIT_PROGRESS"])),
     isQuiet: given.quiet,
     caCert: given["ca-cert"] === undefined ? undefined : resolve(cwd, given["ca-cert"]),
+    cacheMaxSize: maxSize === undefined ? undefined : parseCeiling("--cache-max-size", maxSize),
     runtime: given.runtime,
   };
 }
@@ -135,6 +134,13 @@ function refuseLater(given: GivenFlags): void {
   if (!isOff(given.provenance)) refuse("--provenance", "leave it out, or write --provenance=false");
   if (!isOff(given.sbom)) refuse("--sbom", "leave it out, or write --sbom=false");
   if (given.attest.some((text) => !csvFields(text).includes("disabled=true"))) refuse("--attest", "leave it out");
+}
+
+function notOneContext(contexts: readonly string[]): BuildError {
+  const found = contexts.length === 0 ? "no context given" : `${contexts.length} contexts given: ${contexts.join(" ")}`;
+  return new BuildError("usage", `${found}; tsbuild needs exactly one`, {
+    help: "usage: tsbuild [build] [flags] CONTEXT, for example: tsbuild -t app .",
+  });
 }
 
 function progressOf(text: string | undefined): ProgressMode {

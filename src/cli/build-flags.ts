@@ -28,6 +28,7 @@ type One =
   | "ca-cert"
   | "runtime"
   | "jobs"
+  | "cache-max-size"
   | "provenance"
   | "sbom";
 type Defaulted = "network" | "call";
@@ -105,6 +106,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   quiet: toggle("Print the image id only", { alias: "q" }),
   "ca-cert": one("PEM file that registries and RUN trust in addition"),
   runtime: one("OCI runtime: a name or a path (default: crun, else runc)"),
+  "cache-max-size": one(
+    "Ceiling of everything that tsbuild keeps, as 20g (default: $TSBUILD_CACHE_MAX_SIZE, else the store's config.json, else none)",
+  ),
   jobs: one("RUN steps at once (default: from the CPUs and memory)"),
 };
 

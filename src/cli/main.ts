@@ -48,7 +48,7 @@ Commands:
   prune [--all] [--max-size N] remove what is not needed
   doctor                       what works on this machine, and what to do about the rest
 
-Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR
+Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, TSBUILD_CACHE_MAX_SIZE, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR
 Exit codes: 0 done, 1 build failed, 2 usage, 3 registry or network, 70 bug in tsbuild, 130/143 interrupted
 `;
 

@@ -1,17 +1,21 @@
 // How commands reach the engine: its options from the process's environment.
 import { Engine, storeRoot, type BuildEvent } from "../index.ts";
 import type { Terminal } from "./terminal.ts";
+import { parseCeiling } from "./values.ts";
 import { VERSION } from "./version.ts";
 
 export interface OpenOptions {
   readonly caCert?: string | undefined;
   readonly runtime?: string | undefined;
+  /** Bytes. */
+  readonly cacheMaxSize?: number | undefined;
   readonly onEvent?: (event: BuildEvent) => void;
 }
 
 export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promise<Engine> {
   const { environment, cwd } = terminal;
   const runtime = options.runtime ?? environment["TSBUILD_OCI_RUNTIME"];
+  const cacheMaxSize = options.cacheMaxSize ?? sizeOf(environment["TSBUILD_CACHE_MAX_SIZE"]);
   const mirrors = environment["TSBUILD_REGISTRY_MIRRORS"];
   return Engine.open({
     version: VERSION,
@@ -22,7 +26,12 @@ export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promi
     environment,
     ...(runtime === undefined || runtime === "" ? {} : { runtime }),
     ...(mirrors === undefined || mirrors === "" ? {} : { registryMirrors: mirrors }),
+    ...(cacheMaxSize === undefined ? {} : { cacheMaxSize }),
     ...(options.caCert === undefined ? {} : { caCert: options.caCert }),
     onEvent: options.onEvent ?? (() => {}),
   });
+}
+
+function sizeOf(text: string | undefined): number | undefined {
+  return text === undefined || text === "" ? undefined : parseCeiling("TSBUILD_CACHE_MAX_SIZE", text);
 }

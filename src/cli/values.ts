@@ -1,17 +1,26 @@
 // Values of single flags: sizes, ulimits, secrets, ssh, `KEY=VALUE`.
 import { resolve } from "node:path";
+import { parseBytes } from "../base/size-text.ts";
 import { BuildError, type SecretSource, type SshSource, type Ulimit } from "../index.ts";
 import { booleanAttribute, csvAttributes } from "./csv.ts";
 
 /** Bytes of `64m`, `1.5g`, `1024`: docker's units are powers of 1024. */
 export function parseSize(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?$/i.exec(text.trim());
-  if (!match)
+  const bytes = parseBytes(text);
+  if (bytes === undefined)
     throw new BuildError("usage", `invalid size ${JSON.stringify(text)} for ${flag}`, {
       help: "write it like 64m or 1g",
     });
-  const power = "bkmgtp".indexOf(match[2]!.toLowerCase() || "b");
-  return Math.floor(Number(match[1]) * 1024 ** power);
+  return bytes;
+}
+
+/** A size that something can be kept under. */
+export function parseCeiling(flag: string, text: string): number {
+  const bytes = parseSize(flag, text);
+  if (bytes > 0) return bytes;
+  throw new BuildError("usage", `invalid size ${JSON.stringify(text)} for ${flag}: nothing fits into it`, {
+    help: "leave it out for no limit",
+  });
 }
 
 const ULIMITS = [

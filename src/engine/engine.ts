@@ -30,6 +30,7 @@ export class Engine implements AsyncDisposable {
       );
     }
     const store = openStore(root, {
+      ...(options.cacheMaxSize === undefined ? {} : { maxSize: options.cacheMaxSize }),
       onNotice: (message) => {
         options.onEvent({ kind: "notice", message });
       },

@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly isRootless: boolean;
   /** The process is there for this engine alone, as the command line is: its main thread may move into a mount namespace of its own to run steps faster. */
   readonly ownsProcess?: boolean;
+  /** Bytes that everything in the store may take; undefined = what its config.json says, else no ceiling. */
+  readonly cacheMaxSize?: number;
   /** PEM file that registries and RUN steps trust in addition. */
   readonly caCert?: string;
   readonly onEvent: EventSink;

@@ -62,13 +62,15 @@ export async function readInputs(
   const extraHosts = await parseAddHosts(options.addHosts);
   const remote = session.remoteSources(options);
   const contexts = await observed(parts.options.onEvent, "[internal] load build definition from Dockerfile", () =>
-    prepareContexts({
-      build: options,
-      cwd: parts.options.cwd,
-      remote,
-      makeScratchDir: () => session.makeScratchDir("c"),
-      signal,
-    }),
+    session.watchAll("the build context", () =>
+      prepareContexts({
+        build: options,
+        cwd: parts.options.cwd,
+        remote,
+        makeScratchDir: () => session.makeScratchDir("c"),
+        signal,
+      }),
+    ),
   );
   return { contexts, parsed: parseDockerfile(contexts.dockerfile), extraHosts, remote };
 }

@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { nowMs } from "../base/clock.ts";
+import { redactUrls } from "../base/url-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
+import type { GitOp, HttpOp } from "../graph/op.ts";
 import { digestHex } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -15,6 +17,7 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { SshAgent } from "../sandbox/ssh-agent.ts";
 import type { SolvedStep, SolveServices } from "../solve/services.ts";
 import type { Lease } from "../store/leases.ts";
+import type { Room, RoomClaim, WatchedWork, WatchOptions } from "../store/room.ts";
 import type { Store } from "../store/store.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import type { CacheImports } from "./cache-imports.ts";
@@ -50,6 +53,11 @@ export interface BuildInputs {
   readonly onSolved: ((step: SolvedStep) => void) | undefined;
 }
 
+const NO_CLAIM: RoomClaim = {
+  atLeast: () => Promise.resolve(),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
 /** Another process removed a layer between our finding it and our pinning it. What was done until then is void, so the build starts again, pinning as it goes. */
 export class LayersGone extends Error {
   override readonly name = "LayersGone";
@@ -66,6 +74,8 @@ export class Session implements AsyncDisposable {
   readonly #found = new Set<string>();
   #protecting: Promise<void> | undefined;
   #openedLease: Lease | undefined;
+  /** Undefined also where there is no ceiling. */
+  #room: Room | undefined;
   #sandbox: Promise<Sandbox> | undefined;
 
   constructor(options: SessionOptions) {
@@ -81,6 +91,7 @@ export class Session implements AsyncDisposable {
       onCachedLost: (cached, reason) => imports?.lose(cached, reason),
       makeScratchDir: () => this.makeScratchDir("l"),
       pin: (layerId) => this.#pin(layerId),
+      claim: (what, bytes) => this.claim(what, bytes),
       onEvent: this.#onEvent,
       signal,
     });
@@ -95,10 +106,13 @@ export class Session implements AsyncDisposable {
   }
 
   async #takeLease(): Promise<void> {
-    const { store, kind } = this.#options;
+    const { store, kind, signal } = this.#options;
     const lease = await store.openLease({ kind });
+    // After the lease: what it pinned may go when room is counted for the last time.
+    this.#held.defer(() => this.#room?.[Symbol.asyncDispose]() ?? Promise.resolve());
     this.#held.use(lease);
     this.#openedLease = lease;
+    this.#room = await store.openRoom(lease.id, { signal });
     const isWhole = store.transaction(() => [...this.#found].every((id) => lease.pin("layer", id)));
     // Looked at again: what was there a moment ago may have lost its files before the pins.
     if (!isWhole || !this.faces.isIntact()) throw new LayersGone();
@@ -146,6 +160,28 @@ export class Session implements AsyncDisposable {
     const { imports, signal } = this.#options;
     assert(imports, "a cached layer comes from a cache");
     return imports.open(cached, offset, signal);
+  }
+
+  /** Room below the ceiling for what is about to be written. */
+  claim(what: string, bytes: number): Promise<RoomClaim> {
+    return this.#room?.claim(what, bytes) ?? Promise.resolve(NO_CLAIM);
+  }
+
+  /** Does work that shows only while it writes how much that is. `claim` undefined = what it writes to the lease stays until the end of the build. */
+  async watch<T>(
+    options: Omit<WatchOptions, "signal"> & { readonly claim?: RoomClaim },
+    work: WatchedWork<T>,
+  ): Promise<T> {
+    const { signal } = this.#options;
+    if (!this.#room) return work(signal, () => Promise.resolve());
+    const claim = options.claim ?? (await this.#room.claim(options.what, 0));
+    return this.#room.watch(claim, { ...options, signal }, work);
+  }
+
+  /** As {@link watch}, while nothing else of this build is at work: everything that is its own is looked at. */
+  watchAll<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#room || !this.#openedLease) return work();
+    return this.watch({ what, scratch: [this.#openedLease.tmp], kept: [this.#options.store.paths.sources] }, work);
   }
 
   sandbox(): Promise<Sandbox> {
@@ -215,8 +251,11 @@ export class Session implements AsyncDisposable {
       sandbox: () => this.sandbox(),
       openImage: (op) => this.images.open(op, this.faces),
       openTree: async (op, signal) => {
-        if (op.kind !== "local") await this.protect();
-        return inputs.trees.open(op, signal);
+        if (op.kind === "local") return inputs.trees.open(op, signal);
+        await this.protect();
+        await using claim = await this.claim(nameOf(op), 0);
+        const kept = [store.paths.sources];
+        return await this.watch({ what: nameOf(op), claim, scratch: [], kept }, (both) => inputs.trees.open(op, both));
       },
       lockStep: async (key, onWait, signal) => {
         await this.protect();
@@ -231,6 +270,10 @@ export class Session implements AsyncDisposable {
             : {}),
         }),
       makeScratchDir: (name) => this.makeScratchDir(name),
+      watchStep: async (what, { scratch, kept }, work) => {
+        await using claim = await this.claim(what, 0);
+        return await this.watch({ what, claim, scratch, kept }, work);
+      },
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),
       sshSocket: (id) => this.#sshSocketOf(id, inputs),
@@ -238,7 +281,10 @@ export class Session implements AsyncDisposable {
       caCert: engine.caCert,
       openArchive: async (bytes, signal) => {
         const { openArchiveTree } = await import("./archives.ts");
-        return openArchiveTree(bytes, this.makeScratchDir("a"), signal);
+        const dir = this.makeScratchDir("a");
+        return this.watch({ what: "an archive", scratch: [dir], kept: [] }, (both) =>
+          openArchiveTree(bytes, dir, AbortSignal.any([signal, both])),
+        );
       },
       xattrNamespace: this.xattrNamespace,
       createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
@@ -271,6 +317,10 @@ export class Session implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#held.disposeAsync();
   }
+}
+
+function nameOf(op: GitOp | HttpOp): string {
+  return redactUrls(op.kind === "git" ? op.remote : op.url);
 }
 
 /** A file name that tells people which step it is. */

@@ -7,11 +7,13 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
+import type { RoomClaim } from "../store/room.ts";
 import type { Store } from "../store/store.ts";
 import type { StoredLayer } from "../store/layers.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob, Rootfs } from "./layer.ts";
+import { allocatedBytes, claimed } from "./layer-bytes.ts";
 import { compressionOf, drain, remoteBlob } from "./remote-blob.ts";
 import { RootfsView } from "./view.ts";
 
@@ -28,6 +30,8 @@ export interface FaceOptions {
   readonly makeScratchDir: () => string;
   /** Keeps the layer from being collected while the build lives. */
   readonly pin: (layerId: string) => boolean;
+  /** Room below the store's ceiling for `bytes` that are about to be written. */
+  readonly claim: (what: string, bytes: number) => Promise<RoomClaim>;
   readonly onEvent: EventSink;
   readonly signal: AbortSignal;
 }
@@ -175,15 +179,19 @@ export class StoreLayer implements Layer {
     if (known !== undefined) return known;
     const temp = join(this.#options.makeScratchDir(), "d");
     mkdirSync(temp, { mode: 0o755 });
+    await using claim = await this.#options.claim(this.#name, 0);
     if (this.manifest) {
       this.#count("layer.materialized");
       const { materializeLayer } = await import("../layer/materialize.ts");
+      await claim.atLeast(allocatedBytes(this.manifest.entries));
       await materializeLayer(await this.manifest.locate(), temp, { xattrNamespace, signal });
       store.layers.writeEntries(this.id, this.manifest.entries);
     } else {
       this.#count("layer.unpacked");
       const { unpackLayer } = await import("../layer/unpack.ts");
-      const { entries } = await this.#readBlob((tar) => unpackLayer(tar, temp, { xattrNamespace, signal }));
+      const { entries } = await this.#readBlob((tar) =>
+        unpackLayer(claimed(tar, claim), temp, { xattrNamespace, signal }),
+      );
       store.layers.writeEntries(this.id, entries);
     }
     await store.layers.adoptDirectory(this.id, temp);
@@ -225,6 +233,7 @@ export class StoreLayer implements Layer {
       throw new BuildError("store", `layer ${this.id} has lost its content`, { help: "build again with --no-cache" });
     this.#count("blob.fetched", remote.size);
     const { digest, size } = remote;
+    await using _claim = await this.#options.claim(`layer ${digest}`, size);
     await using ingest = await store.content.ingest({ expected: { digest, size } });
     for await (const chunk of (this.remote ? openRemote : openCached)(remote, 0, signal)) {
       await ingest.write(chunk);
@@ -255,13 +264,17 @@ export class StoreLayer implements Layer {
         ? await this.manifest.locate()
         : await this.entries();
     const { writeLayer } = await import("../layer/blob.ts");
+    await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
     const packed = await writeLayer(entries, {
       compression,
       level,
       clampMtime: clampToEpoch,
       locate: (entry) => this.locate(entry),
-      write: (chunk) => ingest.write(chunk),
+      write: async (chunk) => {
+        await claim.atLeast(ingest.offset + chunk.byteLength);
+        await ingest.write(chunk);
+      },
       signal,
     });
     const { digest, size } = await ingest.commit();
@@ -279,9 +292,13 @@ export class StoreLayer implements Layer {
   async #recompress({ compression, level }: PackOptions): Promise<PackedLayer> {
     const { compress } = await import("../layer/compress.ts");
     const { store, signal } = this.#options;
+    await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
     await this.#readBlob(async (tar) => {
-      for await (const chunk of compress(tar, { compression, level, signal })) await ingest.write(chunk);
+      for await (const chunk of compress(tar, { compression, level, signal })) {
+        await claim.atLeast(ingest.offset + chunk.byteLength);
+        await ingest.write(chunk);
+      }
     });
     const { digest, size } = await ingest.commit();
     if (level === undefined) this.#noteBlob(compression, digest, size);
@@ -306,6 +323,11 @@ export class StoreLayer implements Layer {
     return remote && content.has(remote.digest, remote.size)
       ? { compression: compressionOf(remote), digest: remote.digest }
       : undefined;
+  }
+
+  /** For errors. */
+  get #name(): string {
+    return this.#row.createdBy === "" ? "a layer of the base image" : `the layer of ${this.#row.createdBy}`;
   }
 
   #count(name: string, bytes?: number): void {

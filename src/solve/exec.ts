@@ -46,6 +46,8 @@ interface OpenMounts extends AsyncDisposable {
   readonly mounts: readonly SandboxMount[];
   readonly env: readonly string[];
   readonly secrets: readonly Uint8Array[];
+  /** Directories of the store that the step may write to. */
+  readonly cachePaths: readonly string[];
 }
 
 export class ExecExecutor {
@@ -94,7 +96,7 @@ export class ExecExecutor {
     await using opened = await this.#openMounts(vertex, op, inputs);
     using log = this.#services.openLog(vertex);
     const output = new StepOutput(this.#services, vertex, log, opened.secrets);
-    const request: StepRequest = {
+    const request: Omit<StepRequest, "signal"> = {
       id: `tsbuild-${randomName(8)}`,
       scratchDir: join(scratchDir, "b"),
       lowerDirs,
@@ -116,16 +118,21 @@ export class ExecExecutor {
       onOutput: (stream, chunk) => {
         output.push(stream, chunk);
       },
-      signal: this.#signal,
     };
     mkdirSync(request.scratchDir, { mode: 0o700 });
-    const result = await sandbox.run(request);
-    output.end();
-    this.#signal.throwIfAborted();
-    if (result.exitCode !== 0) throw commandError(vertex, op, result, output.lastLines(), log.path);
-    const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction, below);
-    rmSync(scratchDir, { recursive: true, force: true });
-    return layer;
+    const directories = { scratch: [upperDir], kept: opened.cachePaths };
+    // Awaited here: mounts and log are held until the step has ended.
+    return await this.#services.watchStep(shortName(vertex), directories, async (signal, settle) => {
+      const result = await sandbox.run({ ...request, signal: AbortSignal.any([this.#signal, signal]) });
+      output.end();
+      signal.throwIfAborted();
+      this.#signal.throwIfAborted();
+      if (result.exitCode !== 0) throw commandError(vertex, op, result, output.lastLines(), log.path);
+      await settle();
+      const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction, below);
+      rmSync(scratchDir, { recursive: true, force: true });
+      return layer;
+    });
   }
 
   async #openMounts(vertex: Vertex, op: ExecOp, inputs: MountInputs): Promise<OpenMounts> {
@@ -138,23 +145,13 @@ export class ExecExecutor {
       for (const mount of op.mounts) {
         switch (mount.kind) {
           case "bind": {
+            const { source: subpath, writable } = mount;
             const lowerDirs = inputs.get(mount)?.lowerDirs ?? [];
-            mounts.push({
-              kind: "overlay",
-              target: mount.target,
-              lowerDirs,
-              subpath: mount.source,
-              writable: mount.writable,
-            });
+            mounts.push({ kind: "overlay", target: mount.target, lowerDirs, subpath, writable });
             break;
           }
           case "cache":
-            mounts.push({
-              kind: "bind",
-              target: mount.target,
-              source: caches.get(mount)!,
-              readonly: mount.readonly,
-            });
+            mounts.push({ kind: "bind", target: mount.target, source: caches.get(mount)!, readonly: mount.readonly });
             break;
           case "tmpfs":
             mounts.push(mount);
@@ -179,7 +176,13 @@ export class ExecExecutor {
           }
         }
       }
-      return { mounts, env, secrets, [Symbol.asyncDispose]: () => held.disposeAsync() };
+      return {
+        mounts,
+        env,
+        secrets,
+        cachePaths: [...new Set(caches.values())],
+        [Symbol.asyncDispose]: () => held.disposeAsync(),
+      };
     } catch (error) {
       await held.disposeAsync();
       throw error;

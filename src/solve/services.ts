@@ -116,6 +116,15 @@ export interface SolveServices {
   acquireCacheMount(request: CacheMountRequest): Promise<AcquiredMount>;
   /** An empty directory of this build's lease, removed with it at the latest. */
   makeScratchDir(name: string): string;
+  /**
+   * Does `work` under the store's ceiling: what it writes to the directories is followed, and where there is no room its signal is aborted. `settle` counts
+   * for the last time, before what was written is moved away.
+   */
+  watchStep<T>(
+    what: string,
+    directories: { readonly scratch: readonly string[]; readonly kept: readonly string[] },
+    work: (signal: AbortSignal, settle: () => Promise<void>) => Promise<T>,
+  ): Promise<T>;
   openLog(vertex: Vertex): StepLog;
   /** The value of a secret; undefined where none was given. */
   secret(id: string): Promise<Uint8Array | undefined>;

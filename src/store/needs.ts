@@ -7,6 +7,10 @@ import type { Database } from "./database.ts";
 export interface Needs {
   /** Blobs of images that stay, and pinned blobs. */
   readonly blobs: ReadonlySet<Digest>;
+  /** Of {@link blobs}, those of images that stay. */
+  readonly images: ReadonlySet<Digest>;
+  /** Of {@link blobs}, those that leases pin. */
+  readonly pinned: ReadonlySet<Digest>;
   /** Pinned layers. */
   readonly layers: ReadonlySet<string>;
   /** Changes when an image or a pin does. */
@@ -21,19 +25,20 @@ export interface NeedsContext {
 /** What is needed now, if the untagged images in `dropped` were gone. */
 export function readNeeds(context: NeedsContext, dropped: ReadonlySet<Digest> = new Set()): Needs {
   const { database } = context;
-  const blobs = new Set<Digest>();
+  const images = new Set<Digest>();
+  const pinned = new Set<Digest>();
   const layers = new Set<string>();
   for (const { name, digest } of database.all<{ name: string | null; digest: Digest }>(
     "SELECT name, digest FROM images",
   ))
-    if (name !== null || !dropped.has(digest)) addImage(context, digest, blobs);
+    if (name !== null || !dropped.has(digest)) addImage(context, digest, images);
   for (const { kind, target } of database.all<{ kind: string; target: string }>("SELECT kind, target FROM pins")) {
     const digest = parseDigest(target);
     if (kind === "layer") layers.add(target);
-    else if (digest !== undefined && kind === "image") addImage(context, digest, blobs);
-    else if (digest !== undefined) blobs.add(digest);
+    else if (digest !== undefined && kind === "image") addImage(context, digest, pinned);
+    else if (digest !== undefined) pinned.add(digest);
   }
-  return { blobs, layers, version: needsVersion(database) };
+  return { blobs: images.union(pinned), images, pinned, layers, version: needsVersion(database) };
 }
 
 /** Cheap to ask inside a transaction: whether what {@link readNeeds} has read is still true. */

@@ -222,6 +222,19 @@ export class RecordTable {
     this.#trim("results", MAX_RESULTS);
   }
 
+  /** The layers of every remembered build, bottom first. */
+  results(): readonly { readonly layerIds: readonly string[]; readonly lastUsedMs: number }[] {
+    const rows = this.#database.all<{ value: Uint8Array; last_used_ms: number }>(
+      "SELECT value, last_used_ms FROM results",
+    );
+    return rows.flatMap((row) => {
+      const text = unsealBytes(row.value);
+      if (!text) return [];
+      const { layerIds } = JSON.parse(Buffer.from(text).toString()) as StoredResult;
+      return [{ layerIds, lastUsedMs: row.last_used_ms }];
+    });
+  }
+
   removeResult(key: Digest): void {
     this.#database.run("DELETE FROM results WHERE key = ?", key);
   }

@@ -58,4 +58,12 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE evictions (key TEXT PRIMARY KEY, evicted_ms INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
   CREATE INDEX evictions_by_time ON evictions (evicted_ms);
   `,
+  // The account of a ceiling (room.ts): what the store was found to hold, and what live builds have written or may write since.
+  `
+  CREATE TABLE room (id INTEGER PRIMARY KEY CHECK (id = 1), total INTEGER NOT NULL, measured_ms INTEGER NOT NULL) STRICT;
+  CREATE TABLE claims (
+    lease TEXT PRIMARY KEY, started_ms INTEGER NOT NULL, open INTEGER NOT NULL DEFAULT 0,
+    landed INTEGER NOT NULL DEFAULT 0, is_waiting INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  `,
 ];

@@ -7,20 +7,24 @@ import { digestHex, digestOf } from "../oci/digest.ts";
 import type { AcquiredCacheMount, CacheMountOptions, CachePool } from "./cache-mounts.ts";
 import { ContentStore } from "./content.ts";
 import { Database } from "./database.ts";
-import type { GcContext, PruneOptions, PruneResult } from "./gc.ts";
+import type { PruneOptions, PruneResult } from "./gc.ts";
 import { ImageTable } from "./images.ts";
 import { LayerTable } from "./layers.ts";
 import { makeLayout, storePaths, type StorePaths } from "./layout.ts";
 import type { Lease } from "./leases.ts";
 import type { Lock, LockOptions } from "./locks.ts";
+import type { Room } from "./room.ts";
 import { StepLog } from "./logs.ts";
 import { RecordTable } from "./records.ts";
+import type { GcContext } from "./removal.ts";
 import type { DiskUsage } from "./usage.ts";
 
 export interface StoreOptions {
   readonly onNotice: (message: string) => void;
   /** "read" changes nothing on the disk and sees an absent store as an empty one. Default "write". */
   readonly mode?: "write" | "read";
+  /** Bytes that everything below the root may take; goes before what `config.json` says. */
+  readonly maxSize?: number;
 }
 
 export interface CacheMountReader {
@@ -44,6 +48,7 @@ export class Store implements Disposable {
   readonly images: ImageTable;
   readonly #database: Database;
   readonly #onNotice: (message: string) => void;
+  readonly #maxSize: number | undefined;
 
   constructor(root: string, options: StoreOptions) {
     const { onNotice, mode = "write" } = options;
@@ -56,6 +61,7 @@ export class Store implements Disposable {
     };
     this.paths = paths;
     this.#onNotice = onNotice;
+    this.#maxSize = options.maxSize;
     this.content = new ContentStore(paths);
     this.#database = new Database({
       path: paths.database,
@@ -109,6 +115,19 @@ export class Store implements Disposable {
     });
   }
 
+  /**
+   * The ceiling for a lease's build: of the store's own options, else of its `config.json`; undefined where there is none. Dispose it after the lease, so that
+   * what was pinned can go.
+   */
+  async openRoom(lease: string, options: { readonly signal: AbortSignal }): Promise<Room | undefined> {
+    const { readSettings } = await import("./settings.ts");
+    const maxSize = this.#maxSize ?? readSettings(this.paths.root).cacheMaxSize;
+    if (maxSize === undefined) return undefined;
+    const { Room } = await import("./room.ts");
+    const { signal } = options;
+    return new Room({ context: this.#gcContext(), maxSize, lease, onNotice: this.#onNotice, signal });
+  }
+
   /** Removes what dead processes left; `reap` ends what runs or is mounted in a dead build's lease directory. Returns how much there was. */
   async sweep(reap: (directory: string) => Promise<void>): Promise<number> {
     this.#needWriting();
@@ -143,17 +162,6 @@ export class Store implements Disposable {
     if (options.dryRun !== true) this.#needWriting();
     const { prune } = await import("./gc.ts");
     return prune(this.#gcContext(), options);
-  }
-
-  /** Makes room for `bytes` more under the ceiling `maxSize`, before they are written; false where what is in use leaves none. */
-  async ensureRoom(options: {
-    readonly bytes: number;
-    readonly maxSize: number;
-    readonly signal?: AbortSignal;
-  }): Promise<boolean> {
-    this.#needWriting();
-    const { ensureRoom } = await import("./gc.ts");
-    return ensureRoom(this.#gcContext(), options);
   }
 
   [Symbol.dispose](): void {

@@ -7,6 +7,7 @@ import { TMP_DAMAGED, TMP_GONE, TMP_INGEST, TMP_PUT, TMP_RESUME } from "./conten
 import type { Database } from "./database.ts";
 import { tryLockExisting } from "./file-lock.ts";
 import type { StorePaths } from "./layout.ts";
+import { closeAccount } from "./ledger.ts";
 import { ageMs, NEWBORN } from "./leases.ts";
 import { removeTree } from "./remove-tree.ts";
 
@@ -55,6 +56,7 @@ async function sweepLease(options: SweepOptions, name: string): Promise<boolean>
   try {
     await reap(directory);
     database.run("DELETE FROM pins WHERE lease = ?", name);
+    closeAccount(database, name);
     await removeTree(directory);
     return true;
   } catch (error) {

@@ -9,8 +9,12 @@ import { TMP_DAMAGED, TMP_RESUME, type ContentStore } from "./content.ts";
 import type { Database } from "./database.ts";
 import type { StorePaths } from "./layout.ts";
 
-/** "stray" = left over and of no use: what a lost database knew of, what was damaged, downloads that broke off. */
-export type UsageKind = "layer" | "blob" | "mount" | "context" | "source" | "log" | "stray" | "temporary" | "database";
+/**
+ * "stray" = left over and of no use: what a lost database knew of, what was damaged, downloads that broke off. "temporary" = what live builds are at work on.
+ * "other" = what else lies in the store's directory: settings, what the sandbox has compiled.
+ */
+export type UsageKind =
+  "layer" | "blob" | "mount" | "context" | "source" | "log" | "stray" | "temporary" | "database" | "other";
 
 /** Folders of sources that hold one thing per name. */
 const SOURCE_FOLDERS = ["http", "git/repositories", "git/checkouts"] as const;
@@ -66,6 +70,7 @@ export async function measureUsage(context: UsageContext): Promise<DiskUsage> {
     ...(await fileItems("temporary", paths.leases)),
     ...(await fileItems("temporary", paths.locks)),
     ...databaseItems(paths),
+    ...(await otherItems(paths)),
   ];
   const total = items.reduce((sum, item) => sum + item.size, folderSizes(paths));
   return { total, items };
@@ -207,6 +212,14 @@ function databaseItems(paths: StorePaths): readonly UsageItem[] {
       const kind: UsageKind = name.includes(".damaged-") ? "stray" : "database";
       return [{ kind, id, description: name, size: allocated(stat), uses: 0, ...times }];
     });
+}
+
+/** What no other function here has counted. */
+async function otherItems(paths: StorePaths): Promise<readonly UsageItem[]> {
+  const { root, content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
+  const counted = new Set([content, layers, contexts, sources, mounts, logs, tmp, locks, leases]);
+  const isOther = (name: string): boolean => !counted.has(join(root, name)) && !name.startsWith("tsbuild.db");
+  return fileItems("other", root, isOther);
 }
 
 /** The store's own directories and the two files of the layout. */

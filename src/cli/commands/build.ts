@@ -24,7 +24,8 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
     renderer.event(event);
   };
   try {
-    await using engine = await openEngine(terminal, { caCert: given.caCert, runtime: given.runtime, onEvent });
+    const { caCert, runtime, cacheMaxSize } = given;
+    await using engine = await openEngine(terminal, { caCert, runtime, cacheMaxSize, onEvent });
     const { stdin, writeStdout, signal } = terminal;
     const result = await engine.build({ ...given.build, stdin, writeStdout, signal });
     renderer.end();

@@ -3,7 +3,7 @@ import { BuildError, type Engine } from "../../index.ts";
 import { isoOfMs } from "../../base/clock.ts";
 import { openEngine } from "../open-engine.ts";
 import { createRenderer } from "../progress/renderer.ts";
-import { formatBytes } from "../progress/format.ts";
+import { formatBytes } from "../../base/size-text.ts";
 import type { Terminal } from "../terminal.ts";
 
 export async function images(words: readonly string[], terminal: Terminal): Promise<number> {

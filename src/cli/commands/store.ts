@@ -1,7 +1,7 @@
 // Commands on the store: du, prune.
 import { BuildError, type DiskUsage } from "../../index.ts";
 import { openEngine } from "../open-engine.ts";
-import { formatBytes } from "../progress/format.ts";
+import { formatBytes } from "../../base/size-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { parseSize } from "../values.ts";
 

@@ -1,6 +1,7 @@
 // `--progress plain`, in BuildKit's shape: `#5 [build 2/3] RUN make`, `#5 0.123 output`, `#5 DONE 0.4s`. Lines of one step are kept together; a step that is left unfinished is taken up again with its name.
 import type { BuildEvent } from "../../index.ts";
-import { formatBytes, formatSeconds } from "./format.ts";
+import { formatBytes } from "../../base/size-text.ts";
+import { formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 

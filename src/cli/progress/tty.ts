@@ -1,7 +1,8 @@
 // `--progress tty`: steps that have ended scroll away above a live block with the running steps and the last lines of what they print.
 import type { BuildEvent } from "../../index.ts";
 import { nowMs } from "../../base/clock.ts";
-import { fit, formatBytes, formatSeconds } from "./format.ts";
+import { formatBytes } from "../../base/size-text.ts";
+import { fit, formatSeconds } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 

@@ -1,0 +1,78 @@
+// The ceiling of --cache-max-size, with real builds: it holds while they run, and they succeed (pain 3).
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openRig, type Rig } from "../../support/rig.ts";
+
+/** Builds of how many bytes under which ceiling; the numbers of pain 3 are 20, 30 MB, 200 MB. */
+const BUILDS = Number(process.env["TSBUILD_TEST_CEILING_BUILDS"] ?? 6);
+const LAYER = Number(process.env["TSBUILD_TEST_CEILING_LAYER"] ?? 8_000_000);
+const CEILING = Number(process.env["TSBUILD_TEST_CEILING_SIZE"] ?? 40_000_000);
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+/** What `du -sb` says, as often as it can be asked until `work` has ended; the largest. Files that go meanwhile are no error. */
+async function peakOf(work: Promise<unknown>): Promise<number> {
+  const done = new AbortController();
+  const ended = work.finally(() => {
+    done.abort();
+  });
+  let peak = 0;
+  while (!done.signal.aborted) {
+    peak = Math.max(peak, bytesOf(rig.store));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await ended;
+  return Math.max(peak, bytesOf(rig.store));
+}
+
+function bytesOf(path: string): number {
+  return Number(execFileSync("sh", ["-c", `du -sbx ${path} 2>/dev/null || true`], { encoding: "utf8" }).split("\t")[0]);
+}
+
+function unique(seed: string, size: number): string {
+  return rig.context({
+    Dockerfile: `FROM busybox\nARG SEED=${seed}\nRUN echo $SEED; dd if=/dev/urandom of=/big bs=100000 count=${Math.floor(size / 100_000)}\n`,
+  });
+}
+
+test(
+  "pain 3: builds of unique layers never take the store past its ceiling by more than a layer, and never fail",
+  { timeout: 600_000 },
+  async () => {
+    const peaks: number[] = [];
+    for (let i = 0; i < BUILDS; i++) {
+      const build = rig.must(["--cache-max-size", String(CEILING), "-t", "app", unique(`serial ${i}`, LAYER)]);
+      peaks.push(await peakOf(build));
+    }
+    expect(Math.max(...peaks)).toBeLessThan(CEILING + LAYER);
+    expect(bytesOf(rig.store)).toBeLessThan(CEILING);
+    expect((await rig.must(["run", "app", "ls", "/big"])).stdout).toBe("/big\n");
+  },
+);
+
+test(
+  "pain 3: builds at the same time share one ceiling: they wait for each other rather than fail",
+  { timeout: 600_000 },
+  async () => {
+    writeFileSync(join(rig.store, "config.json"), JSON.stringify({ cacheMaxSize: CEILING }));
+    const builds = Array.from({ length: 4 }, (_, i) =>
+      rig.must(["-o", "type=cacheonly", unique(`parallel ${i}`, LAYER)]),
+    );
+    expect(await peakOf(Promise.all(builds))).toBeLessThan(CEILING + LAYER);
+  },
+);
+
+test("pain 3: a step that needs more than the ceiling is stopped, and the error says the sizes and the remedy", async () => {
+  const { code, stderr } = await rig.tsbuild(["--cache-max-size", "30m", unique("too big", 1_000_000_000)]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/RUN echo .* needs .*MB more, but .*MB of the 31.5MB that --cache-max-size allows/);
+  expect(stderr).toMatch(/Dockerfile:3\n/);
+  expect(stderr).toMatch(/help: allow at least \d+/);
+  expect(bytesOf(rig.store)).toBeLessThan(32_000_000);
+});
