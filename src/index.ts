@@ -29,4 +29,6 @@ export { parseDockerfile } from "./frontend/parser.ts";
 export type { Dockerfile, ParseResult } from "./frontend/ast.ts";
 export type { Ulimit } from "./graph/op.ts";
 export type { Compression } from "./oci/media-type.ts";
+export type { BuildRecord, StepOutcome, StepRecord } from "./engine/build-record.ts";
 export type { BuildEvent, EventSink } from "./progress/events.ts";
+export { formatDuration, missLine, missLines, type KeyChange, type MissCause } from "./progress/miss.ts";

@@ -76,15 +76,6 @@ function buildArguments(
     cwd,
   });
   const maxSize = given["cache-max-size"];
-  const optionalFields = {
-    ...(given.file === undefined ? {} : { dockerfile: given.file }),
-    ...(given.target === undefined ? {} : { target: given.target }),
-    ...(given["shm-size"] === undefined ? {} : { shmSize: parseSize("--shm-size", given["shm-size"]) }),
-    ...(given["cgroup-parent"] === undefined ? {} : { cgroupParent: given["cgroup-parent"] }),
-    ...(given["metadata-file"] === undefined ? {} : { metadataFile: resolve(cwd, given["metadata-file"]) }),
-    ...(given.iidfile === undefined ? {} : { iidFile: resolve(cwd, given.iidfile) }),
-    ...(given.jobs === undefined ? {} : { jobs: positiveInteger("--jobs", given.jobs) }),
-  };
   return {
     build: {
       context: contexts[0]!,
@@ -104,7 +95,7 @@ function buildArguments(
       ...caches,
       pull: given.pull,
       allow: given.allow.flatMap((text) => csvFields(text)).map(entitlement),
-      ...optionalFields,
+      ...optionalFields(given, cwd),
     },
     call: parseCall(given.call, given.check),
     progress: given.quiet ? "quiet" : (given.progress ?? progressOf(environment["BUILDKIT_PROGRESS"])),
@@ -122,6 +113,20 @@ function buildArgsOf(given: GivenFlags, environment: Environment): Map<string, s
   if (epoch !== undefined && epoch !== "" && !buildArgs.has("SOURCE_DATE_EPOCH"))
     buildArgs.set("SOURCE_DATE_EPOCH", epoch);
   return buildArgs;
+}
+
+/** What is only there where its flag was given. */
+function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
+  return {
+    ...(given.file === undefined ? {} : { dockerfile: given.file }),
+    ...(given.target === undefined ? {} : { target: given.target }),
+    ...(given["shm-size"] === undefined ? {} : { shmSize: parseSize("--shm-size", given["shm-size"]) }),
+    ...(given["cgroup-parent"] === undefined ? {} : { cgroupParent: given["cgroup-parent"] }),
+    ...(given["metadata-file"] === undefined ? {} : { metadataFile: resolve(cwd, given["metadata-file"]) }),
+    ...(given.iidfile === undefined ? {} : { iidFile: resolve(cwd, given.iidfile) }),
+    ...(given.report === undefined ? {} : { reportFile: resolve(cwd, given.report) }),
+    ...(given.jobs === undefined ? {} : { jobs: positiveInteger("--jobs", given.jobs) }),
+  };
 }
 
 /** Flags of features to come refuse; the values that switch them off are fine. */

@@ -25,6 +25,7 @@ type One =
   | "cgroup-parent"
   | "metadata-file"
   | "iidfile"
+  | "report"
   | "ca-cert"
   | "runtime"
   | "jobs"
@@ -94,6 +95,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   "cache-from": many("Cache to read, REF or type=registry|local,… (repeatable)"),
   "metadata-file": one("Write digests and names as JSON"),
   iidfile: one("Write the image id"),
+  report: one(
+    "Write what the build did as JSON, also when it fails: steps, keys, reasons, times, sizes, critical path",
+  ),
   allow: many("Entitlement: network.host, security.insecure (repeatable)"),
   attest: many("Attestation (not built yet)"),
   provenance: optional("Provenance attestation (only =false is built)"),

@@ -6,6 +6,7 @@ import { Scheduler } from "../solve/scheduler.ts";
 import { Solver } from "../solve/solver.ts";
 import type { Caches } from "./caches.ts";
 import type { EngineParts } from "./parts.ts";
+import { recorded, scopeOf, type Begin } from "./build-recorder.ts";
 import { defaultJobs } from "./jobs.ts";
 import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
@@ -17,12 +18,17 @@ import { SourceTrees } from "./source-trees.ts";
 
 /** Builds `options` with the parts of an engine. */
 export async function build(parts: EngineParts, options: BuildOptions): Promise<BuildResult> {
+  return recorded(parts, options, (observed, begin) => buildUntilWhole(observed, options, begin));
+}
+
+/** Starts again where another process, or a cache elsewhere, has lost what the build had counted on. `begin` is told the Dockerfile's place. */
+async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin: Begin): Promise<BuildResult> {
   checkNames(options);
   using caches = await givenCaches(parts, options);
   let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
   for (;;) {
     try {
-      return await buildOnce(parts, options, protection, caches);
+      return await buildOnce(parts, options, { protection, caches, begin });
     } catch (error) {
       const isGone = error instanceof LayersGone && protection === "late";
       if (!isGone && !isMiss(error, caches, options)) throw error;
@@ -46,11 +52,16 @@ function isMiss(error: unknown, caches: Caches | undefined, { signal }: BuildOpt
   return hasLost && signal?.aborted !== true && !(error instanceof BuildError && error.code === "command");
 }
 
+interface Attempt {
+  readonly protection: Protection;
+  readonly caches: Caches | undefined;
+  readonly begin: Begin;
+}
+
 async function buildOnce(
   parts: EngineParts,
   options: BuildOptions,
-  protection: Protection,
-  caches: Caches | undefined,
+  { protection, caches, begin }: Attempt,
 ): Promise<BuildResult> {
   const scope = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, scope.signal]) : scope.signal;
@@ -61,7 +72,7 @@ async function buildOnce(
   const { imports } = caches ?? {};
   await using session = openSession(parts, { client, isPullForced: options.pull, imports, signal });
   if (protection === "early") await session.protect();
-  const planned = await planBuild(parts, options, session, signal);
+  const planned = await planBuild(parts, options, session, { signal, begin });
   const { plan: image } = planned.result;
   if (!image) throw textError(planned.diagnostics);
   checkEntitlements(image.graph, options.allow);
@@ -79,6 +90,7 @@ async function buildOnce(
     ssh: options.ssh,
     extraHosts: planned.extraHosts,
     epoch: image.epoch,
+    scope: scopeOf(contexts.place, options.target),
     slotScope: digestOfJson([contexts.place, options.target ?? null]),
     place: contexts.place,
     onSolved: observer(exports, inlineCache),

@@ -1,4 +1,5 @@
 // The solver's cache over the store's records and layers.
+import { msOfIso } from "../base/clock.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { CacheElsewhere, CacheIndex, CacheRecord, NewRecord } from "../solve/services.ts";
@@ -13,22 +14,18 @@ export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImport
       const record = records.find(key);
       const layer = record && faces.fromStore(record.layerId);
       if (!record || !layer) return undefined;
-      return {
-        layer,
-        isDurable: layer.isDurable(),
-        get parts() {
-          return record.parts;
-        },
-      };
+      return { layer, isDurable: layer.isDurable(), createdMs: record.createdMs };
     },
     knowsOp: (op) => records.duration(op) !== undefined,
-    put({ key, op, layer, parts, slot, durationMs }: NewRecord): void {
-      records.put({ key, layerId: layer.id, kind: "step", parts, slot, durationMs });
+    put({ key, op, layer, parts, slot, durationMs, createdMs }: NewRecord): void {
+      const age = createdMs === undefined ? {} : { createdMs };
+      records.put({ key, layerId: layer.id, kind: "step", parts, slot, durationMs, ...age });
       if (durationMs > 0) records.setDuration(op, durationMs);
     },
-    lastOfSlot(slot) {
-      const record = records.lastOfSlot(slot);
-      return record && { parts: record.parts, layer: faces.fromStore(record.layerId) };
+    fateOf(key) {
+      const eviction = records.evictionOf(key);
+      if (eviction) return { kind: "evicted", ...eviction };
+      return records.has(key) ? { kind: "lost" } : { kind: "unknown" };
     },
     durationOf: (op) => records.duration(op),
   };
@@ -42,11 +39,12 @@ function cacheElsewhere({ records }: Store, faces: LayerFaces, imports: CacheImp
       if (!found) return undefined;
       const { keys, layer: cached, durationMs } = found.step;
       const { diffId, contentId, createdAt } = cached;
+      const createdMs = msOfIso(createdAt) ?? 0;
       const layer = faces.fromCache({ blob: found.blob, diffId, contentId, createdAt, createdBy });
       for (const other of keys)
         if (other !== key && records.find(other)?.layerId !== layer.id)
-          records.put({ key: other, layerId: layer.id, kind: "step", parts: [], slot: "", durationMs });
-      return { layer, durationMs };
+          records.put({ key: other, layerId: layer.id, kind: "step", parts: [], slot: "", durationMs, createdMs });
+      return { layer, durationMs, createdMs };
     },
     knowsOp: (op) => imports.knowsOp(op),
   };

@@ -6,12 +6,26 @@ import { openStore, type Store } from "../store/store.ts";
 import type { DiskUsage } from "../store/usage.ts";
 import type { PruneOptions, PruneResult } from "../store/gc.ts";
 import { build } from "./build.ts";
+import type { BuildRecord, StepRecord } from "./build-record.ts";
 import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
 import type { FixReport } from "./check-fix.ts";
 import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
+import { readRecords } from "./past-builds.ts";
 import type { ClientKind, EngineParts } from "./parts.ts";
 import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
+
+export interface WhyQuestion {
+  /** Beginning of a build's ref. */
+  readonly build?: string | undefined;
+  /** `2`, `build 2/4`, or a part of the name. */
+  readonly step?: string | undefined;
+}
+
+export interface WhyAnswer {
+  readonly record: BuildRecord;
+  readonly steps: readonly StepRecord[];
+}
 
 /** An open engine. Dispose it: it holds the store. */
 export class Engine implements AsyncDisposable {
@@ -82,6 +96,18 @@ export class Engine implements AsyncDisposable {
   async targets(options: BuildOptions): Promise<TargetList> {
     const { targets } = await import("./check.ts");
     return targets(this.#parts, options);
+  }
+
+  /** A recorded build, the last one by default, and the steps of it that are asked for: all of them by default. */
+  async why({ build: ref, step }: WhyQuestion): Promise<WhyAnswer> {
+    const { findBuild, findSteps, stepsOf } = await import("./why.ts");
+    const record = findBuild(this.#parts.store, ref);
+    return { record, steps: step === undefined ? stepsOf(record) : findSteps(record, step) };
+  }
+
+  /** Recorded builds, the latest first. */
+  recordedBuilds(): readonly BuildRecord[] {
+    return [...readRecords(this.#parts.store)];
   }
 
   /** Runs a container of an image. */

@@ -128,6 +128,8 @@ export interface BuildOptions {
   readonly jobs?: number;
   readonly metadataFile?: string;
   readonly iidFile?: string;
+  /** Absolute; see report.ts. Written however the build ends. */
+  readonly reportFile?: string;
   readonly signal?: AbortSignal;
 }
 

@@ -80,15 +80,16 @@ export interface Planned extends BuildInputs {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Reads and plans the Dockerfile. Throws where its text has errors, where `error=true` makes warnings fatal, or where a base image is not to be had. */
+/** Reads and plans the Dockerfile; `begin` is told its place once that is known. Throws where its text has errors, where `error=true` makes warnings fatal, or where a base image is not to be had. */
 export async function planBuild(
   parts: EngineParts,
   options: BuildOptions,
   session: Session,
-  signal: AbortSignal,
+  { begin, signal }: { readonly begin?: (place: string) => void; readonly signal: AbortSignal },
 ): Promise<Planned> {
   const { onEvent } = parts.options;
   const inputs = await readInputs(parts, options, session, signal);
+  begin?.(inputs.contexts.place);
   if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);
   const result = await planInputs(inputs, planOptions(parts, options, inputs, session), session);
   const { diagnostics, failure } = judge(inputs, result, options);

@@ -24,6 +24,7 @@ import type { CacheImports } from "./cache-imports.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
 import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
+import { pastBuilds } from "./past-builds.ts";
 import type { RemoteSources } from "./remote-sources.ts";
 import type { SourceTrees } from "./source-trees.ts";
 
@@ -48,6 +49,8 @@ export interface BuildInputs {
   readonly epoch: number | undefined;
   /** What names the Dockerfile's place, for explanations. */
   readonly slotScope: string;
+  /** Which builds this one is compared with: see build-recorder. */
+  readonly scope: string;
   /** What other processes that have to wait for a step of this build are told it is: its Dockerfile. */
   readonly place: string;
   readonly onSolved: ((step: SolvedStep) => void) | undefined;
@@ -247,6 +250,7 @@ export class Session implements AsyncDisposable {
     const build = `the build of ${inputs.place} (pid ${process.pid})`;
     return {
       cache: cacheIndex(store, this.faces, this.#options.imports),
+      past: pastBuilds(store, inputs.scope),
       layers: this.faces,
       sandbox: () => this.sandbox(),
       openImage: (op) => this.images.open(op, this.faces),

@@ -12,6 +12,10 @@ export interface VertexMeta {
   readonly span?: Span;
   /** "ignore" = `--no-cache` for this step. */
   readonly cache: "use" | "ignore";
+  /** What asked for "ignore", for explanations: a flag or a comment. */
+  readonly ignoredBy?: string;
+  /** Records that are older do not count; `by` is the flag or the comment that says so. */
+  readonly ttl?: { readonly ms: number; readonly by: string };
   /** Environment of a RUN that is no part of its identity: proxies, `NAME=value`. */
   readonly hiddenEnv?: readonly string[];
   /** The words that made the op, for explanations: `RUN make`. */
@@ -36,7 +40,7 @@ export function vertexId(op: Op, inputs: readonly (Digest | undefined)[]): Diges
   return digestOfJson({ op, inputs: inputs.map((input) => input ?? null) });
 }
 
-/** Collects vertices; equal ones merge (the first meta stays, but "ignore" wins). Does no I/O and knows no Dockerfile. */
+/** Collects vertices; equal ones merge (the first meta stays, but "ignore" and the shorter lifetime win). Does no I/O and knows no Dockerfile. */
 export class GraphBuilder {
   readonly #vertices = new Map<Digest, Vertex>();
 
@@ -44,7 +48,7 @@ export class GraphBuilder {
     const id = vertexId(op, inputs);
     const known = this.#vertices.get(id);
     if (!known) this.#vertices.set(id, { id, op, inputs, meta });
-    else if (meta.cache === "ignore") this.#vertices.set(id, { ...known, meta: { ...known.meta, cache: "ignore" } });
+    else this.#vertices.set(id, { ...known, meta: strictest(known.meta, meta) });
     return id;
   }
 
@@ -64,4 +68,16 @@ export class GraphBuilder {
     for (const root of roots) if (root !== undefined) visit(root);
     return { vertices: needed };
   }
+}
+
+/** `known` with what `other` is stricter in. */
+function strictest(known: VertexMeta, other: VertexMeta): VertexMeta {
+  const { ignoredBy, ttl } = other;
+  const isIgnoredNow = other.cache === "ignore" && known.cache === "use";
+  const isShorter = ttl !== undefined && (known.ttl === undefined || ttl.ms < known.ttl.ms);
+  return {
+    ...known,
+    ...(isIgnoredNow ? { cache: "ignore", ...(ignoredBy === undefined ? {} : { ignoredBy }) } : {}),
+    ...(isShorter ? { ttl } : {}),
+  };
 }

@@ -1,4 +1,5 @@
 // The build checks that need values (reference 2.1): those that the text alone decides are the frontend's. Names, descriptions and messages are BuildKit's.
+import { isSecretName } from "../base/secret-name.ts";
 import { suggest } from "../base/suggest.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { ExpandResult, VariableScope } from "../frontend/expand.ts";
@@ -73,12 +74,9 @@ export function checkBasePlatform(
   reporter.warn("InvalidBaseImagePlatform", span, message);
 }
 
-const SECRET = /(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
-const HARMLESS = /(?:^|_)(?:public|file|version)(?:_|$)/i;
-
 /** K16. */
 export function checkSecretName(reporter: Reporter, span: Span, instruction: "ARG" | "ENV", name: string): void {
-  if (!SECRET.test(name) || HARMLESS.test(name)) return;
+  if (!isSecretName(name)) return;
   const message = `Do not use ARG or ENV instructions for sensitive data (${instruction} ${quoteGo(name)})`;
   reporter.warn("SecretsUsedInArgOrEnv", span, message);
 }

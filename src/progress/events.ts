@@ -1,6 +1,7 @@
 // Everything that happens during a build, as one union. Renderers, history, reports and explanations only read this stream.
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { MissCause } from "./miss.ts";
 
 /** Which of the step's streams a line came from. */
 export type OutputStream = "stdout" | "stderr";
@@ -46,13 +47,50 @@ export interface VertexFinished {
   readonly atMs: number;
   readonly result: "succeeded" | "cached" | "failed" | "cancelled";
   readonly error?: string;
+  /** The key was a new one, and what the step sees is what it was: reused by content. */
+  readonly isKept?: true;
 }
 
-/** Why a step that could have been reused was not: the first named part of its key that differs. */
+/** What a step is called by the cache, and of what that was made. Not sent for steps that nobody had to look at. */
+export interface StepKeyed {
+  readonly kind: "step-keyed";
+  readonly vertex: Digest;
+  readonly stage: string;
+  /** The words that made the step: `RUN make`. */
+  readonly instruction: string;
+  readonly op: "image" | "exec" | "file";
+  readonly key: Digest;
+  /** Values of variables that look like secrets are masked. */
+  readonly parts: readonly KeyPart[];
+}
+
+/** The step has led to a layer of the store. */
+export interface LayerKnown {
+  readonly kind: "layer-known";
+  readonly vertex: Digest;
+  readonly layer: string;
+}
+
+/** One thing that a step can see. `name` is for people: "command", "env CC", "files of mount /src". */
+export interface KeyPart {
+  readonly name: string;
+  readonly value: string;
+  /** For people, and in no key: what the value stands for. */
+  readonly note?: string;
+}
+
+/** Why a step runs. */
 export interface CacheMissed {
   readonly kind: "cache-missed";
   readonly vertex: Digest;
-  readonly reason: string;
+  readonly cause: MissCause;
+}
+
+/** A step that ran again made what it had made before, so that `keptCount` steps which use it did not run. */
+export interface ResultKept {
+  readonly kind: "result-kept";
+  readonly vertex: Digest;
+  readonly keptCount: number;
 }
 
 export interface DiagnosticReported {
@@ -80,7 +118,10 @@ export type BuildEvent =
   | VertexOutput
   | VertexStatus
   | VertexFinished
+  | StepKeyed
+  | LayerKnown
   | CacheMissed
+  | ResultKept
   | DiagnosticReported
   | Notice
   | Counted;

@@ -1,14 +1,10 @@
 // Cache keys as documented records: a key is the digest of its named parts, so what a miss is explained with is exactly what the key was made of.
 // Deliberately in no key: names, spans, stages, progress, proxy variables, addresses of --add-host, secret and ssh values, limits, mtimes, host paths.
-import { digestOfJson, type Digest } from "../oci/digest.ts";
+import { isSecretName } from "../base/secret-name.ts";
+import { digestHex, digestOf, digestOfJson, type Digest } from "../oci/digest.ts";
 import { formatPlatform } from "../oci/platform.ts";
+import type { KeyPart } from "../progress/events.ts";
 import type { CopyAction, ExecOp, FileOp, MkdirAction, MountOp } from "../graph/op.ts";
-
-/** One thing that a step can see. `name` is for people: "command", "env CC", "files of build". */
-export interface KeyPart {
-  readonly name: string;
-  readonly value: string;
-}
 
 /** Bumped when the meaning of an op changes, so that older records are not found. */
 const VERSIONS = { exec: "tsbuild.exec.v1", file: "tsbuild.file.v1", rootfs: "tsbuild.rootfs.v1" } as const;
@@ -90,15 +86,19 @@ function mkdirParts(action: MkdirAction): KeyPart[] {
   ];
 }
 
-/** Why the step that stood in the same place was not reused: the first part that differs, in words; undefined where none does. */
-export function explainMiss(before: readonly KeyPart[], now: readonly KeyPart[]): string | undefined {
-  const old = new Map(before.map((part) => [part.name, part.value]));
-  for (const { name, value } of now) {
-    const previous = old.get(name);
-    if (previous === undefined) return `${name} is new`;
-    if (previous !== value) return `${name} changed`;
-  }
-  const names = new Set(now.map((part) => part.name));
-  const gone = before.find((part) => !names.has(part.name));
-  return gone && `${gone.name} is gone`;
+/** Longer values are kept by their beginning and their digest. */
+const MAX_STORED = 4_000;
+
+/** Parts as they are written down and compared to explain a miss: without the values of variables that look like secrets, long texts cut. Equal where the parts are. */
+export function storedParts(parts: readonly KeyPart[]): KeyPart[] {
+  return parts.map((part) => {
+    const { name, value } = part;
+    if (name.startsWith("env ") && isSecretName(name.slice(4))) return { name, value: `*** ${shortDigest(value)}` };
+    if (value.length <= MAX_STORED) return part;
+    return { ...part, value: `${value.slice(0, MAX_STORED)}… ${shortDigest(value)}` };
+  });
+}
+
+function shortDigest(value: string): string {
+  return digestHex(digestOf(value)).slice(0, 8);
 }

@@ -9,7 +9,7 @@ import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Tree } from "../tree/tree.ts";
-import type { KeyPart } from "./cache-key.ts";
+import type { KeyPart } from "../progress/events.ts";
 import type { SourceTree } from "./services.ts";
 
 /** How the parts of the solver reach each other's results. */
@@ -21,7 +21,7 @@ export interface Results {
 }
 
 /** Files of one input that a step selects: paths or patterns, relative to its root. */
-interface Selection {
+export interface Selection {
   readonly input: Digest;
   /** For people: `files of mount /src`, `files`. */
   readonly name: string;
@@ -43,13 +43,23 @@ export class KeyInputs {
     const parts: KeyPart[] = [];
     if (!isLinked(vertex.op)) {
       const below = vertex.inputs[0];
-      parts.push({ name: "base", value: below === undefined ? "scratch" : await this.#results.rootfsKey(below) });
+      if (below === undefined) parts.push({ name: "base", value: "scratch", note: "scratch" });
+      else
+        parts.push({ name: "base", value: await this.#results.rootfsKey(below), note: baseNote(this.#vertex(below)) });
     }
     for (const selection of selectionsOf(vertex)) {
-      const value = isRootfs(this.#results.vertex(selection.input))
-        ? digestOfJson([await this.#results.rootfsKey(selection.input), selection.patterns])
-        : await this.#sourceDigest(selection);
-      parts.push({ name: selection.name, value });
+      const { name, input, patterns } = selection;
+      const vertex = this.#vertex(input);
+      if (isRootfs(vertex))
+        parts.push({
+          name,
+          value: digestOfJson([await this.#results.rootfsKey(input), patterns]),
+          note: baseNote(vertex),
+        });
+      else {
+        const source = await this.#results.tree(input);
+        parts.push({ name, value: await this.#sourceDigest(source, selection), note: source.label });
+      }
     }
     return parts;
   }
@@ -62,7 +72,7 @@ export class KeyInputs {
     const parts: KeyPart[] = [{ name: "base", value: ids.join(" ") }];
     for (const selection of selectionsOf(vertex)) {
       // A commit or a download that has changed may still have the same files here.
-      const tree = isRootfs(this.#results.vertex(selection.input))
+      const tree = isRootfs(this.#vertex(selection.input))
         ? new RootfsView(await this.#results.rootfs(selection.input))
         : (await this.#results.tree(selection.input)).tree;
       parts.push({ name: selection.name, value: await this.#selectionDigest(tree, selection) });
@@ -70,10 +80,13 @@ export class KeyInputs {
     return parts;
   }
 
-  async #sourceDigest(selection: Selection): Promise<string> {
-    const { tree, identity } = await this.#results.tree(selection.input);
+  async #sourceDigest({ tree, identity }: SourceTree, selection: Selection): Promise<string> {
     if (identity !== undefined) return digestOfJson([identity, selection.patterns]);
     return this.#selectionDigest(tree, selection);
+  }
+
+  #vertex(id: Digest): Vertex {
+    return this.#results.vertex(id);
   }
 
   /** Digest of everything that the patterns can reach. It may hold more than the step takes (an excluded file): the content key then finds what this one misses. */
@@ -93,11 +106,17 @@ export function isRootfs(vertex: Vertex): boolean {
   return vertex.op.kind === "image" || vertex.op.kind === "exec" || vertex.op.kind === "file";
 }
 
+/** What a key's digest of a root file system stands for. */
+function baseNote({ op, meta }: Vertex): string {
+  return op.kind === "image" ? `${op.reference}@${op.digest}` : meta.name;
+}
+
 function isLinked(op: ExecOp | FileOp): boolean {
   return op.kind === "file" && op.isLinked;
 }
 
-function selectionsOf(vertex: Vertex & { readonly op: ExecOp | FileOp }): Selection[] {
+/** What the step reads of its inputs beside the root file system. */
+export function selectionsOf(vertex: Vertex & { readonly op: ExecOp | FileOp }): Selection[] {
   const { op } = vertex;
   if (op.kind === "exec") return mountSelections(vertex, op);
   return op.action.kind === "copy" ? copySelections(vertex, op.action) : [];

@@ -2,13 +2,12 @@
 import type { Vertex } from "../graph/graph.ts";
 import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { EventSink } from "../progress/events.ts";
+import type { EventSink, KeyPart } from "../progress/events.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { FileBytes } from "../tree/entry.ts";
+import type { FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { ArchiveTree } from "./file/archive.ts";
-import type { KeyPart } from "./cache-key.ts";
 
 /** Files that a vertex without rootfs stands for. */
 export interface SourceTree {
@@ -24,8 +23,16 @@ export interface CacheRecord {
   readonly layer: Layer;
   /** Whether the layer's content is there: a list of entries alone has to be worked out again. */
   readonly isDurable: boolean;
-  readonly parts: readonly KeyPart[];
+  /** When the step ran. */
+  readonly createdMs: number;
 }
+
+/** What became of a record that cannot be found. */
+export type RecordFate =
+  | { readonly kind: "evicted"; readonly atMs: number; readonly reason: "pruned" | "ceiling" | "age" }
+  /** There is one, but the files that it leads to are gone or damaged. */
+  | { readonly kind: "lost" }
+  | { readonly kind: "unknown" };
 
 /** Remembers which key made which layer. */
 export interface CacheIndex {
@@ -35,8 +42,7 @@ export interface CacheIndex {
   /** Whether any record was ever made for this op, whatever its inputs: without one, content keys need not be worked out. */
   knowsOp(op: Digest): boolean;
   put(record: NewRecord): void;
-  /** Parts and layer of the newest record of the same place in the same Dockerfile. */
-  lastOfSlot(slot: string): { readonly parts: readonly KeyPart[]; readonly layer: Layer | undefined } | undefined;
+  fateOf(key: Digest): RecordFate;
   /** Milliseconds that the op took when it last ran. */
   durationOf(op: Digest): number | undefined;
 }
@@ -49,6 +55,8 @@ export interface CacheElsewhere {
 
 export interface FoundElsewhere {
   readonly layer: Layer;
+  /** When the step ran there. */
+  readonly createdMs: number;
   readonly durationMs: number;
 }
 
@@ -66,6 +74,34 @@ export interface NewRecord {
   readonly parts: readonly KeyPart[];
   readonly slot: string;
   readonly durationMs: number;
+  /** When the step ran, where that was before: a record that is found by content is no younger for it. */
+  readonly createdMs?: number;
+}
+
+/** A step of an earlier build of the same Dockerfile and target. */
+export interface PastStep {
+  /** `[build 2/4] RUN make`. */
+  readonly name: string;
+  readonly stage: string;
+  readonly instruction: string;
+  readonly op: string;
+  readonly key: Digest;
+  readonly parts: readonly KeyPart[];
+  readonly outcome: "ran" | "cached" | "failed";
+  /** Id of the layer that it led to. */
+  readonly layer?: string;
+}
+
+/** What earlier builds were like, to explain how this one differs. */
+export interface PastBuilds {
+  /** Their steps, of the latest build first. */
+  steps(): Iterable<readonly PastStep[]>;
+  /** What a layer of the store contains, as {@link Layer.contentId}; undefined where it is gone. */
+  contentId(layer: string): Digest | undefined;
+  hasFiles(value: string): boolean;
+  /** Files that stood behind a part of a key with this value; undefined where that is not known any more. */
+  files(value: string): readonly LayerEntry[] | undefined;
+  keepFiles(value: string, entries: readonly LayerEntry[]): void;
 }
 
 /** Makes layers; each is whole and durable as far as its faces go when the promise settles. */
@@ -105,6 +141,7 @@ export interface StepLog extends Disposable {
 
 export interface SolveServices {
   readonly cache: CacheIndex;
+  readonly past: PastBuilds;
   readonly layers: LayerFactory;
   /** Made at the first RUN. */
   sandbox(): Promise<Sandbox>;

@@ -8,18 +8,18 @@ import { monotonicMs, nowMs } from "../base/clock.ts";
 import { assert } from "../base/assert.ts";
 import { criticalPathLengths } from "../graph/critical-path.ts";
 import type { Graph, Vertex } from "../graph/graph.ts";
-import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
+import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
-import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
-import { execParts, explainMiss, fileParts, keyOf, type KeyPart } from "./cache-key.ts";
+import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import { execParts, keyOf, storedParts } from "./cache-key.ts";
 import { Executors } from "./executors.ts";
-import { KeyInputs } from "./key-inputs.ts";
+import type { Explainer } from "./explain/explainer.ts";
+import { KeyInputs, type Results } from "./key-inputs.ts";
+import { keptResults, type Rerun } from "./kept-results.ts";
+import { ageOf, imageKey, isLinked, isStep, Lookups, type Lookup, type StepVertex } from "./lookups.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { SolvedStep, SolveServices, SourceTree } from "./services.ts";
+import type { CacheRecord, FoundElsewhere, SolvedStep, SolveServices, SourceTree } from "./services.ts";
 import { StepReports } from "./step-reports.ts";
-
-/** A vertex that makes a layer. */
-export type StepVertex = Vertex & { readonly op: ExecOp | FileOp };
 
 export interface SolverOptions {
   readonly graph: Graph;
@@ -31,12 +31,11 @@ export interface SolverOptions {
   readonly signal: AbortSignal;
 }
 
-/** What a step is called, before anything ran. */
-export interface Lookup {
-  readonly key: Digest;
-  readonly parts: readonly KeyPart[];
-  /** Whether a record of this key may be used: not below a step that runs again whatever was stored, because its new result need not be the old one. */
-  readonly isTrusted: boolean;
+/** What a record says of a layer; `createdMs` where it was made before. */
+interface MadeLayer {
+  readonly layer: Layer;
+  readonly durationMs: number;
+  readonly createdMs?: number;
 }
 
 export class Solver {
@@ -46,11 +45,14 @@ export class Solver {
   readonly #scope: AbortController;
   readonly #signal: AbortSignal;
   readonly #reports: StepReports;
-  readonly #lookups = new Map<Digest, Promise<Lookup>>();
   readonly #rootfs = new Map<Digest, Promise<Rootfs>>();
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
-  readonly #renewed = new Map<Digest, boolean>();
+  /** Steps that ran; what they had made before, where that is known. */
+  readonly #reruns = new Map<Digest, Rerun>();
   #priorities: ReadonlyMap<Digest, number> | undefined;
+  #explaining: Promise<Explainer> | undefined;
+  readonly #results: Results;
+  readonly #lookups: Lookups;
   readonly #inputs: KeyInputs;
   readonly #executors: Executors;
 
@@ -60,15 +62,24 @@ export class Solver {
     this.#scheduler = scheduler;
     this.#scope = scope;
     this.#signal = signal;
-    const results = {
-      vertex: (id: Digest) => this.#vertex(id),
-      rootfs: (id: Digest) => this.rootfs(id),
-      rootfsKey: (id: Digest) => this.rootfsKey(id),
-      tree: (id: Digest) => this.tree(id),
+    this.#results = {
+      vertex: (id) => this.#vertex(id),
+      rootfs: (id) => this.rootfs(id),
+      rootfsKey: (id) => this.#lookups.rootfsKey(id),
+      tree: (id) => this.tree(id),
     };
     this.#reports = new StepReports({ onEvent: services.onEvent, signal });
-    this.#inputs = new KeyInputs(results, signal);
-    this.#executors = new Executors({ services, results, signal });
+    this.#inputs = new KeyInputs(this.#results, signal);
+    this.#lookups = new Lookups({
+      vertex: (id) => this.#vertex(id),
+      inputs: this.#inputs,
+      cache: services.cache,
+      onEvent: services.onEvent,
+      onFailure: (error) => {
+        scope.abort(error);
+      },
+    });
+    this.#executors = new Executors({ services, results: this.#results, signal });
   }
 
   /** Tells of every vertex, inputs first. */
@@ -87,11 +98,13 @@ export class Solver {
       const rootfs = target === undefined ? [] : await this.rootfs(target);
       await this.#settle();
       this.#reportUnneeded();
+      if (this.#reruns.size > 0)
+        for (const event of await keptResults(this.#graph, this.#reruns)) this.#services.onEvent(event);
       return rootfs;
     } catch (error) {
       this.#scope.abort(error);
       await Promise.allSettled([
-        ...this.#lookups.values(),
+        ...this.#lookups.started(),
         ...this.#rootfs.values(),
         ...this.#trees.values(),
         ...this.#later,
@@ -101,21 +114,6 @@ export class Solver {
     }
   }
 
-  /** Identity of a vertex's whole root file system, for those above it. */
-  async rootfsKey(id: Digest): Promise<Digest> {
-    const vertex = this.#vertex(id);
-    if (vertex.op.kind === "image") return keyOf("rootfs", [{ name: "image", value: vertex.op.digest }]);
-    assert(isStep(vertex), `${vertex.op.kind} has no root file system`);
-    const { key } = await this.#lookup(vertex);
-    const below = vertex.inputs[0];
-    if (vertex.op.kind !== "file" || !vertex.op.isLinked || below === undefined) return key;
-    // A linked layer's own key does not know what it lies on.
-    return keyOf("rootfs", [
-      { name: "below", value: await this.rootfsKey(below) },
-      { name: "layer", value: key },
-    ]);
-  }
-
   /** The layers of a vertex. */
   rootfs(id: Digest): Promise<Rootfs> {
     return this.#memo(this.#rootfs, id, async () => {
@@ -123,8 +121,10 @@ export class Solver {
       if (vertex.op.kind === "image") return this.#openImage(vertex, vertex.op);
       assert(isStep(vertex), `${vertex.op.kind} has no root file system`);
       const layers = await this.#solveStep(vertex);
-      const { key } = await this.#lookup(vertex);
-      this.#services.onSolved?.({ vertex, key, layer: layers.at(-1)! });
+      const { key } = await this.#lookups.of(vertex);
+      const layer = layers.at(-1)!;
+      this.#services.onEvent({ kind: "layer-known", vertex: id, layer: layer.id });
+      this.#services.onSolved?.({ vertex, key, layer });
       return layers;
     });
   }
@@ -145,27 +145,20 @@ export class Solver {
   }
 
   async #openImage(vertex: Vertex, op: ImageOp): Promise<Rootfs> {
+    this.#reports.keyedImage(vertex, op, imageKey(op));
     return this.#reports.observe(vertex, () => this.#services.openImage(op), "cached");
-  }
-
-  #lookup(vertex: StepVertex): Promise<Lookup> {
-    return this.#memo(this.#lookups, vertex.id, async () => {
-      const own = vertex.op.kind === "exec" ? execParts(vertex.op) : fileParts(vertex.op);
-      const parts = [...own, ...(await this.#inputs.definitionParts(vertex))];
-      return { key: keyOf(vertex.op.kind, parts), parts, isTrusted: !this.#isRenewed(vertex) };
-    });
   }
 
   async #solveStep(vertex: StepVertex): Promise<Rootfs> {
     const below = vertex.inputs[0];
     const rootfs = (): Promise<Rootfs> => (below === undefined ? Promise.resolve([]) : this.rootfs(below));
-    const { key, isTrusted } = await this.#lookup(vertex);
-    const cached = isTrusted ? (this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key))) : undefined;
-    if (cached) return [...(await rootfs()), this.#reuse(vertex, cached)];
+    const { key, isTrusted } = await this.#lookups.of(vertex);
+    const cached = isTrusted ? (this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key))) : undefined;
+    if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
     // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
     const others = vertex.inputs.slice(1).filter((input) => input !== undefined);
     const started = others.map((input) => (isSource(this.#vertex(input)) ? this.tree(input) : this.rootfs(input)));
-    if (vertex.op.kind === "file" && vertex.op.isLinked) {
+    if (isLinked(vertex)) {
       const [layers, layer] = await Promise.all([rootfs(), this.#solveLayer(vertex)]);
       return [...layers, layer];
     }
@@ -175,16 +168,16 @@ export class Solver {
 
   /** The vertex's own layer: by key, else by content, else by work — under a lock, so that of several processes one does it. */
   async #solveLayer(vertex: StepVertex): Promise<Layer> {
-    const lookup = await this.#lookup(vertex);
-    const found = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
-    if (found) return this.#reuse(vertex, found);
+    const lookup = await this.#lookups.of(vertex);
+    const found = lookup.isTrusted ? this.#findDurable(lookup.key, vertex) : undefined;
+    if (found) return this.#reuse(vertex, found.layer);
     await using _lock = await this.#services.lockStep(
       lookup.key,
       (holder) => this.#tellWait(vertex, holder),
       this.#signal,
     );
-    const foundMeanwhile = lookup.isTrusted ? this.#findDurable(lookup.key) : undefined;
-    if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile);
+    const foundMeanwhile = lookup.isTrusted ? this.#findDurable(lookup.key, vertex) : undefined;
+    if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile.layer);
     // Awaited here: the lock is held until the work is done.
     return await (vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup));
   }
@@ -193,19 +186,20 @@ export class Solver {
     assert(vertex.op.kind === "exec", "a RUN");
     const { cache } = this.#services;
     const op = vertex.op;
-    const isReusable = vertex.meta.cache === "use";
+    const isReusable = vertex.meta.cache === "use" && lookup.expiredMs === undefined;
     // Inputs first: nothing below needs a slot of ours.
     const below = vertex.inputs[0] === undefined ? [] : await this.rootfs(vertex.inputs[0]);
     const contentKey = async () => keyOf("exec", [...execParts(op), ...(await this.#inputs.contentParts(vertex))]);
     if (isReusable && (cache.knowsOp(opDigest(op)) || (await cache.elsewhere?.knowsOp(opDigest(op))) === true)) {
       const key = await contentKey();
-      const known = this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key));
+      const known = this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key));
       if (known) {
-        this.#record(vertex, lookup.key, lookup.parts, known, cache.durationOf(opDigest(op)) ?? 0);
-        return this.#reuse(vertex, known);
+        const { layer, createdMs } = known;
+        this.#record(vertex, lookup, { layer, durationMs: cache.durationOf(opDigest(op)) ?? 0, createdMs });
+        return this.#keep(vertex, lookup, layer);
       }
     }
-    this.#explain(vertex, lookup.parts);
+    const before = await this.#explain(vertex, lookup);
     const executor = await this.#executors.exec();
     const mounts = await executor.prepareInputs(op, vertex);
     return this.#reports.observe(vertex, () =>
@@ -213,8 +207,9 @@ export class Solver {
         const startedMs = monotonicMs();
         const layer = await executor.run(vertex, op, below, mounts);
         const durationMs = monotonicMs() - startedMs;
-        this.#record(vertex, lookup.key, lookup.parts, layer, durationMs);
-        this.#recordLater(contentKey(), (key) => this.#record(vertex, key, lookup.parts, layer, durationMs));
+        this.#reruns.set(vertex.id, { layer, before });
+        this.#record(vertex, lookup, { layer, durationMs });
+        this.#recordLater(contentKey(), (key) => this.#record(vertex, { ...lookup, key }, { layer, durationMs }));
         return layer;
       }),
     );
@@ -231,17 +226,20 @@ export class Solver {
     const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
     // The list of entries is all that the op can make: an equal one from before is the same layer, whatever lies below now.
     const contentKey = keyOf("file", [{ name: "files", value: await layer.contentId() }]);
-    const isReusable = vertex.meta.cache === "use";
-    const known = isReusable ? this.#services.cache.find(contentKey) && layer : undefined;
-    const equal = known ?? (isReusable ? await this.#findElsewhere(vertex, contentKey) : undefined);
+    const isReusable = vertex.meta.cache === "use" && lookup.expiredMs === undefined;
+    const known = isReusable ? this.#services.cache.find(contentKey) : undefined;
+    const equal = known ? { ...known, layer } : isReusable && (await this.#findElsewhere(vertex, contentKey));
     if (equal) {
-      this.#record(vertex, lookup.key, lookup.parts, equal, 0);
-      return this.#reuse(vertex, equal);
+      const isAnew = !lookup.isTrusted || this.#services.cache.find(lookup.key) === undefined;
+      this.#record(vertex, lookup, { layer: equal.layer, durationMs: 0, createdMs: equal.createdMs });
+      return isAnew ? this.#keep(vertex, lookup, equal.layer) : this.#reuse(vertex, equal.layer);
     }
-    await this.#explainFiles(vertex, lookup.parts, manifest);
+    const before = await this.#explain(vertex, lookup);
+    this.#reruns.set(vertex.id, { layer, before });
     this.#reports.started(vertex.id, startedMs);
-    this.#record(vertex, contentKey, lookup.parts, layer, nowMs() - startedMs);
-    this.#record(vertex, lookup.key, lookup.parts, layer, nowMs() - startedMs);
+    const durationMs = nowMs() - startedMs;
+    this.#record(vertex, { ...lookup, key: contentKey }, { layer, durationMs });
+    this.#record(vertex, lookup, { layer, durationMs });
     this.#reports.succeeded(vertex.id);
     return layer;
   }
@@ -268,31 +266,20 @@ export class Solver {
       if (!this.#reports.hasSeen(vertex.id)) this.#reports.cached(vertex.id);
   }
 
-  /** Whether the step, or one that it is made from, has to run again. */
-  #isRenewed(vertex: Vertex): boolean {
-    const known = this.#renewed.get(vertex.id);
-    if (known !== undefined) return known;
-    // What a linked copy lies on is none of its business.
-    const seen = vertex.op.kind === "file" && vertex.op.isLinked ? vertex.inputs.slice(1) : vertex.inputs;
-    const isRenewed =
-      vertex.meta.cache === "ignore" ||
-      seen.some((input) => input !== undefined && this.#isRenewed(this.#vertex(input)));
-    this.#renewed.set(vertex.id, isRenewed);
-    return isRenewed;
-  }
-
-  #findDurable(key: Digest): Layer | undefined {
+  #findDurable(key: Digest, { meta }: StepVertex): CacheRecord | undefined {
     const record = this.#services.cache.find(key);
-    return record?.isDurable === true ? record.layer : undefined;
+    if (record?.isDurable !== true) return undefined;
+    return meta.ttl === undefined || ageOf(record) <= meta.ttl.ms ? record : undefined;
   }
 
   /** The layer of a key in the caches elsewhere, which the local cache knows from then on. */
-  async #findElsewhere(vertex: StepVertex, key: Digest): Promise<Layer | undefined> {
-    const found = await this.#services.cache.elsewhere?.find(key, vertex.meta.instruction);
-    if (!found) return undefined;
-    const { parts } = await this.#lookup(vertex);
-    this.#record(vertex, key, parts, found.layer, found.durationMs);
-    return found.layer;
+  async #findElsewhere(vertex: StepVertex, key: Digest): Promise<FoundElsewhere | undefined> {
+    const { instruction, ttl } = vertex.meta;
+    const found = await this.#services.cache.elsewhere?.find(key, instruction);
+    if (!found || (ttl !== undefined && ageOf(found) > ttl.ms)) return undefined;
+    const { parts } = await this.#lookups.of(vertex);
+    this.#record(vertex, { key, parts }, found);
+    return found;
   }
 
   /** Steps that nobody had to look at, and whose layers are cached: with these all of the graph is known. */
@@ -300,15 +287,18 @@ export class Solver {
     const steps: SolvedStep[] = [];
     for (const vertex of this.#graph.vertices.values()) {
       if (!isStep(vertex) || this.#rootfs.has(vertex.id)) continue;
-      const { key, isTrusted } = await this.#lookup(vertex);
-      const layer = isTrusted ? (this.#findDurable(key) ?? (await this.#findElsewhere(vertex, key))) : undefined;
-      if (layer) steps.push({ vertex, key, layer });
+      const { key, isTrusted } = await this.#lookups.of(vertex);
+      const found = isTrusted
+        ? (this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key)))
+        : undefined;
+      if (found) steps.push({ vertex, key, layer: found.layer });
     }
     return steps;
   }
 
-  #record(vertex: StepVertex, key: Digest, parts: readonly KeyPart[], layer: Layer, durationMs: number): void {
-    this.#services.cache.put({ key, op: opDigest(vertex.op), layer, parts, slot: this.#slotOf(vertex), durationMs });
+  #record(vertex: StepVertex, { key, parts }: Pick<Lookup, "key" | "parts">, made: MadeLayer): void {
+    const op = opDigest(vertex.op);
+    this.#services.cache.put({ key, op, parts: storedParts(parts), slot: this.#slotOf(vertex), ...made });
   }
 
   #reuse(vertex: StepVertex, layer: Layer): Layer {
@@ -316,26 +306,28 @@ export class Solver {
     return layer;
   }
 
-  #explain(vertex: StepVertex, parts: readonly KeyPart[]): void {
-    if (vertex.meta.cache === "ignore") return;
-    const before = this.#services.cache.lastOfSlot(this.#slotOf(vertex));
-    const reason = before && explainMiss(before.parts, parts);
-    if (reason !== undefined) this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, reason });
+  /** Reuses what was found by content, under a key that is new. */
+  async #keep(vertex: StepVertex, lookup: Lookup, layer: Layer): Promise<Layer> {
+    await (await this.#explainer()).keepFiles(vertex, lookup);
+    this.#reports.cached(vertex.id, "kept");
+    return layer;
   }
 
-  /** As {@link #explain}, naming the files that differ. */
-  async #explainFiles(vertex: StepVertex, parts: readonly KeyPart[], manifest: LayerManifest): Promise<void> {
-    const before = this.#services.cache.lastOfSlot(this.#slotOf(vertex));
-    const entries = vertex.meta.cache === "use" ? await before?.layer?.knownEntries() : undefined;
-    const { diffManifests } = await import("./file/describe.ts");
-    const differences = entries ? diffManifests(entries, manifest.entries) : [];
-    if (differences.length === 0) return this.#explain(vertex, parts);
-    const more = differences.length > 3 ? `, and ${differences.length - 3} more` : "";
-    this.#services.onEvent({
-      kind: "cache-missed",
-      vertex: vertex.id,
-      reason: differences.slice(0, 3).join("; ") + more,
-    });
+  /** Tells why the step runs. Returns the layer that it had made before, where that is known. */
+  async #explain(vertex: StepVertex, lookup: Lookup): Promise<Layer | undefined> {
+    const explainer = await this.#explainer();
+    const cause = await explainer.explain(vertex, lookup);
+    this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, cause });
+    const key = explainer.earlier(vertex.id)?.key ?? lookup.key;
+    return this.#services.cache.find(key)?.layer;
+  }
+
+  #explainer(): Promise<Explainer> {
+    const [graph, lookups, results] = [this.#graph, this.#lookups, this.#results];
+    const { past, cache } = this.#services;
+    return (this.#explaining ??= import("./explain/explainer.ts").then(
+      (loaded) => new loaded.Explainer({ graph, past, cache, lookups, results }),
+    ));
   }
 
   #tellWait(vertex: Vertex, holder: string): void {
@@ -377,11 +369,6 @@ function isSource(vertex: Vertex): boolean {
   return vertex.op.kind === "local" || vertex.op.kind === "http" || vertex.op.kind === "git";
 }
 
-export function isStep(vertex: Vertex): vertex is StepVertex {
-  return vertex.op.kind === "exec" || vertex.op.kind === "file";
-}
-
-/** What a step is, whatever its inputs are. */
 export function opDigest(op: Vertex["op"]): Digest {
   return digestOfJson(op);
 }

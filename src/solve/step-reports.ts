@@ -2,6 +2,7 @@
 import { nowMs } from "../base/clock.ts";
 import { locate, messageOf } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
+import type { ImageOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
 
@@ -29,10 +30,19 @@ export class StepReports {
     this.#onEvent({ kind: "vertex-finished", vertex: id, atMs: nowMs(), result: "succeeded" });
   }
 
-  cached(id: Digest): void {
+  /** `how`: under its own key, or by content under a key that is new. */
+  cached(id: Digest, how: "found" | "kept" = "found"): void {
     const atMs = nowMs();
     this.started(id, atMs);
-    this.#onEvent({ kind: "vertex-finished", vertex: id, atMs, result: "cached" });
+    const isKept = how === "kept" ? { isKept: true as const } : {};
+    this.#onEvent({ kind: "vertex-finished", vertex: id, atMs, result: "cached", ...isKept });
+  }
+
+  /** What an image is called by those that build on it. */
+  keyedImage({ id, meta }: Vertex, { reference, digest }: ImageOp, key: Digest): void {
+    const { stage, instruction } = meta;
+    const parts = [{ name: "image", value: digest, note: `${reference}@${digest}` }];
+    this.#onEvent({ kind: "step-keyed", vertex: id, stage, instruction, op: "image", key, parts });
   }
 
   /** Tells how a vertex ended badly; what to throw: the failure with its place, or the reason why everything stops. */

@@ -24,6 +24,10 @@ export interface StorePaths {
   readonly locks: string;
   /** `<id>/lock` and `<id>/tmp` of live builds. */
   readonly leases: string;
+  /** Records of builds; made when one is written. */
+  readonly builds: string;
+  /** Lists of the files that steps saw, to explain their misses; made when one is written. */
+  readonly fileLists: string;
   readonly database: string;
 }
 
@@ -40,6 +44,8 @@ export function storePaths(root: string): StorePaths {
     tmp: join(root, "tmp"),
     locks: join(root, "locks"),
     leases: join(root, "leases"),
+    builds: join(root, "builds"),
+    fileLists: join(root, "file-lists"),
     database: join(root, "tsbuild.db"),
   };
 }

@@ -35,6 +35,8 @@ export interface NewRecord {
   readonly parts: readonly KeyPart[];
   readonly slot: string;
   readonly durationMs: number;
+  /** When the step ran; undefined = now. */
+  readonly createdMs?: number;
 }
 
 /** What a build whose whole key is known already leads to. */
@@ -105,6 +107,11 @@ export class RecordTable {
     return this.#recordOf(row);
   }
 
+  /** Whether there is a record, whatever became of its layer. */
+  has(key: Digest): boolean {
+    return this.#database.get("SELECT 1 FROM records WHERE key = ?", key) !== undefined;
+  }
+
   /** Stores a record, in place of an earlier one of the same key. */
   put(record: NewRecord): void {
     const now = nowMs();
@@ -116,7 +123,7 @@ export class RecordTable {
         record.layerId,
         record.kind,
         record.slot,
-        now,
+        record.createdMs ?? now,
         record.durationMs,
         now,
       );

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
+import { BoundedFolder } from "./bounded-folder.ts";
 import type { AcquiredCacheMount, CacheMountOptions, CachePool } from "./cache-mounts.ts";
 import { ContentStore } from "./content.ts";
 import { Database } from "./database.ts";
@@ -46,6 +47,10 @@ export class Store implements Disposable {
   readonly layers: LayerTable;
   readonly records: RecordTable;
   readonly images: ImageTable;
+  /** What builds were like; their format is the engine's business. */
+  readonly builds: BoundedFolder;
+  /** Which files steps saw. */
+  readonly fileLists: BoundedFolder;
   readonly #database: Database;
   readonly #onNotice: (message: string) => void;
   readonly #maxSize: number | undefined;
@@ -63,6 +68,8 @@ export class Store implements Disposable {
     this.#onNotice = onNotice;
     this.#maxSize = options.maxSize;
     this.content = new ContentStore(paths);
+    this.builds = new BoundedFolder({ path: paths.builds, maxFiles: 200, maxBytes: 16 << 20 });
+    this.fileLists = new BoundedFolder({ path: paths.fileLists, maxFiles: 500, maxBytes: 32 << 20 });
     this.#database = new Database({
       path: paths.database,
       mutexPath: join(paths.locks, "rebuild.db"),

@@ -1,7 +1,7 @@
 // `--progress plain`, in BuildKit's shape: `#5 [build 2/3] RUN make`, `#5 0.123 output`, `#5 DONE 0.4s`. Lines of one step are kept together; a step that is left unfinished is taken up again with its name.
-import type { BuildEvent } from "../../index.ts";
+import { missLine, type BuildEvent } from "../../index.ts";
 import { formatBytes } from "../../base/size-text.ts";
-import { formatSeconds } from "./format.ts";
+import { formatSeconds, keptText } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
@@ -49,12 +49,17 @@ class PlainProgress implements ProgressRenderer {
         this.#showEnd(event);
         return;
       case "cache-missed":
-        this.#say(event.vertex, `not cached: ${event.reason}`);
+        this.#say(event.vertex, `not cached: ${missLine(event.cause)}`);
+        return;
+      case "result-kept":
+        this.#showKept(event);
         return;
       case "notice":
         this.#leave();
         this.#write(`note: ${event.message}\n\n`);
         return;
+      case "step-keyed":
+      case "layer-known":
       case "diagnostic":
       case "counted":
         return;
@@ -82,6 +87,14 @@ class PlainProgress implements ProgressRenderer {
       cancelled: "CANCELED",
     }[event.result];
     this.#say(event.vertex, outcome);
+    this.#write("\n");
+    this.#current = undefined;
+  }
+
+  /** The step has ended before: its line is a paragraph of its own. */
+  #showKept({ vertex, keptCount }: EventOf<"result-kept">): void {
+    if (keptCount === 0) return;
+    this.#say(vertex, keptText(keptCount));
     this.#write("\n");
     this.#current = undefined;
   }

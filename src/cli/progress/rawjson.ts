@@ -62,7 +62,10 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
         const detail = description === undefined ? [] : [Buffer.from(description).toString("base64")];
         return send({ warnings: [{ level: 1, short, detail, ...(url === undefined ? {} : { url }) }] });
       }
+      case "step-keyed":
+      case "layer-known":
       case "cache-missed":
+      case "result-kept":
       case "notice":
       case "counted":
         return undefined;

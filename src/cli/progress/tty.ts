@@ -1,8 +1,8 @@
 // `--progress tty`: steps that have ended scroll away above a live block with the running steps and the last lines of what they print.
-import type { BuildEvent } from "../../index.ts";
+import { missLine, type BuildEvent } from "../../index.ts";
 import { nowMs } from "../../base/clock.ts";
 import { formatBytes } from "../../base/size-text.ts";
-import { fit, formatSeconds } from "./format.ts";
+import { fit, formatSeconds, keptText } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
@@ -70,11 +70,16 @@ class TtyProgress implements ProgressRenderer {
         this.#finish(event);
         return;
       case "cache-missed":
-        this.#pending += `${this.#paint("2", `   ${this.#nameOf(event.vertex)} not cached: ${event.reason}`)}\n`;
+        this.#aside(event.vertex, `not cached: ${missLine(event.cause)}`);
+        return;
+      case "result-kept":
+        if (event.keptCount > 0) this.#aside(event.vertex, keptText(event.keptCount));
         return;
       case "notice":
         this.#pending += `${this.#paint("33", "note:")} ${event.message}\n`;
         return;
+      case "step-keyed":
+      case "layer-known":
       case "diagnostic":
       case "counted":
         return;
@@ -84,6 +89,14 @@ class TtyProgress implements ProgressRenderer {
   end(): void {
     clearInterval(this.#timer);
     this.#draw([this.#headline("Built")]);
+  }
+
+  /** A line about a step, for good. Where room is short, the name gives way first. */
+  #aside(vertex: string, text: string): void {
+    const columns = this.#target.columns();
+    const name = fit(this.#nameOf(vertex), Math.max(16, columns - text.length - 4));
+    const line = fit(`   ${name} ${text}`, columns);
+    this.#pending += `${this.#paint("2", line)}\n`;
   }
 
   #noteStatus({ vertex, id, current, total, completedMs }: EventOf<"vertex-status">): void {

@@ -1,40 +1,20 @@
-// Manifests in words: what a layer holds, one part per path, and how two of them differ. For explanations of cache misses, never for keys.
+// How two lists of entries differ, in words. For explanations of cache misses, never for keys.
+import type { FileChange } from "../../progress/miss.ts";
 import type { LayerEntry } from "../../tree/entry.ts";
-import type { KeyPart } from "../cache-key.ts";
 
-/** Differences told in full; more are counted. */
-const MAX_DIFFERENCES = 20;
-
-/** What each path is: `file 0644 0:0 9f86d081884c`, `symlink 0:0 -> target`, `dir 0755 0:0`. */
-export function describeManifest(entries: readonly LayerEntry[]): KeyPart[] {
-  return entries.map((entry) => ({ name: `/${entry.path}`, value: describe(entry) }));
-}
-
-function describe(entry: LayerEntry): string {
-  if (entry.type === "whiteout") return "whiteout";
-  const owner = `${entry.uid}:${entry.gid}`;
-  if (entry.type === "symlink") return `symlink ${owner} -> ${entry.linkname ?? ""}`;
-  const base = `${entry.type} ${octal(entry.mode)} ${owner}`;
-  if (entry.hardlink !== undefined) return `${base} = /${entry.hardlink}`;
-  if (entry.type === "file") return `${base} ${entry.sha256?.slice(0, 12) ?? ""}`;
-  return entry.type === "char" || entry.type === "block"
-    ? `${base} ${entry.devMajor ?? 0},${entry.devMinor ?? 0}`
-    : base;
-}
-
-/** What happened to each path, in words, sorted by path: "/a was added", "/b: mode 0644 -> 0755". */
-export function diffManifests(before: readonly LayerEntry[], after: readonly LayerEntry[]): string[] {
+/** What happened to each path, in the order of `after`, then what is gone: `a` added, `b` mode 0644 -> 0755. Times do not count. */
+export function diffEntries(before: readonly LayerEntry[], after: readonly LayerEntry[]): FileChange[] {
   const old = new Map(before.map((entry) => [entry.path, entry]));
   const now = new Set(after.map((entry) => entry.path));
-  const differences = after.flatMap((entry) => {
-    const previous = old.get(entry.path);
-    if (!previous) return [`/${entry.path} was added`];
-    const changes = changesOf(previous, entry);
-    return changes.length === 0 ? [] : [`/${entry.path}: ${changes.join(", ")}`];
+  const changes = after.flatMap((entry): FileChange[] => {
+    const { path } = entry;
+    const previous = old.get(path);
+    if (!previous) return [{ path, change: "added" }];
+    const found = changesOf(previous, entry);
+    return found.length === 0 ? [] : [{ path, change: found.join(", ") }];
   });
-  for (const { path } of before) if (!now.has(path)) differences.push(`/${path} was removed`);
-  if (differences.length <= MAX_DIFFERENCES) return differences;
-  return [...differences.slice(0, MAX_DIFFERENCES), `and ${differences.length - MAX_DIFFERENCES} more`];
+  for (const { path } of before) if (!now.has(path)) changes.push({ path, change: "removed" });
+  return changes;
 }
 
 function changesOf(a: LayerEntry, b: LayerEntry): string[] {

@@ -117,7 +117,7 @@ test("pain 1: a miss is told in words: the file, the variable, the text", async 
   expect(await told()).toMatch(/not cached: .*src\/a\.ts.*content/);
   chmodSync(join(context, "src/a.ts"), 0o755);
   expect(await told()).toMatch(/not cached: .*src\/a\.ts.*mode 0644 -> 0755/);
-  expect(await told("--build-arg", "V=2")).toContain("not cached: env V changed");
+  expect(await told("--build-arg", "V=2")).toContain('not cached: variable V changed: "1" -> "2"');
 });
 
 test("pain 13: a damaged database, record or layer is a miss, never a failure", async () => {

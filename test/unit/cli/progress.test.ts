@@ -10,7 +10,11 @@ const EVENTS: readonly BuildEvent[] = [
   { kind: "vertex-added", vertex: a, name: "[build 2/2] RUN make", inputs: [] },
   { kind: "vertex-added", vertex: b, name: "[stage-1 2/2] COPY --from=build /a /a", inputs: [a] },
   { kind: "vertex-started", vertex: a, atMs: 1000 },
-  { kind: "cache-missed", vertex: a, reason: "env CC changed" },
+  {
+    kind: "cache-missed",
+    vertex: a,
+    cause: { kind: "changed", changes: [{ kind: "value", what: "variable CC", before: "gcc", after: "clang" }] },
+  },
   { kind: "vertex-output", vertex: a, stream: "stdout", data: bytes("one\ntw"), atMs: 1100 },
   { kind: "vertex-started", vertex: b, atMs: 1150 },
   { kind: "vertex-output", vertex: b, stream: "stderr", data: bytes("10%\r50%\r99%\n"), atMs: 1160 },
@@ -45,7 +49,7 @@ function shown(mode: ProgressMode): string {
 
 test("1.14: plain keeps the lines of a step together and takes up a step that was left", () => {
   expect(shown("plain")).toBe(`#1 [build 2/2] RUN make
-#1 not cached: env CC changed
+#1 not cached: variable CC changed: "gcc" -> "clang"
 #1 0.100 one
 #1 ...
 
