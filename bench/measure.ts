@@ -1,40 +1,136 @@
-// One command, measured: wall time, and the largest resident size of the process itself (not of those that it starts).
+// Commands, measured from outside: wall time, and of all processes that did the work (the commands', their children's and a daemon's) the processor
+// time, the bytes written to file systems and the largest resident size. Linux only: everything is read from /proc.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+
+export type Command = readonly string[];
 
 export interface Measured {
   readonly ms: number;
-  /** MiB; 0 where the process was too short to be looked at. */
+  /** Processor time, user and system, in steps of 10 ms. */
+  readonly cpuMs: number;
+  /** Sum over all processes at the moment when it was largest; looked at every 20 ms, so short ones may be missed. Shared pages count in each. */
   readonly peakMiB: number;
+  /** Pages made dirty on file systems, as the kernel counts write_bytes. */
+  readonly writtenMiB: number;
+}
+
+export interface MeasureOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Takes what the commands say; shown where one fails. */
+  readonly log: string;
+  /** Process of the builder's daemon; its children count too. */
+  readonly daemon?: number | undefined;
+}
+
+interface Usage {
+  readonly cpuMs: number;
+  readonly written: number;
 }
 
 const LOOK_EVERY_MS = 20;
+const PAGE_SIZE = 4096;
+const MS_PER_TICK = 10;
+const MIB = 1024 * 1024;
 
-/** Runs the command to its end; fails where it does, with what it said. */
-export async function measure(command: readonly string[], env: NodeJS.ProcessEnv, logPath: string): Promise<Measured> {
-  const [program = "", ...args] = command;
-  const log = openSync(logPath, "w");
+/** Runs the commands one after the other; fails where one does, with the end of what it said. */
+export async function measure(commands: readonly Command[], options: MeasureOptions): Promise<Measured> {
+  const { daemon } = options;
+  const before = usageOf(daemon);
+  let peak = 0;
+  let running: number | undefined;
+  const look = (): void => {
+    const roots = [running, daemon].filter((pid) => pid !== undefined);
+    peak = Math.max(
+      peak,
+      roots.flatMap(descendants).reduce((sum, pid) => sum + residentSize(pid), 0),
+    );
+  };
+  const looking = setInterval(look, LOOK_EVERY_MS);
   const start = performance.now();
-  const child = spawn(program, args, { env, stdio: ["ignore", "ignore", log] });
-  closeSync(log);
-  let peakMiB = 0;
-  const looking = setInterval(() => (peakMiB = Math.max(peakMiB, highWaterMark(child.pid))), LOOK_EVERY_MS);
   try {
-    const [code] = (await once(child, "exit")) as [number | null];
+    for (const command of commands) await run(command, options, (pid) => (running = pid));
     const ms = performance.now() - start;
-    if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}\n${readFileSync(logPath, "utf8")}`);
-    return { ms, peakMiB };
+    const after = usageOf(daemon);
+    const writtenMiB = (after.written - before.written) / MIB;
+    return { ms, cpuMs: after.cpuMs - before.cpuMs, peakMiB: peak / MIB, writtenMiB };
   } finally {
     clearInterval(looking);
   }
 }
 
-function highWaterMark(pid: number | undefined): number {
+async function run(command: Command, options: MeasureOptions, onStart: (pid?: number) => void): Promise<void> {
+  const [program = "", ...args] = command;
+  const log = openSync(options.log, "w");
+  const child = spawn(program, args, { env: options.env, stdio: ["ignore", log, log] });
+  closeSync(log);
+  onStart(child.pid);
+  const [code] = (await once(child, "exit")) as [number | null];
+  onStart(undefined);
+  if (code !== 0)
+    throw new Error(`${command.join(" ")} ended with ${code}\n${readFileSync(options.log, "utf8").slice(-4000)}`);
+}
+
+/** What our children and the daemon have used so far; a child counts once it has been waited for. */
+function usageOf(daemon: number | undefined): Usage {
+  // Our own part is a constant few bytes and ticks: it reads, and its children do the work.
+  const own = { cpuMs: childrenTicks(process.pid) * MS_PER_TICK, written: writtenBytes(process.pid) };
+  const daemons = daemon === undefined ? [] : descendants(daemon);
+  return daemons.reduce(
+    (sum, pid) => ({ cpuMs: sum.cpuMs + allTicks(pid) * MS_PER_TICK, written: sum.written + writtenBytes(pid) }),
+    own,
+  );
+}
+
+/** The process and all that it has started, by whichever thread, as far as they still live. */
+function descendants(pid: number): number[] {
+  const children = listThreads(pid).flatMap((thread) =>
+    read(`/proc/${pid}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(descendants)];
+}
+
+function listThreads(pid: number): readonly string[] {
   try {
-    return Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024);
+    return readdirSync(`/proc/${pid}/task`);
   } catch {
-    return 0;
+    return [];
+  }
+}
+
+function residentSize(pid: number): number {
+  return Number(read(`/proc/${pid}/statm`).split(" ")[1] ?? 0) * PAGE_SIZE;
+}
+
+function childrenTicks(pid: number): number {
+  const [, , cutime = 0, cstime = 0] = ticks(pid);
+  return cutime + cstime;
+}
+
+function allTicks(pid: number): number {
+  return ticks(pid).reduce((sum, count) => sum + count, 0);
+}
+
+/** utime, stime, cutime, cstime of /proc/PID/stat; the name before them may hold anything. */
+function ticks(pid: number): readonly number[] {
+  const text = read(`/proc/${pid}/stat`);
+  return text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
+}
+
+function writtenBytes(pid: number): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(read(`/proc/${pid}/io`))?.[1] ?? 0);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
   }
 }
 

@@ -1,129 +1,147 @@
-// `node bench/run.ts [--smoke] [--runs N] [--docker "CMD"] [WORKLOAD…]`: builds with tsbuild and, where a docker command is given, with docker, in turns,
-// so that a machine that gets slower does so for both. Prints medians as a table, then everything as one line of JSON. Needs root and busybox.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+// `npm run bench -- [flags] [WORKLOAD…]`: builds with tsbuild, docker and buildah in turns and prints a table and one line of JSON.
+// --smoke looks at counts instead of clocks and is a part of `npm test`; --scaling plots time per file, step and layer. docs/performance.md describes all of it.
+import { cpus } from "node:os";
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { release, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { measure, median, type Measured } from "./measure.ts";
-import { BASE, WORKLOADS, writeBase, type Size, type Workload } from "./workloads.ts";
+import { openDockerRegistry } from "../test/support/docker-registry.ts";
+import { openBuilders, type Builder } from "./builders.ts";
+import { json, markdown, replaceMarked, type Report, type Row } from "./report.ts";
+import { runWorkload } from "./rounds.ts";
+import { FULL, workloads, type Size } from "./workloads.ts";
 
-interface Builder {
-  readonly name: string;
-  readonly build: (context: string, tag: string, flags: readonly string[]) => readonly string[];
-  readonly env: NodeJS.ProcessEnv;
+const USAGE = `usage: npm run bench -- [flags] [WORKLOAD…]
+  --docker CMD          docker's command line (default: docker on PATH; "none": without it)
+  --docker-pid PID      its daemon's process, or a file with the number: peak memory, bytes and processor time count it then
+  --buildah CMD         buildah's command line; --buildah-flags WORDS: more words for its build
+  --prune               empty docker's and buildah's stores between cold builds; without it cold means: files not seen before
+  --base IMAGE          a Debian base image for "pull, unpack, first RUN"
+  --runs N              rounds (default 10, heavy ones 3); --quick: 3 and 1
+  --context-size MIB    of the context of which one file changes (default 5120; 1024 with --quick; less where the disk is small)
+  --files N             of the big context (default 100000)
+  --write               write the table into docs/performance.md; --json FILE: the JSON line
+  --smoke [--record]    counts against bench/counts.json; --record writes it
+  --scaling [--write]   time per file, step and layer of tsbuild; --max-files N (default 100000)`;
+
+const { values: flags, positionals } = parse();
+const DOCUMENT = resolve(import.meta.dirname, "../docs/performance.md");
+const MIB = 1024 * 1024;
+
+if (flags.smoke) {
+  const { smoke } = await import("./smoke.ts");
+  process.exitCode = await smoke({ isRecorded: flags.record });
+} else if (flags.scaling) {
+  const { scaling } = await import("./scaling.ts");
+  await scaling({ maxFiles: Number(flags["max-files"]), isWritten: flags.write });
+} else {
+  await bench();
 }
 
-interface Row {
-  readonly what: string;
-  readonly builder: string;
-  readonly runs: readonly Measured[];
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        docker: { type: "string" },
+        "docker-pid": { type: "string" },
+        buildah: { type: "string" },
+        "buildah-flags": { type: "string" },
+        prune: { type: "boolean", default: false },
+        base: { type: "string" },
+        runs: { type: "string" },
+        quick: { type: "boolean", default: false },
+        "context-size": { type: "string" },
+        files: { type: "string" },
+        write: { type: "boolean", default: false },
+        json: { type: "string" },
+        smoke: { type: "boolean", default: false },
+        record: { type: "boolean", default: false },
+        scaling: { type: "boolean", default: false },
+        "max-files": { type: "string", default: "100000" },
+      },
+    });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    process.exit(2);
+  }
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { smoke: { type: "boolean" }, runs: { type: "string" }, docker: { type: "string" } },
-});
-const size: Size = values.smoke ? "smoke" : "full";
-const runs = Number(values.runs ?? (size === "smoke" ? 1 : 10));
-const chosen = WORKLOADS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-if (chosen.length === 0 || !(runs >= 1)) {
-  console.error(
-    `usage: node bench/run.ts [--smoke] [--runs N] [--docker CMD] [${WORKLOADS.map(({ name }) => name).join("|")}]…`,
-  );
-  process.exit(2);
-}
-
-const root = mkdtempSync(join(tmpdir(), "tsbuild-bench-"));
-try {
-  const rows = await runAll(builders());
-  print(rows);
-} finally {
-  rmSync(root, { recursive: true, force: true });
-}
-
-function builders(): readonly Builder[] {
-  const launcher = resolve(import.meta.dirname, "../src/bin/tsbuild");
-  const ours: Builder = {
-    name: "tsbuild",
-    build: (context, tag, flags) => [launcher, "build", "--progress", "plain", ...flags, "-t", tag, context],
-    env: { ...process.env, TSBUILD_ROOT: join(root, "store") },
-  };
-  if (values.docker === undefined) return [ours];
-  const words = values.docker.split(" ");
-  const build: Builder["build"] = (context, tag, flags) => [
-    ...words,
-    "build",
-    "--progress",
-    "plain",
-    "--network",
-    "host",
-    ...flags,
-    "-t",
-    tag,
-    context,
-  ];
-  return [ours, { name: "docker", build, env: { ...process.env, DOCKER_BUILDKIT: "1" } }];
-}
-
-async function runAll(all: readonly Builder[]): Promise<readonly Row[]> {
-  const rows = new Map<string, { what: string; builder: string; runs: Measured[] }>();
-  const add = (what: string, builder: string, measured: Measured): void => {
-    const row = rows.get(`${what} ${builder}`) ?? { what, builder, runs: [] };
-    rows.set(`${what} ${builder}`, row);
-    row.runs.push(measured);
-  };
-  const log = join(root, "log");
-  const base = freshContext(writeBase);
-  for (const builder of all) await measure(builder.build(base, BASE, []), builder.env, log);
-  for (const workload of chosen) {
-    const rounds = workload.isWarm ? runs : Math.min(runs, 3);
-    const shared = workload.isWarm ? await warmContext(workload, all, log) : undefined;
-    for (let round = 0; round < rounds; round++) {
-      add("node -e 0", "limit", await measure([process.execPath, "-e", "0"], process.env, log));
-      for (const builder of all) {
-        const context = shared ?? freshContext((folder) => workload.write(folder, size));
-        for (const { name, flags = [], before } of workload.phases) {
-          before?.(context);
-          const command = builder.build(context, `tsbuild-bench-${workload.name}`, flags);
-          add(name, builder.name, await measure(command, builder.env, log));
-        }
-        if (!shared) rmSync(context, { recursive: true, force: true });
+async function bench(): Promise<void> {
+  const root = mkdtempSync(join(tmpdir(), "tsbuild-bench-"));
+  try {
+    const size = sizes(root);
+    const all = workloads(size);
+    const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+    const unknown = positionals.filter((name) => !all.some((workload) => workload.name === name));
+    if (unknown.length > 0) {
+      console.error(`no workload ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}\n${USAGE}`);
+      process.exitCode = 2;
+      return;
+    }
+    const builders = openBuilders({
+      root,
+      docker: flags.docker ?? process.env["BENCH_DOCKER"],
+      dockerPid: flags["docker-pid"] ?? process.env["BENCH_DOCKER_PID"],
+      buildah: flags.buildah ?? process.env["BENCH_BUILDAH"],
+      buildahFlags: flags["buildah-flags"] ?? process.env["BENCH_BUILDAH_FLAGS"],
+      mayPrune: flags.prune,
+    });
+    await using registry = await openDockerRegistry();
+    const light = Number(flags.runs ?? (flags.quick ? 3 : 10));
+    const rounds = { light, heavy: flags.quick ? 1 : Math.min(light, 3) };
+    const notes = describe(builders, size, rounds);
+    const rows: Row[] = [];
+    for (const workload of chosen) {
+      console.error(`${workload.name} …`);
+      const options = { builders, size, root, registry: registry.host, rounds, isQuick: flags.quick };
+      const onNote = (note: string): void => void notes.push(note);
+      try {
+        rows.push(...(await runWorkload(workload, { ...options, onNote })));
+      } catch (error) {
+        // The others are still worth their time; the process fails at the end.
+        const message = error instanceof Error ? error.message : String(error);
+        console.error(message);
+        notes.push(`${workload.name}: FAILED: ${message.split("\n")[0] ?? ""}`);
+        process.exitCode = 1;
       }
     }
+    publish({ rows, builders: builders.map(({ name }) => name), notes });
+  } finally {
+    rmSync(root, { recursive: true, force: true });
   }
-  return [...rows.values()];
 }
 
-/** A context that every builder has built twice: what is hashed too soon after its last change is not remembered the first time. */
-async function warmContext(workload: Workload, all: readonly Builder[], log: string): Promise<string> {
-  const context = freshContext((folder) => workload.write(folder, size));
-  for (const builder of [...all, ...all])
-    await measure(builder.build(context, `tsbuild-bench-${workload.name}`, []), builder.env, log);
-  return context;
+function sizes(root: string): Size {
+  const wanted = Number(flags["context-size"] ?? (flags.quick ? 1024 : 5120)) * MIB;
+  const { bavail, bsize } = statfsSync(root);
+  // The context, a copy of it in each builder's store, and one to spare.
+  const fits = Math.floor((bavail * bsize) / 6);
+  const files = Number(flags.files ?? FULL.files);
+  return { ...FULL, files, context: Math.min(wanted, fits), base: flags.base ?? process.env["BENCH_BASE"] };
 }
 
-function freshContext(write: (folder: string) => void): string {
-  const folder = mkdtempSync(join(root, "c-"));
-  const context = join(folder, "context");
-  mkdirSync(context);
-  write(context);
-  return context;
+function describe(
+  builders: readonly Builder[],
+  size: Size,
+  rounds: { readonly light: number; readonly heavy: number },
+): string[] {
+  const { model = "unknown processor" } = cpus()[0] ?? {};
+  const files = `${size.files.toLocaleString("en")} files, ${(size.context / MIB).toFixed(0)} MiB of context`;
+  return [
+    `${new Date().toISOString().slice(0, 16)}Z, ${cpus().length} × ${model}, Linux ${release()}, Node ${process.version}`,
+    `medians of ${rounds.light} rounds (heavy ones: ${rounds.heavy})${flags.quick ? ", --quick: buildah in one round of the light ones" : ""}; ${files}`,
+    ...builders
+      .filter(({ name, daemon }) => name === "docker" && daemon === undefined)
+      .map(() => "of docker only its client's processor time, memory and bytes: no --docker-pid was given"),
+  ];
 }
 
-function print(rows: readonly Row[]): void {
-  const ms = (row: Row | undefined): number | undefined => row && median(row.runs.map((run) => run.ms));
-  const shown = (value: number | undefined, digits = 0): string => (value === undefined ? "–" : value.toFixed(digits));
-  const lines = [["what", "tsbuild ms", "docker ms", "ratio", "peak MiB"]];
-  for (const what of new Set(rows.map((row) => row.what))) {
-    const of = (builder: string): Row | undefined => rows.find((row) => row.what === what && row.builder === builder);
-    const [ours, docker] = [of("tsbuild") ?? of("limit"), of("docker")];
-    const [our, their] = [ms(ours), ms(docker)];
-    const peak = Math.max(...(ours?.runs ?? []).map(({ peakMiB }) => peakMiB));
-    lines.push([what, shown(our), shown(their), shown(our && their && our / their, 2), String(peak)]);
-  }
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  const pad = (cell: string, column: number): string =>
-    column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!);
-  for (const line of lines) console.log(line.map(pad).join("  "));
-  console.log(JSON.stringify({ size, rows: rows.map((row) => ({ ...row, medianMs: ms(row) })) }));
+function publish(report: Report): void {
+  const table = markdown(report);
+  const line = json(report);
+  console.log(table);
+  console.log(line);
+  if (flags.json !== undefined) writeFileSync(flags.json, `${line}\n`);
+  if (flags.write) writeFileSync(DOCUMENT, replaceMarked(readFileSync(DOCUMENT, "utf8"), "table", table));
 }
