@@ -36,12 +36,21 @@ export async function trace({ context, store, root, args }: TraceOptions): Promi
   return { ...countCalls(readFileSync(log, "utf8"), store, context), steps: stepsRun(stderr), faces: faces(store) };
 }
 
-/** Counts of the calls that succeeded. A call that another thread's interrupted is in the log twice; its second half has no path and counts as nothing. */
+/** Calls of the log that succeeded. One that another process's interrupted is in it as two halves, which are put together here. */
+function succeeded(log: string): readonly string[] {
+  const begun = new Map<string, string>();
+  const calls: string[] = [];
+  for (const line of log.split("\n")) {
+    const [, pid = "", text = ""] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
+    if (text.endsWith("<unfinished ...>")) begun.set(pid, text.slice(0, -"<unfinished ...>".length));
+    else calls.push(resumed ? `${begun.get(pid) ?? ""}${resumed[1]}` : text);
+  }
+  return calls.filter((call) => /= \d/.test(call));
+}
+
 function countCalls(log: string, store: string, context: string): Omit<TracedCounts, "steps" | "faces"> {
-  const done = log
-    .split("\n")
-    .map((line) => line.replace(/^\d+ +/, ""))
-    .filter((line) => /= \d/.test(line));
+  const done = succeeded(log);
   const named = (line: string): string => /"([^"]*)"|<([^>]*)>/.exec(line)?.slice(1).find(Boolean) ?? "";
   const opened = done.filter((line) => /^open(at)?\(/.test(line)).map((line) => /= \d+<([^>]*)>/.exec(line)?.[1] ?? "");
   // SQLite makes its log and index at the first read and takes them away at the end.
