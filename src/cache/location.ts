@@ -19,7 +19,29 @@ export interface LocalLocation {
   readonly digest?: Digest;
 }
 
-export type CacheLocation = RegistryLocation | LocalLocation;
+export interface S3Location {
+  readonly kind: "s3";
+  readonly bucket: string;
+  readonly region: string;
+  readonly prefix: string;
+  readonly manifestsPrefix: string;
+  readonly blobsPrefix: string;
+  /** Of the cache; an export writes all of them, an import reads the first. */
+  readonly names: readonly string[];
+  /** Undefined = AWS. */
+  readonly endpointUrl?: string;
+  readonly usesPathStyle: boolean;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  readonly retryMode: "standard" | "adaptive";
+  readonly retryMaxAttempts: number;
+  /** Blobs that are older are written again, so that they do not expire. */
+  readonly touchRefreshMs: number;
+  readonly uploadParallelism: number;
+}
+
+export type CacheLocation = RegistryLocation | LocalLocation | S3Location;
 
 export interface CacheSource {
   readonly location: CacheLocation;

@@ -20,6 +20,7 @@ export interface WriteOptions {
   readonly before: StoredCache | undefined;
   /** Remove what nothing names any more. */
   readonly isPruned: boolean;
+  readonly onNotice: (message: string) => void;
   readonly signal: AbortSignal;
 }
 

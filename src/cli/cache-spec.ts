@@ -1,8 +1,10 @@
 // `--cache-from` and `--cache-to`: `type=registry,ref=…`, or just a reference (reference G01–G09). What is not built refuses here.
 import { resolve } from "node:path";
 import { BuildError, suggest, type CacheLocation, type CacheSource, type CacheTarget } from "../index.ts";
-import { booleanAttribute, csvAttributes, type Attribute } from "./csv.ts";
+import { CacheAttributes } from "./cache-attributes.ts";
+import { csvAttributes, type Attribute } from "./csv.ts";
 import { compressionLevel, compressionOf } from "./output-spec.ts";
+import { S3_KEYS, S3_TARGET_KEYS, s3Location } from "./cache-s3.ts";
 import { parseSize, type Environment } from "./values.ts";
 
 export interface CacheWorld {
@@ -10,16 +12,18 @@ export interface CacheWorld {
   readonly environment: Environment;
 }
 
-const TYPES = ["registry", "local", "inline"];
+const TYPES = ["registry", "local", "inline", "s3"];
 
 const LOCATION_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ["ref", "registry.insecure"],
   local: [],
+  s3: S3_KEYS,
 };
 const SOURCE_KEYS: Readonly<Record<string, readonly string[]>> = { local: ["src", "digest", "tag"] };
 const TARGET_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ["image-manifest", "oci-mediatypes"],
   local: ["dest", "tag", "image-manifest", "oci-mediatypes", "reset"],
+  s3: S3_TARGET_KEYS,
 };
 const COMMON_TARGET_KEYS = [
   "mode",
@@ -55,7 +59,7 @@ export function parseCacheTo(text: string, world: CacheWorld): (CacheTarget | "i
 }
 
 /** An image has its own layers only. */
-function inlineOf(spec: Spec): "inline" {
+function inlineOf(spec: CacheAttributes): "inline" {
   spec.refuseUnknown(["mode"]);
   const mode = spec.text("mode") ?? "min";
   if (mode === "min") return "inline";
@@ -64,7 +68,7 @@ function inlineOf(spec: Spec): "inline" {
   });
 }
 
-function targetOf(spec: Spec, world: CacheWorld): CacheTarget {
+function targetOf(spec: CacheAttributes, world: CacheWorld): CacheTarget {
   const location = locationOf(spec, "dest", world);
   const mode = spec.text("mode") ?? "min";
   if (mode !== "min" && mode !== "max")
@@ -100,7 +104,7 @@ function targetOf(spec: Spec, world: CacheWorld): CacheTarget {
   };
 }
 
-function locationOf(spec: Spec, directory: "src" | "dest", world: CacheWorld): CacheLocation {
+function locationOf(spec: CacheAttributes, directory: "src" | "dest", world: CacheWorld): CacheLocation {
   switch (spec.type) {
     case "registry": {
       const ref = spec.text("ref");
@@ -108,6 +112,8 @@ function locationOf(spec: Spec, directory: "src" | "dest", world: CacheWorld): C
         throw new BuildError("usage", `${spec.flag} type=registry: missing ref`, { help: "add ref=REGISTRY/NAME:TAG" });
       return { kind: "registry", ref, isInsecure: spec.flagOf("registry.insecure", false) };
     }
+    case "s3":
+      return s3Location(spec, world.environment);
     default: {
       const path = spec.text(directory);
       if (path === undefined)
@@ -125,11 +131,11 @@ function locationOf(spec: Spec, directory: "src" | "dest", world: CacheWorld): C
   }
 }
 
-function specsOf(flag: string, text: string): Spec[] {
+function specsOf(flag: string, text: string): CacheAttributes[] {
   const attributes = csvAttributes(text);
   // Fields without "=" are references (G08).
   if (attributes.every(({ value }) => value === undefined))
-    return attributes.map(({ key }) => new Spec(flag, "registry", new Map([["ref", key]])));
+    return attributes.map(({ key }) => new CacheAttributes(flag, "registry", new Map([["ref", key]])));
   const given = new Map(attributes.map(({ key, value }) => [key, requireValue(flag, key, value)]));
   const type = given.get("type");
   given.delete("type");
@@ -143,60 +149,10 @@ function specsOf(flag: string, text: string): Spec[] {
       help: near === undefined ? `one of ${TYPES.join(", ")}` : `did you mean "${near}"?`,
     });
   }
-  return [new Spec(flag, type, given)];
+  return [new CacheAttributes(flag, type, given)];
 }
 
 function requireValue(flag: string, key: string, value: Attribute["value"]): string {
   if (value === undefined) throw new BuildError("usage", `${flag}: invalid field '${key}' must be a key=value pair`);
   return value;
 }
-
-/** The attributes of one cache. */
-class Spec {
-  readonly flag: string;
-  readonly type: string;
-  readonly #given: ReadonlyMap<string, string>;
-
-  constructor(flag: string, type: string, given: ReadonlyMap<string, string>) {
-    this.flag = flag;
-    this.type = type;
-    this.#given = given;
-  }
-
-  refuseUnknown(known: readonly string[]): void {
-    for (const key of this.#given.keys()) {
-      if (known.includes(key)) continue;
-      const near = suggest(key, known);
-      throw new BuildError("usage", `${this.flag} type=${this.type} has no option ${JSON.stringify(key)}`, {
-        help: near === undefined ? `options: ${known.join(", ")}` : `did you mean "${near}"?`,
-      });
-    }
-  }
-
-  text(key: string): string | undefined {
-    const value = this.#given.get(key);
-    return value === "" ? undefined : value;
-  }
-
-  flagOf(key: string, otherwise: boolean): boolean {
-    return this.#given.has(key) ? booleanAttribute(key, this.#given.get(key)) : otherwise;
-  }
-
-  count(key: string): number | undefined {
-    const text = this.text(key);
-    if (text === undefined) return undefined;
-    if (!/^[1-9]\d{0,8}$/.test(text))
-      throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for ${key}: expected a number from 1`);
-    return Number(text);
-  }
-
-  digest(key: string): CacheDigest | undefined {
-    const text = this.text(key);
-    if (text === undefined) return undefined;
-    if (!/^sha256:[0-9a-f]{64}$/.test(text))
-      throw new BuildError("usage", `invalid digest ${JSON.stringify(text)} in ${this.flag}`);
-    return text as CacheDigest;
-  }
-}
-
-type CacheDigest = NonNullable<(CacheLocation & { readonly kind: "local" })["digest"]>;

@@ -110,7 +110,7 @@ class TargetExport {
   async finish(): Promise<void> {
     const { onEvent, signal } = this.#options;
     const { label } = this.#storage;
-    const vertex = digestOfJson(["cache-export", label, this.#target]);
+    const vertex = digestOfJson(["cache-export", label]);
     onEvent({ kind: "vertex-added", vertex, name: `exporting cache to ${label}`, inputs: [] });
     onEvent({ kind: "vertex-started", vertex, atMs: nowMs() });
     try {
@@ -245,7 +245,10 @@ class TargetExport {
     const document = withEntry(before?.document, entry, { keep, maxSize });
     if (before && isSame(before.document, document)) return;
     const isPruned = reset || keep !== undefined || maxSize !== undefined;
-    await this.#storage.write(document, { before, isPruned, signal });
+    const onNotice = (message: string): void => {
+      onEvent({ kind: "notice", message: `cache to ${this.#storage.label}: ${message}` });
+    };
+    await this.#storage.write(document, { before, isPruned, onNotice, signal });
     onEvent({ kind: "counted", name: "cache.written", subject: this.#storage.label, bytes: sum(blobsOf(document)) });
   }
 }

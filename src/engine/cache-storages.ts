@@ -1,7 +1,9 @@
 // Makes the storage of a cache location. Loaded with the first location that is given.
-import type { CacheLocation } from "../cache/location.ts";
+import type { CacheLocation, S3Location } from "../cache/location.ts";
 import type { ManifestForm } from "../cache/cache-manifest.ts";
 import type { CacheStorage } from "../cache/storage.ts";
+import type { Transport } from "../registry/transport.ts";
+import type { EngineOptions } from "./options.ts";
 import type { EngineParts } from "./parts.ts";
 import { readReference } from "./references.ts";
 
@@ -29,5 +31,42 @@ export async function openCacheStorage(
       const { path, tag, digest } = location;
       return new LocalStorage({ path, tag, form, ...(digest === undefined ? {} : { digest }) });
     }
+    case "s3":
+      return openS3(parts, location);
   }
+}
+
+async function openS3({ options }: EngineParts, location: S3Location): Promise<CacheStorage> {
+  const { S3Storage } = await import("../cache/s3-storage.ts");
+  const { S3Client } = await import("../cache/s3-client.ts");
+  const { systemClock } = await import("../registry/retry.ts");
+  const transport = await openTransport(options, location.uploadParallelism);
+  const { bucket, region, endpointUrl, usesPathStyle, retryMode, retryMaxAttempts } = location;
+  const { accessKeyId, secretAccessKey, sessionToken } = location;
+  const credentials = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+  const client = new S3Client({
+    bucket,
+    region,
+    ...(endpointUrl === undefined ? {} : { endpointUrl }),
+    usesPathStyle,
+    credentials,
+    retryMode,
+    maxAttempts: retryMaxAttempts,
+    transport,
+    clock: systemClock,
+  });
+  return new S3Storage({ location, client, dispose: () => transport[Symbol.dispose]() });
+}
+
+/** Connections with the proxies and certificates of the environment. The caller disposes. */
+async function openTransport(options: EngineOptions, connectionsPerHost: number): Promise<Transport> {
+  const { Transport } = await import("../registry/transport.ts");
+  const { readCertificate } = await import("./client.ts");
+  const { version, environment, caCert } = options;
+  return new Transport({
+    userAgent: `tsbuild/${version}`,
+    environment,
+    caCerts: caCert === undefined ? [] : [await readCertificate(caCert)],
+    connectionsPerHost,
+  });
 }

@@ -34,7 +34,8 @@ export async function createClient(
   });
 }
 
-async function readCertificate(path: string): Promise<string> {
+/** The PEM text of a file. */
+export async function readCertificate(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
