@@ -157,11 +157,13 @@ function networkOf(text: string): "default" | "none" | "host" {
   throw new BuildError("usage", `invalid network mode ${JSON.stringify(text)}`, { help: "one of default, none, host" });
 }
 
+const ENTITLEMENTS = ["network.host", "security.insecure", "buildx.local.delete"];
+
 function entitlement(text: string): string {
-  if (text === "network.host" || text === "security.insecure") return text;
+  if (ENTITLEMENTS.includes(text)) return text;
   if (text === "device" || text.startsWith("device="))
     throw new BuildError("unsupported", "--allow device is not built yet");
-  throw new BuildError("usage", `unknown entitlement ${text}`, { help: "one of network.host, security.insecure" });
+  throw new BuildError("usage", `unknown entitlement ${text}`, { help: `one of ${ENTITLEMENTS.join(", ")}` });
 }
 
 function positiveInteger(name: string, text: string): number {

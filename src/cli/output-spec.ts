@@ -9,32 +9,31 @@ const IMAGE_KEYS = [
   "compression-level",
   "force-compression",
   "oci-mediatypes",
+  "oci-artifact",
   "rewrite-timestamp",
+  "source-date-epoch",
+  "prefer-nondist-layers",
+  "compatibility-version",
   "push-by-digest",
   "name-canonical",
   "registry.insecure",
 ];
+const STORE_KEYS = ["unpack", "store", "dangling-name-prefix", "danging-name-empty-only"];
 const KEYS: Readonly<Record<string, readonly string[]>> = {
-  image: [...IMAGE_KEYS, "push"],
-  registry: IMAGE_KEYS,
+  image: [...IMAGE_KEYS, ...STORE_KEYS, "push"],
+  registry: [...IMAGE_KEYS, ...STORE_KEYS],
   oci: [...IMAGE_KEYS, "dest", "tar"],
   docker: [...IMAGE_KEYS, "dest", "context"],
-  local: ["dest", "mode"],
-  tar: ["dest"],
+  local: ["dest", "mode", "platform-split", "source-date-epoch"],
+  tar: ["dest", "platform-split", "source-date-epoch"],
   cacheonly: [],
 };
-/** What the reference knows and we do not make yet. */
-const LATER = [
-  "unpack",
-  "store",
-  "dangling-name-prefix",
-  "oci-artifact",
-  "attestation-inline",
-  "prefer-nondist-layers",
-  "platform-split",
-  "attestation-prefix",
-  "source-date-epoch",
-];
+/** What speaks of attestations, which we do not make yet. */
+const LATER = ["attestation-inline", "attestation-prefix"];
+/** What makes the digests that we make (E30). */
+const COMPATIBILITY_VERSION = "30";
+
+const PLAIN = { isStored: true, isUnpacked: false } as const;
 
 export interface OutputFlags {
   readonly output: readonly string[];
@@ -54,12 +53,12 @@ export function parseOutputs(flags: OutputFlags): OutputSpec[] {
     const existing = specs.findIndex((spec) => spec.kind === "image");
     const found = specs[existing];
     if (found?.kind === "image") specs[existing] = { ...found, push: true };
-    else specs.push({ kind: "image", push: true, names: [], image: base });
+    else specs.push({ kind: "image", push: true, ...PLAIN, names: [], image: base });
   }
   if (flags.load && !specs.some((spec) => spec.kind === "docker")) {
     specs.push({ kind: "docker", names: [], image: { ...base, ociMediaTypes: false } });
   }
-  if (specs.length === 0) specs.push({ kind: "image", push: false, names: [], image: base });
+  if (specs.length === 0) specs.push({ kind: "image", push: false, ...PLAIN, names: [], image: base });
   const isPushed = specs.some((spec) => spec.kind === "image" && spec.push && spec.names.length === 0);
   if (isPushed && flags.tags.length === 0) {
     throw new BuildError("usage", "tag is needed when pushing to registry", {
@@ -78,8 +77,9 @@ function parseOutput(text: string, flags: OutputFlags, annotations: Annotations)
   for (const { key, value } of csvAttributes(text)) {
     const annotation = /^annotation(?:-([a-z-]+))?(?:\[([^\]]*)\])?\.(\S+)$/.exec(key);
     if (annotation)
-      collected[annotation[1] === undefined ? `manifest:${annotation[3]}` : `${annotation[1]}:${annotation[3]}`] =
-        value ?? "";
+      collected[
+        `${annotation[1] ?? "manifest"}${annotation[2] === undefined ? "" : `[${annotation[2]}]`}:${annotation[3]}`
+      ] = value ?? "";
     else attributes.set(key, value);
   }
   const merged = mergeAnnotations(
@@ -95,7 +95,10 @@ function parseOutput(text: string, flags: OutputFlags, annotations: Annotations)
     });
   attributes.delete("type");
   for (const key of attributes.keys()) {
-    if (LATER.includes(key)) throw new BuildError("unsupported", `output option ${key} is not built yet`);
+    if (LATER.includes(key))
+      throw new BuildError("unsupported", `output option ${key} is not built yet: tsbuild makes no attestations`, {
+        help: "leave it out",
+      });
     if (!known.includes(key))
       throw new BuildError("usage", `unknown option ${JSON.stringify(key)} for output type ${type}`, {
         help: `known: ${known.join(", ")}`,
@@ -125,42 +128,98 @@ function outputOf(
       return {
         kind: "image",
         push: attributes.has("push") && booleanAttribute("push", attributes.get("push")),
+        ...storeOptions(attributes, image),
         names,
         image,
       };
     case "registry":
-      return { kind: "image", push: true, names, image };
+      return { kind: "image", push: true, ...storeOptions(attributes, image), names, image };
     case "oci": {
       if (!image.ociMediaTypes)
         throw new BuildError("usage", 'exporter option "oci-mediatypes=false" conflicts with type=oci');
       const tar = !attributes.has("tar") || booleanAttribute("tar", attributes.get("tar"));
       return { kind: "oci", dest: tar ? (path ?? "-") : needsDest(), tar, names, image };
     }
-    case "docker": {
-      const ociMediaTypes = attributes.has("oci-mediatypes") && image.ociMediaTypes;
-      const context = attributes.get("context");
-      if (context !== undefined && path !== undefined)
-        throw new BuildError(
-          "usage",
-          "output options dest and context exclude each other: a file, or a docker to load into",
-        );
-      const target = { names, image: { ...image, ociMediaTypes }, ...(context === undefined ? {} : { context }) };
-      return path === undefined ? { kind: "docker", ...target } : { kind: "docker", dest: path, ...target };
-    }
-    case "local": {
-      const mode = attributes.get("mode") ?? "copy";
-      if (mode !== "copy" && mode !== "delete")
-        throw new BuildError("usage", `invalid mode ${JSON.stringify(mode)} for local output`, {
-          help: "copy or delete",
-        });
-      if (path === "-") throw new BuildError("usage", "a local output needs a directory, not -");
-      return { kind: "local", dest: needsDest(), mode };
-    }
+    case "docker":
+      return dockerOutput(path, attributes, names, image);
+    case "local":
+      checkSplit(attributes);
+      return { kind: "local", dest: needsDest(), mode: modeOf(path, attributes), ...epochOf(attributes) };
     case "tar":
-      return { kind: "tar", dest: path ?? "-" };
+      checkSplit(attributes);
+      return { kind: "tar", dest: path ?? "-", ...epochOf(attributes) };
     default:
       return { kind: "cacheonly" };
   }
+}
+
+function dockerOutput(
+  dest: string | undefined,
+  attributes: ReadonlyMap<string, string | undefined>,
+  names: readonly string[],
+  image: ImageOutputOptions,
+): OutputSpec {
+  // Some compressions exist in OCI's types only, so they bring those with them.
+  const isOnlyOci = image.isSeekable || image.compression === "zstd";
+  const ociMediaTypes = (attributes.has("oci-mediatypes") || isOnlyOci) && image.ociMediaTypes;
+  const context = attributes.get("context");
+  if (context !== undefined && dest !== undefined)
+    throw new BuildError(
+      "usage",
+      "output options dest and context exclude each other: a file, or a docker to load into",
+    );
+  return {
+    kind: "docker",
+    ...(dest === undefined ? {} : { dest }),
+    ...(context === undefined ? {} : { context }),
+    names,
+    image: { ...image, ociMediaTypes },
+  };
+}
+
+function modeOf(dest: string | undefined, attributes: ReadonlyMap<string, string | undefined>): "copy" | "delete" {
+  if (dest === "-") throw new BuildError("usage", "a local output needs a directory, not -");
+  const mode = attributes.get("mode") ?? "copy";
+  if (mode === "copy" || mode === "delete") return mode;
+  throw new BuildError("usage", `invalid mode ${JSON.stringify(mode)} for local output`, { help: "copy or delete" });
+}
+
+/** `store`, `unpack` and the name of an image without one (E01). */
+function storeOptions(
+  attributes: ReadonlyMap<string, string | undefined>,
+  { rewriteTimestamp }: ImageOutputOptions,
+): Pick<Extract<OutputSpec, { kind: "image" }>, "isStored" | "isUnpacked" | "dangling"> {
+  const flag = (key: string, otherwise: boolean): boolean =>
+    attributes.has(key) ? booleanAttribute(key, attributes.get(key)) : otherwise;
+  const isUnpacked = flag("unpack", false);
+  if (isUnpacked && rewriteTimestamp)
+    throw new BuildError("usage", 'exporter option "rewrite-timestamp" conflicts with "unpack"', {
+      help: "leave one of them out: the layers that are unpacked have the times that they were made with",
+    });
+  const prefix = attributes.get("dangling-name-prefix") ?? "";
+  const isForUnnamed = flag("danging-name-empty-only", false);
+  return {
+    isStored: flag("store", true),
+    isUnpacked,
+    ...(prefix === "" ? {} : { dangling: { prefix, isForUnnamed } }),
+  };
+}
+
+/** One platform has no directory of its own, whatever is asked for, as with BuildKit; more are refused elsewhere. */
+function checkSplit(attributes: ReadonlyMap<string, string | undefined>): void {
+  if (attributes.has("platform-split")) booleanAttribute("platform-split", attributes.get("platform-split"));
+}
+
+/** `source-date-epoch`: an output's own time; empty = none, whatever the build has (E26). */
+function epochOf(attributes: ReadonlyMap<string, string | undefined>): { readonly epoch?: number | null } {
+  if (!attributes.has("source-date-epoch")) return {};
+  const text = attributes.get("source-date-epoch") ?? "";
+  if (text === "") return { epoch: null };
+  if (!/^[+-]?\d+$/.test(text))
+    throw new BuildError("usage", `invalid source-date-epoch: ${text}`, {
+      help: "give seconds since 1970 as a whole number, or nothing for no time",
+    });
+  return { epoch: Number(text) };
 }
 
 function imageOptions(
@@ -170,10 +229,14 @@ function imageOptions(
   const flag = (key: string, otherwise: boolean): boolean =>
     attributes.has(key) ? booleanAttribute(key, attributes.get(key)) : otherwise;
   const ociMediaTypes = flag("oci-mediatypes", true);
-  const compression = compressionOf(attributes.get("compression"));
-  if (compression === "zstd" && !ociMediaTypes) {
-    throw new BuildError("usage", `exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`);
-  }
+  checkCompatibility(attributes.get("compatibility-version"));
+  if (attributes.has("oci-artifact") && flag("oci-artifact", true) && !ociMediaTypes)
+    throw new BuildError("usage", 'exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"');
+  const written = attributes.get("compression");
+  const isSeekable = written === "estargz";
+  const compression = isSeekable ? "gzip" : compressionOf(written);
+  if ((compression === "zstd" || isSeekable) && !ociMediaTypes)
+    throw new BuildError("usage", `exporter option "compression=${written}" conflicts with "oci-mediatypes=false"`);
   if (!ociMediaTypes && Object.keys(annotations.manifest).length > 0) {
     throw new BuildError("usage", 'cannot export annotations with "oci-mediatypes=false"');
   }
@@ -182,22 +245,43 @@ function imageOptions(
     ociMediaTypes,
     compression,
     ...(level === undefined ? {} : { compressionLevel: level }),
+    isSeekable,
     forceCompression: flag("force-compression", false),
+    keepsForeignLayers: flag("prefer-nondist-layers", false),
+    ...epochOf(attributes),
     rewriteTimestamp: flag("rewrite-timestamp", false),
     pushByDigest: flag("push-by-digest", false),
     nameCanonical: flag("name-canonical", false),
     insecureRegistry: flag("registry.insecure", false),
     annotations: annotations.manifest,
     descriptorAnnotations: annotations.descriptor,
+    annotatedPlatforms: annotations.platforms,
   };
+}
+
+function checkCompatibility(text: string | undefined): void {
+  if (text === undefined || text === COMPATIBILITY_VERSION) return;
+  if (text === "10" || text === "20")
+    throw new BuildError(
+      "unsupported",
+      `compatibility-version=${text} is not built: images are made as version 30 says`,
+      {
+        help: "leave it out, or write compatibility-version=30",
+      },
+    );
+  throw new BuildError("usage", `unsupported compatibility-version ${text}`, { help: "write 30" });
 }
 
 /** How layers are compressed; gzip where nothing is said. */
 export function compressionOf(text = "gzip"): Compression {
   if (text === "estargz")
-    throw new BuildError("unsupported", "compression=estargz is not built yet", { help: "use gzip or zstd" });
+    throw new BuildError("unsupported", "compression=estargz is built for outputs, not for caches", {
+      help: "use gzip or zstd",
+    });
   if (text === "gzip" || text === "zstd" || text === "uncompressed") return text;
-  throw new BuildError("usage", `unsupported compression type ${text}`, { help: "one of uncompressed, gzip, zstd" });
+  throw new BuildError("usage", `unsupported compression type ${text}`, {
+    help: "one of uncompressed, gzip, zstd; for an output also estargz",
+  });
 }
 
 export function compressionLevel(compression: Compression, text: string | undefined): number | undefined {
@@ -213,19 +297,24 @@ export function compressionLevel(compression: Compression, text: string | undefi
 interface Annotations {
   readonly manifest: Readonly<Record<string, string>>;
   readonly descriptor: Readonly<Record<string, string>>;
+  /** Those that some were written for. */
+  readonly platforms: readonly string[];
 }
 
 /** `[TYPE[PLATFORM]:]KEY=VALUE`; the types of an index have nothing to sit on in an image of one platform (E27). */
 export function parseAnnotations(texts: readonly string[]): Annotations {
   const manifest: Record<string, string> = {};
   const descriptor: Record<string, string> = {};
+  const platforms: string[] = [];
   for (const text of texts) {
     const cut = text.indexOf("=");
     if (cut <= 0) throw new BuildError("usage", `invalid annotation ${JSON.stringify(text)}: expected KEY=VALUE`);
     const name = text.slice(0, cut);
     const typed = /^([a-z-]+(?:\[[A-Za-z0-9_/-]+\])?(?:,[a-z-]+(?:\[[A-Za-z0-9_/-]+\])?)*):(.+)$/.exec(name);
     const key = typed?.[2] ?? name;
-    for (const type of (typed?.[1] ?? "manifest").split(",").map((part) => part.replace(/\[.*$/, ""))) {
+    for (const part of (typed?.[1] ?? "manifest").split(",")) {
+      const [, type = "", platform] = /^([a-z-]+)(?:\[(.*)\])?$/.exec(part) ?? [];
+      if (platform !== undefined) platforms.push(platform);
       if (type === "manifest") manifest[key] = text.slice(cut + 1);
       else if (type === "manifest-descriptor") descriptor[key] = text.slice(cut + 1);
       else if (type === "index" || type === "index-descriptor")
@@ -233,9 +322,13 @@ export function parseAnnotations(texts: readonly string[]): Annotations {
       else throw new BuildError("usage", `unrecognized annotation type ${type}`);
     }
   }
-  return { manifest, descriptor };
+  return { manifest, descriptor, platforms };
 }
 
 function mergeAnnotations(a: Annotations, b: Annotations): Annotations {
-  return { manifest: { ...a.manifest, ...b.manifest }, descriptor: { ...a.descriptor, ...b.descriptor } };
+  return {
+    manifest: { ...a.manifest, ...b.manifest },
+    descriptor: { ...a.descriptor, ...b.descriptor },
+    platforms: [...a.platforms, ...b.platforms],
+  };
 }

@@ -73,8 +73,9 @@ export class BaseImages {
     }
     const repository = op.layout === undefined ? repositoryOf(op.reference) : LAYOUT_PREFIX + op.layout;
     return manifest.layers.map((layer, index) => {
-      const { mediaType, digest, size } = layer;
-      return faces.fromRemote({ repository, mediaType, digest, size }, diffIds[index]!, config.created ?? nowIso());
+      const { mediaType, digest, size, urls } = layer;
+      const remote = { repository, mediaType, digest, size, ...(urls ? { urls } : {}) };
+      return faces.fromRemote(remote, diffIds[index]!, config.created ?? nowIso());
     });
   }
 

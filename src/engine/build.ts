@@ -8,6 +8,7 @@ import type { Caches } from "./caches.ts";
 import type { EngineParts } from "./parts.ts";
 import { recorded, scopeOf, type Begin } from "./build-recorder.ts";
 import { defaultJobs } from "./jobs.ts";
+import { checkDeletes } from "./delete-guard.ts";
 import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
@@ -24,6 +25,7 @@ export async function build(parts: EngineParts, options: BuildOptions): Promise<
 /** Starts again where another process, or a cache elsewhere, has lost what the build had counted on. `begin` is told the Dockerfile's place. */
 async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin: Begin): Promise<BuildResult> {
   checkNames(options);
+  checkDeletes(options, { cwd: parts.options.cwd, storeRoot: parts.store.paths.root });
   using caches = await givenCaches(parts, options);
   let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
   for (;;) {

@@ -95,6 +95,7 @@ export class ImageCommands {
       descriptor,
       diffId: image.config.rootfs.diff_ids[index]!,
       createdAt: "",
+      description: "",
     }));
     const { pushImage } = await import("../export/push.ts");
     await pushImage({

@@ -47,6 +47,12 @@ export type OutputSpec =
   | {
       readonly kind: "image";
       readonly push: boolean;
+      /** Whether the store keeps the image. */
+      readonly isStored: boolean;
+      /** Whether its layers are made ready to run. */
+      readonly isUnpacked: boolean;
+      /** A name that the store gives it beside the others, with its digest: `PREFIX@sha256:…`. */
+      readonly dangling?: { readonly prefix: string; readonly isForUnnamed: boolean };
       readonly names: readonly string[];
       readonly image: ImageOutputOptions;
     }
@@ -66,9 +72,15 @@ export type OutputSpec =
       readonly names: readonly string[];
       readonly image: ImageOutputOptions;
     }
-  | { readonly kind: "local"; readonly dest: string; readonly mode: "copy" | "delete" }
+  | {
+      readonly kind: "local";
+      readonly dest: string;
+      /** "delete" = what the result does not have is removed from `dest`. */
+      readonly mode: "copy" | "delete";
+      readonly epoch?: number | null;
+    }
   /** `dest` "-" = standard output. */
-  | { readonly kind: "tar"; readonly dest: string }
+  | { readonly kind: "tar"; readonly dest: string; readonly epoch?: number | null }
   | { readonly kind: "cacheonly" };
 
 /** Options common to everything that makes manifests (reference E20–E29). */
@@ -76,7 +88,13 @@ export interface ImageOutputOptions {
   readonly ociMediaTypes: boolean;
   readonly compression: Compression;
   readonly compressionLevel?: number;
+  /** gzip with a table of contents: eStargz. */
+  readonly isSeekable: boolean;
   readonly forceCompression: boolean;
+  /** Foreign layers of the base keep their media types and urls. */
+  readonly keepsForeignLayers: boolean;
+  /** Seconds since the epoch for this output; null = none; undefined = the build's. */
+  readonly epoch?: number | null;
   readonly rewriteTimestamp: boolean;
   readonly pushByDigest: boolean;
   readonly nameCanonical: boolean;
@@ -85,6 +103,8 @@ export interface ImageOutputOptions {
   readonly annotations: Readonly<Record<string, string>>;
   /** Annotations of the manifest's descriptor in index.json. */
   readonly descriptorAnnotations: Readonly<Record<string, string>>;
+  /** Platforms that annotations were written for: the image has to be of each of them. */
+  readonly annotatedPlatforms: readonly string[];
 }
 
 export interface BuildOptions {

@@ -2,7 +2,7 @@
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import { formatReference, repositoryName } from "../oci/reference.ts";
-import type { BuildOptions, ImageOutputOptions, OutputSpec } from "./options.ts";
+import type { BuildOptions, OutputSpec } from "./options.ts";
 import { readName, readReference } from "./references.ts";
 
 type NamedOutput = Extract<OutputSpec, { readonly names: readonly string[] }>;
@@ -13,13 +13,17 @@ export function namesOf({ names, image }: NamedOutput, tags: readonly string[]):
   return (names.length > 0 ? names : tags).map((text) => formatReference(read(text)));
 }
 
-/** What the store calls an image: with `name-canonical` each name also with the digest (E01); nothing where it is pushed by digest. */
-export function storeNames(names: readonly string[], digest: Digest, options: ImageOutputOptions): string[] {
-  if (options.pushByDigest) return [];
-  const canonical = options.nameCanonical
-    ? names.map((name) => formatReference({ ...readReference(name), digest }))
-    : [];
-  return [...names, ...canonical];
+/** What the store calls an image: with `name-canonical` each name also with the digest, with `dangling-name-prefix` one of that (E01); no names where it is pushed by digest. */
+export function storeNames(
+  names: readonly string[],
+  digest: Digest,
+  { image, dangling }: Extract<OutputSpec, { readonly kind: "image" }>,
+): string[] {
+  const isDangling = dangling !== undefined && (names.length === 0 || !dangling.isForUnnamed);
+  const unnamed = isDangling ? [formatReference({ ...readName(dangling.prefix), digest })] : [];
+  if (image.pushByDigest) return unnamed;
+  const canonical = image.nameCanonical ? names.map((name) => formatReference({ ...readReference(name), digest })) : [];
+  return [...names, ...canonical, ...unnamed];
 }
 
 /** Fails with "usage" where a name cannot be one, or where a push has none. */
@@ -28,6 +32,7 @@ export function checkNames({ outputs, tags }: BuildOptions): void {
   for (const output of outputs) {
     if (!("names" in output)) continue;
     const names = namesOf(output, tags);
+    if (output.kind === "image" && output.dangling) readName(output.dangling.prefix);
     if (output.kind !== "image" || !output.push) continue;
     if (names.length === 0)
       throw new BuildError("usage", "tag is needed when pushing to registry", {

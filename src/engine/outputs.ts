@@ -7,8 +7,8 @@ import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { assembleImage, type AssembledImage, type AssembledLayer } from "../export/assemble.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
-import type { Descriptor } from "../oci/image.ts";
-import { layerCompression, layerMediaType } from "../oci/media-type.ts";
+import { layerCompression } from "../oci/media-type.ts";
+import { checkAnnotatedPlatforms, describeLayers, formatOf } from "./described-layers.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { PushOptions } from "../export/push.ts";
 import type { RegistryClient } from "../registry/client.ts";
@@ -79,7 +79,12 @@ export class Outputs {
   #isNamed(output: OutputSpec): boolean {
     const { store, options } = this.#context;
     return (
-      output.kind === "image" && !output.push && namesOf(output, options.tags).every((name) => store.images.get(name))
+      output.kind === "image" &&
+      !output.push &&
+      output.isStored &&
+      !output.isUnpacked &&
+      !output.dangling &&
+      namesOf(output, options.tags).every((name) => store.images.get(name))
     );
   }
 
@@ -102,21 +107,18 @@ export class Outputs {
       case "cacheonly":
         return undefined;
       case "local": {
-        if (output.mode === "delete") {
-          throw new BuildError("unsupported", "mode=delete of a local output is not built yet", {
-            help: "empty the directory yourself, or leave the mode out",
-          });
-        }
         await this.#fetchCached();
         const { writeTree } = await import("../export/files.ts");
-        await writeTree(this.#view(), output.dest, { epoch: this.#solved.plan.epoch, signal });
+        const { epoch } = withEpoch(this.#solved.plan, output.epoch);
+        await writeTree(this.#view(), output.dest, { epoch, isMirror: output.mode === "delete", signal });
         return undefined;
       }
       case "tar": {
         await this.#fetchCached();
         const { treeTar } = await import("../export/files.ts");
         const { writeOutput } = await import("../export/sink.ts");
-        const tar = treeTar(this.#view(), { epoch: this.#solved.plan.epoch, signal });
+        const { epoch } = withEpoch(this.#solved.plan, output.epoch);
+        const tar = treeTar(this.#view(), { epoch, signal });
         await writeOutput(output.dest, tar, writeStdout);
         return undefined;
       }
@@ -148,7 +150,9 @@ export class Outputs {
     store.content.put(image.manifest);
     const given = namesOf(output, options.tags);
     if (output.push) for (const name of given) await this.#push(name, image, output.image);
-    const names = storeNames(given, image.manifestDescriptor.digest, output.image);
+    if (output.isUnpacked) await this.#unpack();
+    if (!output.isStored) return image;
+    const names = storeNames(given, image.manifestDescriptor.digest, output);
     const isOnlyPushed = output.push && options.outputs.length === 1;
     if (!isOnlyPushed || (await this.#hasAllBlobs(image))) {
       await this.#fetchBlobs(image);
@@ -188,6 +192,13 @@ export class Outputs {
     return image;
   }
 
+  /** Makes every layer ready to be mounted. */
+  async #unpack(): Promise<void> {
+    const { session, scheduler } = this.#context;
+    await session.protect();
+    await Promise.all(this.#solved.rootfs.map((layer) => scheduler.run("disk", 0, () => layer.directory())));
+  }
+
   #assemble(options: ImageOutputOptions): Promise<AssembledImage> {
     const key = JSON.stringify(options);
     let promise = this.#assembled.get(key);
@@ -198,61 +209,24 @@ export class Outputs {
     return promise;
   }
 
-  async #assembleNow(options: ImageOutputOptions): Promise<AssembledImage> {
-    const { plan, rootfs, chain } = this.#solved;
-    const format = options.ociMediaTypes ? "oci" : "docker";
-    const baseCount = rootfs.length - chain.length;
-    const layers = await Promise.all(
-      rootfs.map(async (layer, index): Promise<AssembledLayer> => {
-        const vertex = chain[index - baseCount];
-        const { descriptor, diffId } = await this.#describe(layer, vertex === undefined, options, format);
-        return { descriptor, diffId, createdAt: layer.createdAt, ...(vertex === undefined ? {} : { vertex }) };
-      }),
-    );
-    const createdAt = this.#firstMadeAt(layers);
-    const { inlineCache } = this.#context;
-    const members = (await inlineCache?.members(layers.map(({ vertex }) => vertex))) ?? {};
-    return assembleImage(plan, layers, { format, createdAt, annotations: options.annotations, members });
-  }
-
-  /** A base layer keeps its blob unless all are to be recompressed; one made here is packed. */
-  async #describe(
-    layer: Layer,
-    isBase: boolean,
-    options: ImageOutputOptions,
-    format: "oci" | "docker",
-  ): Promise<{ readonly descriptor: Descriptor; readonly diffId: Digest }> {
-    const { remote } = layer;
-    const keeps =
-      isBase && remote && (!options.forceCompression || layerCompression(remote.mediaType) === options.compression);
-    if (keeps) {
-      const compression = layerCompression(remote.mediaType) ?? "gzip";
-      const { digest, size } = remote;
-      return {
-        descriptor: { mediaType: layerMediaType(format, compression), digest, size },
-        diffId: await layer.diffId(),
-      };
+  async #assembleNow(image: ImageOutputOptions): Promise<AssembledImage> {
+    const { rootfs, chain } = this.#solved;
+    const plan = withEpoch(this.#solved.plan, image.epoch);
+    checkAnnotatedPlatforms(image.annotatedPlatforms, plan.platform);
+    if (image.rewriteTimestamp && plan.epoch === undefined) {
+      const message = "rewrite-timestamp=true changes nothing: no SOURCE_DATE_EPOCH and no source-date-epoch is given";
+      this.#context.onEvent({ kind: "notice", message });
     }
-    const { epoch } = this.#solved.plan;
-    const packed = await this.#packed(layer, {
-      compression: options.compression,
-      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
-      ...(options.rewriteTimestamp && epoch !== undefined && !isBase ? { clampToEpoch: epoch } : {}),
+    const layers = await describeLayers(rootfs, {
+      image,
+      clampToEpoch: image.rewriteTimestamp ? plan.epoch : undefined,
+      chain,
+      pack: (layer, options) => this.#packed(layer, options),
     });
-    const annotations =
-      options.rewriteTimestamp && epoch !== undefined && !isBase
-        ? { "buildkit/rewritten-timestamp": String(epoch) }
-        : undefined;
-    const { digest, size, diffId, compression } = packed;
-    return {
-      descriptor: {
-        mediaType: layerMediaType(format, compression),
-        digest,
-        size,
-        ...(annotations ? { annotations } : {}),
-      },
-      diffId,
-    };
+    const createdAt = this.#firstMadeAt(layers);
+    const members = (await this.#context.inlineCache?.members(layers.map(({ vertex }) => vertex))) ?? {};
+    const { annotations } = image;
+    return assembleImage(plan, layers, { format: formatOf(image), createdAt, annotations, members });
   }
 
   async #packed(layer: Layer, options: PackOptions): Promise<PackedLayer> {
@@ -364,9 +338,17 @@ export class Outputs {
 async function inCache(layer: Layer, options: PackOptions): Promise<PackedLayer | undefined> {
   const { cached } = layer;
   const isAsked = cached && layerCompression(cached.mediaType) === options.compression;
-  if (!isAsked || options.level !== undefined || options.clampToEpoch !== undefined) return undefined;
+  if (!isAsked || options.level !== undefined || options.clampToEpoch !== undefined || options.isSeekable)
+    return undefined;
   const { digest, size } = cached;
   return { digest, size, diffId: await layer.diffId(), compression: options.compression };
+}
+
+/** The plan with the time that an output gives itself. */
+function withEpoch(plan: ImagePlan, own: number | null | undefined): ImagePlan {
+  if (own === undefined) return plan;
+  const { epoch: _, ...rest } = plan;
+  return own === null ? rest : { ...rest, epoch: own };
 }
 
 function createdOf(image: AssembledImage): string {

@@ -21,6 +21,7 @@ import type { PlanOptions, PlanResult } from "../plan/options.ts";
 import { planImage } from "../plan/plan.ts";
 import type { EventSink } from "../progress/events.ts";
 import { parseContext } from "../source/context.ts";
+import { isSyntaxGiven, refuseMultiPlatform } from "./builder-args.ts";
 import { prepareContexts, type PreparedContexts } from "./contexts.ts";
 import type { EngineParts } from "./parts.ts";
 import type { ResolveEpochOptions } from "./epoch.ts";
@@ -72,7 +73,8 @@ export async function readInputs(
       }),
     ),
   );
-  return { contexts, parsed: parseDockerfile(contexts.dockerfile), extraHosts, remote };
+  const parsed = parseDockerfile(contexts.dockerfile, { ignoresSyntax: isSyntaxGiven(options.buildArgs) });
+  return { contexts, parsed, extraHosts, remote };
 }
 
 export interface Planned extends BuildInputs {
@@ -88,6 +90,7 @@ export async function planBuild(
   { begin, signal }: { readonly begin?: (place: string) => void; readonly signal: AbortSignal },
 ): Promise<Planned> {
   const { onEvent } = parts.options;
+  refuseMultiPlatform(options.buildArgs);
   const inputs = await readInputs(parts, options, session, signal);
   begin?.(inputs.contexts.place);
   if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);

@@ -136,7 +136,7 @@ export class Session implements AsyncDisposable {
   /** Bytes of a base layer, from its registry or from the user's OCI layout; verified at the end. */
   async *openRemote(remote: RemoteBlob, offset: number): AsyncGenerator<Uint8Array> {
     const { signal } = this.#options;
-    const { repository, mediaType, digest, size } = remote;
+    const { repository, mediaType, digest, size, urls } = remote;
     if (repository.startsWith(LAYOUT_PREFIX)) {
       const { createReadStream } = await import("node:fs");
       const path = join(repository.slice(LAYOUT_PREFIX.length), layoutBlobName(digest));
@@ -151,7 +151,7 @@ export class Session implements AsyncDisposable {
     const reference = parseReference(repository);
     if (!reference) throw new BuildError("image", `cannot tell where layer ${digest} comes from: ${repository}`);
     const client = await this.#options.client();
-    yield* client.openBlob(reference, { mediaType, digest, size }, { offset, signal });
+    yield* client.openBlob(reference, { mediaType, digest, size, ...(urls ? { urls } : {}) }, { offset, signal });
   }
 
   get xattrNamespace(): "trusted" | "user" {

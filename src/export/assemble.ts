@@ -13,6 +13,8 @@ export interface AssembledLayer {
   readonly createdAt: string;
   /** The vertex that made it; undefined = a layer of the base image. */
   readonly vertex?: Digest;
+  /** What the history says of it where nothing else does. */
+  readonly description: string;
 }
 
 export interface AssembleOptions {
@@ -63,8 +65,8 @@ export function assembleImage(
 
 function imageConfig(plan: ImagePlan, layers: readonly AssembledLayer[], createdAt: string): ImageConfig {
   const own = ownHistory(plan, layers, createdAt);
-  const history = [...plan.baseHistory, ...own];
-  const created = epochIso(plan.epoch) ?? latest(history) ?? createdAt;
+  const history = fittedHistory([...plan.baseHistory, ...own], layers);
+  const created = (plan.epoch === undefined ? undefined : timeOfEpoch(plan.epoch)) ?? latest(history) ?? createdAt;
   const { os, architecture, variant, osVersion } = plan.platform;
   const base = plan.base?.config;
   const features = base?.["os.features"];
@@ -99,13 +101,27 @@ function ownHistory(plan: ImagePlan, layers: readonly AssembledLayer[], createdA
   });
 }
 
-function clampToEpoch(time: string, epoch: number | undefined): string {
-  const ms = msOfIso(time);
-  return epoch !== undefined && ms !== undefined && ms > epoch * 1000 ? isoOfMs(epoch * 1000) : time;
+/** A history with as many layers as there are: bases may say nothing of theirs, or too much (HI15). */
+function fittedHistory(history: readonly HistoryEntry[], layers: readonly AssembledLayer[]): HistoryEntry[] {
+  let count = 0;
+  const fitted = history.map((entry): HistoryEntry => {
+    if (entry.empty_layer === true || count++ < layers.length) return entry;
+    return { ...entry, empty_layer: true };
+  });
+  const missing = layers.slice(Math.min(count, layers.length)).map(({ createdAt, description }) => {
+    return { created: createdAt, created_by: description, comment: "buildkit.exporter.image.v0" };
+  });
+  return [...fitted, ...missing];
 }
 
-function epochIso(epoch: number | undefined): string | undefined {
-  return epoch === undefined ? undefined : isoOfMs(epoch * 1000);
+function clampToEpoch(time: string, epoch: number | undefined): string {
+  const ms = msOfIso(time);
+  return epoch !== undefined && ms !== undefined && ms > epoch * 1000 ? timeOfEpoch(epoch) : time;
+}
+
+/** Whole seconds have no fraction, as Go writes them. */
+function timeOfEpoch(epoch: number): string {
+  return isoOfMs(epoch * 1000).replace(".000Z", "Z");
 }
 
 function latest(history: readonly HistoryEntry[]): string | undefined {

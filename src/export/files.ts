@@ -7,11 +7,13 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { hostPath } from "../base/file-name.ts";
+import { joinRelative } from "../base/container-path.ts";
+import { decodeName, hostPath } from "../base/file-name.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { makeDirectories } from "../base/make-directories.ts";
 import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
@@ -26,6 +28,8 @@ import { exportFailure } from "./failure.ts";
 export interface FilesOptions {
   /** SOURCE_DATE_EPOCH, seconds: every file gets this time. */
   readonly epoch?: number | undefined;
+  /** The directory shall have nothing but the tree. */
+  readonly isMirror?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,23 +47,46 @@ export async function* treeTar(tree: Tree, { epoch, signal }: FilesOptions): Asy
 }
 
 /**
- * Copies the tree into `dest`, owned by who runs the build. Files that are there are replaced, others stay; a symlink that is there is never followed.
+ * Copies the tree into `dest`, owned by who runs the build. Files that are there are replaced, others stay unless it is a mirror; a symlink that is there is never followed.
  * Devices and file capabilities need root and are left out without it. Fails with "export".
  */
-export async function writeTree(tree: Tree, dest: string, { epoch, signal }: FilesOptions): Promise<void> {
+export async function writeTree(
+  tree: Tree,
+  dest: string,
+  { epoch, isMirror = false, signal }: FilesOptions,
+): Promise<void> {
   const pace = new Pace({ signal });
   try {
     makeDirectories(dest);
     const folders: Entry[] = [];
-    for (const entry of await allEntries(tree, epoch)) {
+    const entries = await allEntries(tree, epoch);
+    for (const entry of entries) {
       if (pace.isDue()) await pace.rest();
+      if (isMirror && entry.type !== "dir") removeDirectory(hostPath(`${dest}/${entry.path}`));
       await writeEntry(tree, entry, dest);
       if (entry.type === "dir") folders.push(entry);
     }
+    // Last, so that whatever fails before has removed nothing.
+    if (isMirror) removeOthers(dest, entries);
     // Deepest first: writing into a directory changes its time, and its mode may forbid it.
     for (const entry of folders.reverse()) describe(entry, hostPath(`${dest}/${entry.path}`));
   } catch (error) {
     throw exportFailure(error, `cannot write to ${dest}`);
+  }
+}
+
+function removeDirectory(path: string | Buffer): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) rmSync(path, { recursive: true });
+}
+
+/** Removes what is in `dest` and not among `entries`. Directories that stay are writable at this time. */
+function removeOthers(dest: string, entries: readonly Entry[]): void {
+  const kept = new Set(entries.map(({ path }) => path));
+  for (const folder of ["", ...entries.flatMap(({ path, type }) => (type === "dir" ? path : []))]) {
+    for (const name of readdirSync(hostPath(`${dest}/${folder}`), { encoding: "buffer" })) {
+      const path = joinRelative(folder, decodeName(name));
+      if (!kept.has(path)) rmSync(hostPath(`${dest}/${path}`), { recursive: true });
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 // Pushing an assembled image: blobs in parallel, each once, then the config, then the manifest under every name (reference RG14–RG20).
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
-import { layerCompression } from "../oci/media-type.ts";
+import { isForeignLayer } from "../oci/media-type.ts";
 import { repositoryName, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { AssembledImage } from "./assemble.ts";
@@ -31,7 +31,8 @@ export async function pushImage(options: PushOptions): Promise<number> {
   const both = AbortSignal.any([signal, scope.signal]);
   let sent = 0;
   const pushes = [config, ...layers.values()].map(async (descriptor) => {
-    if (isNotDistributable(descriptor)) return;
+    // Foreign layers stay where their urls say (RG24).
+    if (isForeignLayer(descriptor.mediaType)) return;
     try {
       sent += await pushBlob(options, descriptor, descriptor === config ? image.config : undefined, both);
     } catch (error) {
@@ -72,9 +73,4 @@ async function pushBlob(
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-/** Foreign layers stay where their urls say (RG24). */
-function isNotDistributable(descriptor: Descriptor): boolean {
-  return layerCompression(descriptor.mediaType) !== undefined && /foreign|nondistributable/.test(descriptor.mediaType);
 }

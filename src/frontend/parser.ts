@@ -14,13 +14,18 @@ import type { Report } from "./report.ts";
 
 const maxLineBytes = 65535;
 
+export interface ParseOptions {
+  /** Who builds has said that it is a Dockerfile, whatever its syntax directive says (A28). */
+  readonly ignoresSyntax?: boolean;
+}
+
 /** Parses a whole Dockerfile. */
-export function parseDockerfile(source: SourceFile): ParseResult {
+export function parseDockerfile(source: SourceFile, { ignoresSyntax = false }: ParseOptions = {}): ParseResult {
   const start = source.text.startsWith("\uFEFF") ? 1 : 0;
   const diagnostics: Diagnostic[] = [];
   const { directives, escape, end, problems } = parseDirectives(source, start);
   for (const { span, message } of problems) diagnostics.push(createDiagnostic("InvalidDirective", span, message));
-  const foreign = checkSyntax(source, start, directives);
+  const foreign = ignoresSyntax ? undefined : checkSyntax(source, start, directives);
   if (foreign) {
     const dockerfile = { source, escape, directives, metaArgs: [], stages: [] };
     return { dockerfile, diagnostics: [...diagnostics, foreign] };

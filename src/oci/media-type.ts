@@ -36,8 +36,14 @@ export function layerCompression(mediaType: string): Compression | undefined {
   return undefined;
 }
 
+/** A layer whose bytes are not to be pushed: they come from the urls of its descriptor. */
+export function isForeignLayer(mediaType: string): boolean {
+  return mediaType.startsWith(DOCKER_FOREIGN_LAYER) || mediaType.startsWith(OCI_NONDISTRIBUTABLE_LAYER);
+}
+
 /** Media type of a layer in one family. Docker has its own spelling of the suffix. */
-export function layerMediaType(format: ImageFormat, compression: Compression): string {
-  if (format === "oci") return compression === "uncompressed" ? OCI_LAYER : `${OCI_LAYER}+${compression}`;
-  return compression === "uncompressed" ? DOCKER_LAYER : `${DOCKER_LAYER}.${compression}`;
+export function layerMediaType(format: ImageFormat, compression: Compression, isForeign = false): string {
+  const [oci, docker] = isForeign ? [OCI_NONDISTRIBUTABLE_LAYER, DOCKER_FOREIGN_LAYER] : [OCI_LAYER, DOCKER_LAYER];
+  if (format === "oci") return compression === "uncompressed" ? oci : `${oci}+${compression}`;
+  return compression === "uncompressed" ? docker : `${docker}.${compression}`;
 }

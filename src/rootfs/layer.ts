@@ -9,6 +9,8 @@ export interface PackedLayer {
   readonly size: number;
   readonly diffId: Digest;
   readonly compression: Compression;
+  /** What its descriptor says beside that, for formats that need it. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface PackOptions {
@@ -17,6 +19,8 @@ export interface PackOptions {
   readonly level?: number;
   /** Clamp file times to these seconds since the epoch. */
   readonly clampToEpoch?: number;
+  /** gzip in the form of layer/estargz.ts. */
+  readonly isSeekable?: boolean;
 }
 
 /** Where a layer's blob can be fetched: from the registry of its base image, or from a cache. */
@@ -26,6 +30,8 @@ export interface RemoteBlob {
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
+  /** Where a foreign layer is. */
+  readonly urls?: readonly string[];
 }
 
 /** A layer that a cache has. */

@@ -78,7 +78,9 @@ export class StoreLayer implements Layer {
   }
 
   /** Its blob, if packing it so would do nothing. */
-  knownPacked({ compression, level, clampToEpoch }: PackOptions): PackedLayer | undefined {
+  knownPacked(options: PackOptions): PackedLayer | undefined {
+    const { compression, level, clampToEpoch } = options;
+    if (options.isSeekable) return this.#knownSeekable(options);
     if (level !== undefined || clampToEpoch !== undefined || this.#diffId === undefined) return undefined;
     const { layers, content } = this.#options.store;
     const blob = layers.blob(this.id, compression);
@@ -127,7 +129,8 @@ export class StoreLayer implements Layer {
   }
 
   packed(options: PackOptions): Promise<PackedLayer> {
-    const key = `${options.compression} ${options.level ?? ""} ${options.clampToEpoch ?? ""}`;
+    const { compression, level, clampToEpoch, isSeekable } = options;
+    const key = `${compression} ${level ?? ""} ${clampToEpoch ?? ""} ${isSeekable ? "seekable" : ""}`;
     let promise = this.#packed.get(key);
     if (!promise) {
       promise = this.#pack(options);
@@ -249,6 +252,7 @@ export class StoreLayer implements Layer {
     const isPlain = level === undefined && clampToEpoch === undefined;
     const known = this.knownPacked(options);
     if (known) return known;
+    if (options.isSeekable) return this.#packSeekable(options);
     const origin = this.#origin;
     if (isPlain && origin && this.#diffId !== undefined && compressionOf(origin) === compression) {
       const { digest, size } = origin;
@@ -259,10 +263,7 @@ export class StoreLayer implements Layer {
     }
     if (this.remote || (this.cached && !this.#isHere() && clampToEpoch === undefined))
       return this.#recompress({ compression, ...(level === undefined ? {} : { level }) });
-    const entries =
-      this.manifest && store.layers.directory(this.id) === undefined
-        ? await this.manifest.locate()
-        : await this.entries();
+    const entries = await this.#packedEntries();
     const { writeLayer } = await import("../layer/blob.ts");
     await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
@@ -286,6 +287,48 @@ export class StoreLayer implements Layer {
       this.#noteBlob(compression, digest, size);
     }
     return { digest, size, diffId: packed.diffId, compression };
+  }
+
+  /** The layer in eStargz form, which has another tar and so another diffID. */
+  async #packSeekable(options: PackOptions): Promise<PackedLayer> {
+    const { store, signal } = this.#options;
+    const { writeEstargz } = await import("../layer/estargz.ts");
+    await using ingest = await store.content.ingest();
+    const write = (tar: AsyncIterable<Uint8Array>) =>
+      writeEstargz(tar, { level: options.level, write: (bytes) => ingest.write(bytes), signal });
+    const isElsewhere = this.remote !== undefined || (this.cached !== undefined && !this.#isHere());
+    const { diffId, digest, size, annotations } = isElsewhere
+      ? await this.#readBlob(write)
+      : await write(await this.#tar(options.clampToEpoch));
+    await ingest.commit({ digest, size });
+    this.#count("layer.packed", size);
+    const packed = { digest, size, diffId, compression: "gzip", annotations } as const;
+    store.records.putBlob("estargz", this.#seekableKey(options), Buffer.from(JSON.stringify(packed)));
+    return packed;
+  }
+
+  #knownSeekable(options: PackOptions): PackedLayer | undefined {
+    const { records, content } = this.#options.store;
+    const fact = records.getBlob("estargz", this.#seekableKey(options));
+    if (!fact) return undefined;
+    const packed = JSON.parse(Buffer.from(fact.value).toString()) as PackedLayer;
+    return content.has(packed.digest, packed.size) ? packed : undefined;
+  }
+
+  #seekableKey({ level, clampToEpoch }: PackOptions): string {
+    return `${this.id} ${level ?? ""} ${clampToEpoch ?? ""}`;
+  }
+
+  /** The layer's tar, from the entries that are here. */
+  async #tar(clampMtime: number | undefined): Promise<AsyncGenerator<Uint8Array>> {
+    const { packLayer } = await import("../layer/pack.ts");
+    const locate = (entry: Entry): Promise<FileBytes> => this.locate(entry);
+    return packLayer(await this.#packedEntries(), { clampMtime, locate, signal: this.#options.signal });
+  }
+
+  #packedEntries(): Promise<readonly LayerEntry[]> {
+    const hasDirectory = this.#options.store.layers.directory(this.id) !== undefined;
+    return this.manifest && !hasDirectory ? this.manifest.locate() : this.entries();
   }
 
   /** A layer that was not made here, in another compression: the same tar, so the same diffID. */
