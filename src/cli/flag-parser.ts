@@ -55,6 +55,14 @@ function lastOfRepeated(given: Readonly<Record<string, unknown>>): GivenFlags {
 function usageError(message: string | undefined, error: Error | undefined): BuildError {
   if (error instanceof BuildError) return error;
   const unknown = /^Unknown arguments?: (.+)$/.exec(message ?? "")?.[1]?.split(", ")[0];
+  const choice = /Argument: ([\w-]+), Given: "(.*?)", Choices: (.*)$/s.exec(message ?? "");
+  if (choice) {
+    const [, name = "", given = "", choices = ""] = choice;
+    const near = suggest(given, choices.match(/(?<=")[^",]+(?=")/g) ?? []);
+    return new BuildError("usage", `invalid value "${given}" for --${name}`, {
+      help: near === undefined ? `one of ${choices.trim().replaceAll('"', "")}` : `did you mean "${near}"?`,
+    });
+  }
   if (unknown === undefined)
     return new BuildError("usage", lowerFirst(message ?? error?.message ?? "unusable arguments"));
   const name = unknown.replace(/=.*$/, "");

@@ -29,6 +29,8 @@ export interface BuildErrorOptions {
   readonly span?: Span;
   /** One remedy. */
   readonly help?: string;
+  /** The cause in plain words, where the message is BuildKit's text, which scripts look for. */
+  readonly summary?: string;
   readonly diagnostics?: readonly Diagnostic[];
   readonly details?: ErrorDetails;
 }
@@ -47,6 +49,8 @@ export interface ErrorDetails {
   readonly status?: number;
   /** Whether trying again may help. */
   readonly isTransient?: boolean;
+  /** The word of the instruction that is at fault, as far as it is known. */
+  readonly word?: string;
 }
 
 /** Something outside tsbuild stops the build. The message is one line, lower-case, cause first, no full stop. */
@@ -55,6 +59,7 @@ export class BuildError extends Error {
   readonly code: BuildErrorCode;
   readonly span: Span | undefined;
   readonly help: string | undefined;
+  readonly summary: string | undefined;
   readonly diagnostics: readonly Diagnostic[];
   readonly details: ErrorDetails;
 
@@ -63,16 +68,40 @@ export class BuildError extends Error {
     this.code = code;
     this.span = options.span;
     this.help = options.help;
+    this.summary = options.summary;
     this.diagnostics = options.diagnostics ?? [];
     this.details = options.details ?? {};
   }
 }
 
+/** The same failure with more said about it. */
+export function amend(error: BuildError, more: BuildErrorOptions): BuildError {
+  const { code, message, cause, span, help, summary, diagnostics, details } = error;
+  const known = {
+    ...(span === undefined ? {} : { span }),
+    ...(help === undefined ? {} : { help }),
+    ...(summary === undefined ? {} : { summary }),
+  };
+  return new BuildError(code, message, { cause, diagnostics, details, ...known, ...more });
+}
+
 /** The same failure, now known to come from `span`; a span already there is nearer to the cause and stays. */
 export function locate(error: unknown, span: Span | undefined): unknown {
   if (!(error instanceof BuildError) || error.span !== undefined || span === undefined) return error;
-  const { code, message, cause, help, diagnostics, details } = error;
-  return new BuildError(code, message, { cause, span, diagnostics, details, ...(help === undefined ? {} : { help }) });
+  return amend(error, { span: spanOfWord(span, error.details.word) });
+}
+
+/** Where `word` stands in the text of `span`; all of it where it does not stand there literally. */
+function spanOfWord(span: Span, word: string | undefined): Span {
+  if (word === undefined || word === "") return span;
+  const text = span.source.text.slice(span.start, span.end);
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+    const [before = " ", after = " "] = [text[at - 1], text[at + word.length]];
+    if (!/[\s"'=,/[]/.test(before) || !/[\s"',\]]/.test(after)) continue;
+    const lead = /[./]*$/.exec(text.slice(0, at))![0].length;
+    return { ...span, start: span.start + at - lead, end: span.start + at + word.length };
+  }
+  return span;
 }
 
 /** Message of anything thrown. */

@@ -1,5 +1,5 @@
 // A diagnostic as lines of a terminal: location, message, the text it points at, remedy. Pure; the CLI decides colour and width.
-// House style 2.4; `dockerfileExcerpt` is BuildKit's form (reference L08).
+// House style 2.4; `excerptOfLines` is BuildKit's form (reference L08).
 import { maskUsers } from "../base/url-text.ts";
 import type { Diagnostic, Related } from "./diagnostic.ts";
 import { lineCount, lineText, positionAt, type Position, type SourceFile, type Span } from "./source.ts";
@@ -27,6 +27,15 @@ export function formatLocation(span: Span): string {
   return `${displayText(span.source.path)}:${line}:${column}`;
 }
 
+/** Where a failure points: its location, and the excerpt as lines (none where there is no text). */
+export function renderPlace(
+  span: Span,
+  options: RenderOptions,
+): { readonly location: string; readonly excerpt: readonly string[] } {
+  const excerpt = span.source.text === "" ? [] : [renderExcerpt(span, options)];
+  return { location: formatLocation(span), excerpt };
+}
+
 /** All of one diagnostic, without a line end after the last line. */
 export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions): string {
   const { severity, code, message, span, help, related = [] } = diagnostic;
@@ -43,12 +52,13 @@ function renderRelated({ span, message }: Related, options: RenderOptions): stri
   return `    ${paint("╰─", "dim", options)} ${formatLocation(span)}: ${displayText(message)}`;
 }
 
-/** The line before a span, the lines of the span, and carets below the first of them; no line end after the last line. */
+/** The lines of a span with carets below the first of them, among two others where the file has them; no line end after the last line. */
 export function renderExcerpt(span: Span, options: RenderOptions): string {
   const start = positionAt(span.source, span.start);
   const end = lastPosition(span, start);
   const shown = Math.min(end.line, start.line + maxMarkedLines - 1);
-  const digits = String(shown).length;
+  const around = surroundings(span.source, start.line, end.line);
+  const digits = String(Math.max(shown, around.to)).length;
   const gutter = (marker: string, text: string): string =>
     `  ${marker} ${text.padStart(digits)} ${paint("│", "dim", options)}`;
   const textWidth = Math.max(minTextWidth, options.width - digits - 7);
@@ -57,8 +67,9 @@ export function renderExcerpt(span: Span, options: RenderOptions): string {
   const to = end.line > start.line ? first.length : Math.min(end.column - 1, first.length);
   const marked = cutAround(first, { from, to }, textWidth);
   const lines: string[] = [];
-  if (start.line > 1)
-    lines.push(textLine(gutter(" ", String(start.line - 1)), shownLine(span.source, start.line - 1), textWidth));
+  const context = (line: number): string =>
+    textLine(gutter(" ", String(line)), shownLine(span.source, line), textWidth);
+  for (let line = around.from; line < start.line; line++) lines.push(context(line));
   lines.push(`${gutter("›", String(start.line))} ${marked.text}`.trimEnd());
   const carets = "^".repeat(Math.max(1, Math.min(marked.width, textWidth - marked.indent)));
   const style = options.color ? paint(carets, "red", options) : carets;
@@ -67,7 +78,15 @@ export function renderExcerpt(span: Span, options: RenderOptions): string {
     lines.push(textLine(gutter("›", String(line)), shownLine(span.source, line), textWidth));
   }
   if (end.line > shown) lines.push(gutter(" ", "…"));
+  for (let line = end.line + 1; line <= around.to; line++) lines.push(context(line));
   return lines.join("\n");
+}
+
+/** First and last line that are shown: one before and one after what is marked, two on one side where the other has none. */
+function surroundings(source: SourceFile, first: number, last: number): { readonly from: number; readonly to: number } {
+  const total = lineCount(source) - (source.text.endsWith("\n") ? 1 : 0);
+  const before = Math.min(first - 1, last < total ? 1 : 2);
+  return { from: first - before, to: Math.min(Math.max(total, last), last + 2 - before) };
 }
 
 /** Logs are read by more people than Dockerfiles: credentials in URLs are not repeated. */
@@ -131,16 +150,6 @@ function dropColumns(text: string, columns: number): { readonly text: string; re
   return { text: text.slice(at), columns: dropped };
 }
 
-/**
- * BuildKit's excerpt: `FILE:LINE`, a rule, the lines of the span marked with `>>>` among two or four others, a rule. Ends with a
- * line end. Give the span of the whole instruction for BuildKit's own lines.
- */
-export function dockerfileExcerpt(span: Span): string {
-  const first = positionAt(span.source, span.start);
-  const { source } = span;
-  return excerptOfLines({ source, path: source.path, first: first.line, last: lastPosition(span, first).line });
-}
-
 export interface ExcerptLines {
   readonly source: SourceFile;
   /** What the text is called. */
@@ -150,7 +159,7 @@ export interface ExcerptLines {
   readonly last: number;
 }
 
-/** {@link dockerfileExcerpt} of whole lines. */
+/** BuildKit's excerpt: `FILE:LINE`, a rule, whole lines marked with `>>>` among two or four others, a rule. Ends with a line end. */
 export function excerptOfLines({ source, path, first, last }: ExcerptLines): string {
   const total = lineCount(source);
   let [from, to] = [first, last];

@@ -1,5 +1,5 @@
 // One build, from options to result: contexts → text → AST → plan → layers → outputs. Reads as the way through the house.
-import { BuildError, locate } from "../diagnostics/build-error.ts";
+import { amend, BuildError, locate } from "../diagnostics/build-error.ts";
 import type { Graph } from "../graph/graph.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { Scheduler } from "../solve/scheduler.ts";
@@ -109,7 +109,7 @@ async function buildOnce(
     await exports?.finish(() => solver.unneeded());
     return result;
   } catch (error) {
-    throw withIgnoreHint(error, planned);
+    throw withContextHint(error, planned);
   }
 }
 
@@ -122,37 +122,53 @@ function observer(...observers: readonly ({ add(step: SolvedStep): void } | unde
   };
 }
 
-/** A source that is missing because the ignore file leaves it out says so (pain 17). */
-function withIgnoreHint(error: unknown, { result, contexts }: Planned): unknown {
+/** A source that is missing because it lies outside the context, or because the ignore file leaves it out, says so (pain 17). */
+function withContextHint(error: unknown, { result, contexts }: Planned): unknown {
   const { ignore, ignorePath } = contexts;
-  if (!(error instanceof BuildError) || error.code !== "source" || !error.span || !ignore) return error;
+  if (!(error instanceof BuildError) || error.code !== "source" || !error.span) return error;
   const { start, end, source } = error.span;
+  if (source.text.startsWith("../", start))
+    return amend(error, {
+      summary: `"${source.text.slice(start, end)}" is outside the build context`,
+      help: "build from a directory that holds both, or name the other one: --build-context other=DIR and COPY --from=other",
+    });
+  if (!ignore) return error;
   for (const { path, span } of result.contextCopies) {
     const pattern =
-      span.source === source && span.start >= start && span.end <= end ? ignore.excludedBy(path) : undefined;
+      span.source === source && span.start <= end && span.end >= start ? ignore.excludedBy(path) : undefined;
     if (!pattern) continue;
-    const help = `"${path}" is excluded by line ${pattern.line} of ${ignorePath ?? ".dockerignore"}: ${pattern.text}`;
-    return locate(
-      new BuildError(error.code, error.message, { cause: error.cause, details: error.details, help }),
-      error.span,
-    );
+    const summary = `"${path}" is excluded by line ${pattern.line} of ${ignorePath ?? ".dockerignore"}: ${pattern.text}`;
+    return amend(error, { summary, help: `take that line out, or add a line below it: !${path}` });
   }
   return error;
 }
+
+const ENTITLEMENTS = {
+  "network.host": {
+    flag: "--network=host",
+    summary: "this RUN wants this machine's own network, which is not allowed",
+  },
+  "security.insecure": {
+    flag: "--security=insecure",
+    summary: "this RUN wants to run without a sandbox, which is not allowed",
+  },
+} as const;
 
 /** What a step wants beyond the sandbox must have been allowed (S40). */
 function checkEntitlements(graph: Graph, allow: readonly string[]): void {
   for (const { op, meta } of graph.vertices.values()) {
     if (op.kind !== "exec") continue;
     const wanted = [
-      ...(op.network === "host" ? ["network.host"] : []),
-      ...(op.security === "insecure" ? ["security.insecure"] : []),
+      ...(op.network === "host" ? (["network.host"] as const) : []),
+      ...(op.security === "insecure" ? (["security.insecure"] as const) : []),
     ];
     const missing = wanted.find((name) => !allow.includes(name));
     if (missing === undefined) continue;
     throw locate(
       new BuildError("entitlement", `entitlement ${missing} is not allowed`, {
-        help: `allow it with --allow ${missing}`,
+        summary: ENTITLEMENTS[missing].summary,
+        help: `allow it, if you trust this Dockerfile: --allow ${missing}`,
+        details: { word: ENTITLEMENTS[missing].flag },
       }),
       meta.span,
     );

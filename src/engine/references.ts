@@ -17,6 +17,15 @@ export function readReference(text: string): Reference {
 export function readName(text: string): Reference {
   const reference = parseReference(text);
   if (reference) return reference;
+  const lower = text.toLowerCase();
+  if (parseReference(lower))
+    throw new BuildError(
+      "usage",
+      `invalid reference format: ${JSON.stringify(text)}: repository name must be lowercase`,
+      {
+        help: `did you mean ${JSON.stringify(lower)}?`,
+      },
+    );
   throw new BuildError("usage", `invalid reference format: ${JSON.stringify(text)}`, {
     help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST], in lower case",
   });

@@ -31,9 +31,11 @@ export async function readSecret(
     return await readFile(file);
   } catch (error) {
     if (error instanceof BuildError) throw error;
-    throw new BuildError("source", `failed to stat ${file}: ${messageOf(error)}`, {
-      cause: error,
-      help: `secret ${id} is read from there`,
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const reason = isMissing ? "no such file or directory" : messageOf(error);
+    throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
+      ...(isMissing ? { summary: `the file of secret "${id}" is not there: ${file}` } : { cause: error }),
+      help: "check src= of --secret: the path starts at the directory that the command runs in",
     });
   }
 }

@@ -5,9 +5,25 @@ import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 export function exportFailure(error: unknown, what: string): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (!(error instanceof Error) || error instanceof BuildError || !/^E[A-Z0-9]+$/.test(code ?? "")) return error;
-  const isFull = code === "ENOSPC" || code === "EDQUOT";
-  return new BuildError("export", `${what}: ${messageOf(error)}`, {
-    cause: error,
-    ...(isFull ? { help: "free disk space; what the build made is in the store, so that it is not made again" } : {}),
-  });
+  const problem = PROBLEMS[code ?? ""];
+  if (!problem) return new BuildError("export", `${what}: ${messageOf(error)}`, { cause: error });
+  // without Node's own text, which says the same with the system call
+  return new BuildError("export", `${what}: ${problem.reason}`, { help: problem.help });
 }
+
+const FULL = {
+  reason: "no space left on device: the disk is full",
+  help: "free disk space; what the build made is in the store, so that it is not made again",
+};
+const READ_ONLY = { reason: "the file system is read-only", help: "name another place with dest=" };
+const DENIED = { reason: "permission denied", help: "name a place with dest= that you may write to" };
+
+const PROBLEMS: Readonly<Record<string, { readonly reason: string; readonly help: string }>> = {
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EROFS: READ_ONLY,
+  EACCES: DENIED,
+  EPERM: DENIED,
+  ENOTDIR: { reason: "a part of the path is a file, not a directory", help: "name another place with dest=" },
+  EISDIR: { reason: "it is a directory", help: "name a file with dest=" },
+};

@@ -56,8 +56,18 @@ export function reportUnknown(head: Head, report: Report): void {
   const { text, span } = head.keyword;
   const isLower = text === text.toLowerCase();
   const near = text.length > 20 ? undefined : suggest(text, instructionRules.keys());
-  const help = near === undefined ? undefined : `did you mean "${isLower ? near.toLowerCase() : near}"?`;
+  const help = near === undefined ? unknownHelp(head) : `did you mean "${isLower ? near.toLowerCase() : near}"?`;
   report("UnknownInstruction", span, `unknown instruction: ${text}`, { help });
+}
+
+/** A command without RUN, or what should have been joined to the line before. */
+function unknownHelp({ keyword: { text, span } }: Head): string {
+  const before = span.source.text.slice(0, span.start).trimEnd();
+  const joint = /(?:&&|\|\||[|,;])$/.exec(before)?.[0];
+  if (joint !== undefined) return `the line before ends with ${joint}: end it with a backslash, and it goes on here`;
+  return /^[a-z][\w.-]*$/.test(text)
+    ? `to run a command, write RUN ${text} …`
+    : "a line begins with an instruction such as RUN, or the line before ends with a backslash";
 }
 
 /** `line.text[range]` as a word. */

@@ -25,7 +25,7 @@ export function takeHeredocs(
     end = taken.end;
     if (!taken.isTerminated) {
       report("UnterminatedHeredoc", span, "unterminated heredoc", {
-        help: `end it with a line that is only ${word.name}`,
+        help: terminatorHelp(word.name, raw, word.isChomped),
       });
       break;
     }
@@ -38,4 +38,13 @@ function takesHeredocs(head: Head): boolean {
   const inner = head.rule?.kind === "onbuild" ? readHead(line, head.args, escape) : head;
   if (inner.rule?.takesHeredocs !== true || !line.text.includes("<<")) return false;
   return parseJsonForm(line.text, inner.args).kind !== "array";
+}
+
+/** A line that nearly ends the heredoc is what was meant to end it. */
+function terminatorHelp(name: string, body: string, isChomped: boolean): string {
+  const near = body.split("\n").find((line) => line.trim() === name);
+  if (near === undefined) return `end it with a line that is only ${name}`;
+  return isChomped
+    ? `only tabs may stand before the ${name} that ends it, and nothing after it`
+    : `nothing may stand before or after the ${name} that ends it; <<-${name} allows tabs before`;
 }

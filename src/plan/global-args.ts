@@ -4,7 +4,7 @@ import { expandWord, type VariableScope } from "../frontend/expand.ts";
 import type { SourceFile, Span } from "../diagnostics/source.ts";
 import type { PlanOptions } from "./options.ts";
 import { predefinedArgs } from "./predefined-args.ts";
-import type { PlanCode, Reporter } from "./reporter.ts";
+import { expansionHelp, type Reporter } from "./reporter.ts";
 
 export interface GlobalArgs {
   readonly values: ReadonlyMap<string, string>;
@@ -30,7 +30,7 @@ export function globalArgs(dockerfile: Dockerfile, options: PlanOptions, reporte
 /** The global scope as far as it can be expanded; what is in error is reported with {@link globalArgs}. */
 export function globalValues(dockerfile: Dockerfile, options: PlanOptions): Map<string, string> {
   const lastStage = dockerfile.stages.at(-1)?.from.name?.text ?? "";
-  return metaArgs(dockerfile, predefinedArgs(options, lastStage), options.buildArgs, { error: () => undefined });
+  return metaArgs(dockerfile, predefinedArgs(options, lastStage), options.buildArgs, { error: () => {} });
 }
 
 /** The scope that FROM would see without any build argument; undefined where a default is in error (K17). */
@@ -50,7 +50,7 @@ function metaArgs(
   dockerfile: Dockerfile,
   predefined: ReadonlyMap<string, string>,
   buildArgs: ReadonlyMap<string, string>,
-  reporter: { error(code: PlanCode, span: Span, message: string): unknown },
+  reporter: Pick<Reporter, "error">,
 ): Map<string, string> {
   const values = new Map(predefined);
   for (const { key, value } of dockerfile.metaArgs.flatMap(({ args }) => args)) {
@@ -60,7 +60,7 @@ function metaArgs(
     } else if (value) {
       const expansion = expandWord(value.text, scopeOfMap(values), { escape: dockerfile.escape });
       if (expansion.error === undefined) values.set(key.text, expansion.value);
-      else reporter.error("ExpansionFailed", value.span, expansion.error);
+      else reporter.error("ExpansionFailed", value.span, expansion.error, expansionHelp(expansion.error));
     }
   }
   return values;

@@ -78,7 +78,7 @@ function requestFor(
     const index = Number(text);
     if (nodes[index]) return { kind: "stage", index };
     reporter.error("InvalidStageIndex", span, `invalid stage index ${index}`, {
-      help: `stages are numbered from 0 to ${nodes.length - 1}`,
+      help: `stages count from 0, and this file has ${nodes.length}; a name (FROM … AS name) is safer`,
     });
     return undefined;
   }
@@ -104,6 +104,7 @@ export function checkOrder(link: Link, node: StageNode, nodes: readonly StageNod
       : `cannot mount from stage ${text} to ${current}, stage needs to be defined before current command`;
   const declared = nodes[link.request.index]!.stage.from;
   reporter.error("StageDefinedLater", link.span, message, {
+    help: `move stage ${text} up, above the one that needs it`,
     related: [{ span: declared.name?.span ?? declared.span, message: `stage ${text} is declared here` }],
   });
   return false;

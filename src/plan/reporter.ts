@@ -72,3 +72,11 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
   const nearest = suggest(word, candidates);
   return nearest === undefined ? undefined : `did you mean ${quoteGo(nearest)}?`;
 }
+
+/** What to do about a text that cannot be expanded; nothing where it says so itself (`${NAME:?why}`). */
+export function expansionHelp(error: string): { readonly help?: string } {
+  if (error.includes("missing '}'")) return { help: "close the variable with }" };
+  const quote = /matching (double|single)-quote/.exec(error)?.[1];
+  if (quote === undefined) return {};
+  return { help: `close the ${quote} quote, or write a backslash before it if it is meant as text` };
+}

@@ -1,7 +1,8 @@
 // Pins the images that a plan needs and makes the vertices of everything that files come from: images, contexts, git, http.
 // Resolving does I/O through the injected function and happens once per image; making vertices is pure and happens in file order.
+import { suggest } from "../base/suggest.ts";
 import { redactUrls } from "../base/url-text.ts";
-import { BuildError, locate } from "../diagnostics/build-error.ts";
+import { amend, BuildError, locate } from "../diagnostics/build-error.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { GraphBuilder, VertexMeta } from "../graph/graph.ts";
 import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
@@ -10,6 +11,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image.ts";
 import { normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
+import { quoteGo } from "./go-format.ts";
 import { sourceHistoryEntry } from "./history.ts";
 import { scratchState, type ImageState } from "./image-state.ts";
 import type { FoundContext } from "./named-contexts.ts";
@@ -68,7 +70,7 @@ export class SourceCatalog {
       this.#images.set(key, await pending);
     } catch (error) {
       const text = request.kind === "image" ? request.text : undefined;
-      throw locate(withSuggestion(error, text, [...this.#names, ...COMMON_IMAGES]), span);
+      throw locate(withSuggestion(error, text, this.#names), span);
     }
   }
 
@@ -79,14 +81,18 @@ export class SourceCatalog {
   }
 }
 
-/** A missing image may be a mistyped stage. */
-function withSuggestion(error: unknown, text: string | undefined, names: readonly string[]): unknown {
-  if (!(error instanceof BuildError) || error.help !== undefined || text === undefined) return error;
+/** What could not be had may be a mistyped stage, whatever its registry said: few images have so short a name. */
+function withSuggestion(error: unknown, text: string | undefined, stages: readonly string[]): unknown {
+  if (!(error instanceof BuildError) || text === undefined) return error;
+  const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
+  if (stage !== undefined)
+    return amend(error, {
+      summary: `no stage is called ${quoteGo(text)}, and as an image it could not be had`,
+      help: `did you mean the stage ${quoteGo(stage)}?`,
+    });
   if (error.code !== "image" && error.details.status !== 404) return error;
-  const help = didYouMean(text, names);
-  if (help === undefined) return error;
-  const { code, message, cause, span, diagnostics, details } = error;
-  return new BuildError(code, message, { cause, diagnostics, details, help, ...(span === undefined ? {} : { span }) });
+  const help = didYouMean(text, COMMON_IMAGES);
+  return help === undefined ? error : amend(error, { help });
 }
 
 /** Meta of a vertex that belongs to no stage. */

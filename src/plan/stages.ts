@@ -1,6 +1,7 @@
 // Stages by name and number, what each is built from and which need which (reference F01–F11). Resolves nothing.
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 import { parsePlatform, type Platform } from "../oci/platform.ts";
+import { suggest } from "../base/suggest.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { Dockerfile, Stage, Word } from "../frontend/ast.ts";
 import { expandWord } from "../frontend/expand.ts";
@@ -9,7 +10,7 @@ import { defaultGlobals, scopeOfMap, spanOfOption, type GlobalArgs } from "./glo
 import { checkFromArguments, checkPlatformFlag } from "./lint.ts";
 import { findNamedContext } from "./named-contexts.ts";
 import type { NamedContext, PlanOptions } from "./options.ts";
-import { didYouMean, type Reporter } from "./reporter.ts";
+import { didYouMean, expansionHelp, type Reporter } from "./reporter.ts";
 
 /** Where files come from: what FROM, `COPY --from` and a mount's `from` may name. */
 export type SourceRequest =
@@ -74,7 +75,7 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   if (baseText === "") {
     const message = `base name (${from.image.text}) should not be blank`;
     scope.reporter.error("BlankBaseName", from.image.span, message, {
-      help: "give the ARG a default before the first FROM",
+      help: valueHelp(from.image, scope),
     });
   }
   const flag = from.platform ? readPlatform(from.platform, name, scope) : undefined;
@@ -88,7 +89,10 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   const base = baseText === undefined || baseText === "" ? undefined : requestOf(baseText, byName, platform, scope);
   if (base === undefined && baseText !== undefined && baseText !== "") {
     scope.reporter.error("InvalidBaseName", from.image.span, `failed to parse stage name ${quoteGo(baseText)}`, {
-      help: didYouMean(baseText, [...byName.keys(), ...COMMON_IMAGES]),
+      help:
+        /[:@]$/.test(baseText) && from.image.text.includes("$")
+          ? valueHelp(from.image, scope)
+          : nameHelp(baseText, byName),
     });
   }
   const isBroken = base === undefined || (from.platform !== undefined && flag === undefined);
@@ -106,6 +110,21 @@ function checkContextName(name: string, { from }: Stage, { reporter }: StageScop
       help: "end it with a letter or digit, and put one of . _ __ - between letters and digits",
     },
   );
+}
+
+/** What to do about a FROM that variables leave incomplete. */
+function valueHelp({ text }: Word, { globals }: StageScope): string {
+  const names = [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(([, name = ""]) => name);
+  const empty = names.find((name) => (globals.values.get(name) ?? "") === "") ?? "the variable";
+  const near = globals.declared.has(empty) ? undefined : suggest(empty, globals.declared);
+  if (near !== undefined) return `did you mean $${near}?`;
+  return `${empty} has no value: give it one before the first FROM, ARG ${empty}=…, or in the command, --build-arg ${empty}=…`;
+}
+
+function nameHelp(text: string, byName: ReadonlyMap<string, number>): string | undefined {
+  const lower = text.toLowerCase();
+  if (text !== lower && parseReference(lower)) return `names of images are lower case: ${lower}`;
+  return didYouMean(text, [...byName.keys(), ...COMMON_IMAGES]);
 }
 
 function requestOf(
@@ -132,7 +151,7 @@ function expandFrom(word: Word, { dockerfile, globals, reporter }: StageScope): 
   const expansion = expandWord(word.text, scopeOfMap(globals.values), { escape: dockerfile.escape });
   checkFromArguments(reporter, word.span, expansion, globals.declared);
   if (expansion.error === undefined) return expansion.value;
-  reporter.error("ExpansionFailed", word.span, expansion.error);
+  reporter.error("ExpansionFailed", word.span, expansion.error, expansionHelp(expansion.error));
   return undefined;
 }
 
@@ -141,7 +160,12 @@ function readPlatform(word: Word, stageName: string, scope: StageScope): Platfor
   const expansion = expandWord(word.text, scopeOfMap(globals.values), { escape: dockerfile.escape });
   checkFromArguments(reporter, word.span, expansion, globals.declared);
   if (expansion.error !== undefined) {
-    reporter.error("ExpansionFailed", word.span, `failed to process arguments for platform: ${expansion.error}`);
+    reporter.error(
+      "ExpansionFailed",
+      word.span,
+      `failed to process arguments for platform: ${expansion.error}`,
+      expansionHelp(expansion.error),
+    );
     return undefined;
   }
   const { value } = expansion;
@@ -222,7 +246,11 @@ export function checkCycles(
         isCyclic = true;
         const circle = [...path.slice(start), to].map((index) => quoteGo(nodes[index]!.displayName)).join(" → ");
         const message = `circular dependency detected on stage: ${nodes[to]!.displayName}`;
-        reporter.error("CircularDependency", span, message, { help: `the circle is ${circle}` });
+        const isOwn = to === node.index;
+        const help = isOwn
+          ? `a stage cannot copy from itself: ${circle}; name an earlier stage or an image`
+          : `the circle is ${circle}: move what both need into a stage of its own`;
+        reporter.error("CircularDependency", span, message, { help });
       } else if (!done.has(to)) visit(nodes[to]!);
     }
     path.pop();

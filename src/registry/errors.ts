@@ -85,7 +85,12 @@ export async function responseFailure(
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
   if (status === 404)
-    return failure(`${purpose.subject}: not found${tail}`, "check the name and the tag for typing errors");
+    return failure(
+      `${purpose.subject}: not found${tail}`,
+      purpose.subject.includes("@")
+        ? "the registry has no image of this digest in that repository: it was deleted, or the digest is mistyped"
+        : "check the name and the tag for typing errors",
+    );
   if (status === 429) {
     const wait = retryAfterMs === undefined ? "try again later" : `try again in ${Math.ceil(retryAfterMs / 1000)} s`;
     return failure(

@@ -161,7 +161,14 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
   } catch (error) {
     if (!(error instanceof UnknownUserError)) throw error;
     const message = `process "${request.args.join(" ")}" did not complete successfully: ${error.message}`;
-    throw new BuildError("command", message, { cause: error });
+    const [user = ""] = request.user.split(":");
+    throw new BuildError("command", message, {
+      cause: error,
+      summary: error.message.replace(/^unable to find (\w+) (.*?): .*/, 'this stage has no $1 "$2"'),
+      help: error.message.startsWith("unable to find user")
+        ? `add it in an earlier RUN, with adduser -D ${user} or useradd ${user}, or name a number`
+        : "add it in an earlier RUN, or name a number",
+    });
   }
 }
 

@@ -14,10 +14,11 @@ import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
-import type { SandboxMount, StepRequest, StepResult } from "../sandbox/sandbox.ts";
+import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
+import { missingSource } from "./file/select.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
 import { Redactor } from "./redact.ts";
 import type { SolveServices, StepLog } from "./services.ts";
@@ -127,7 +128,10 @@ export class ExecExecutor {
       output.end();
       signal.throwIfAborted();
       this.#signal.throwIfAborted();
-      if (result.exitCode !== 0) throw commandError(vertex, op, result, output.lastLines(), log.path);
+      if (result.exitCode !== 0) {
+        const { commandError } = await import("./command-error.ts");
+        throw await commandError({ vertex, op, result, lastOutput: output.lastLines(), logPath: log.path, below });
+      }
       await settle();
       const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction, below);
       rmSync(scratchDir, { recursive: true, force: true });
@@ -251,7 +255,9 @@ export class ExecExecutor {
     if (value !== undefined) return value;
     if (mount.required) {
       throw new BuildError("source", `secret ${mount.id}: not found`, {
-        help: `give it with --secret id=${mount.id},src=FILE`,
+        summary: `this RUN needs the secret "${mount.id}", and the build was not given it`,
+        help: `give it with --secret id=${mount.id},src=FILE or --secret id=${mount.id},env=NAME`,
+        details: { word: `id=${mount.id}` },
       });
     }
     return mount.env === undefined ? undefined : new Uint8Array();
@@ -260,7 +266,10 @@ export class ExecExecutor {
   async #sshSocketOf(mount: MountOp & { readonly kind: "ssh" }): Promise<string | undefined> {
     const socket = await this.#services.sshSocket(mount.id);
     if (socket === undefined && mount.required) {
-      throw new BuildError("source", `unset ssh forward key ${mount.id}`, { help: `give it with --ssh ${mount.id}` });
+      throw new BuildError("source", `unset ssh forward key ${mount.id}`, {
+        summary: `this RUN needs the ssh agent "${mount.id}", and the build was not given one`,
+        help: `give it with --ssh ${mount.id}, or a key: --ssh ${mount.id}=FILE`,
+      });
     }
     return socket;
   }
@@ -321,28 +330,6 @@ class StepOutput {
   }
 }
 
-function commandError(
-  vertex: Vertex,
-  op: ExecOp,
-  result: StepResult,
-  lastOutput: readonly string[],
-  logPath: string,
-): BuildError {
-  const killed = result.oomKilled
-    ? `: OOM killed${result.oomLimit === undefined ? "" : ` (limit ${result.oomLimit} bytes)`}, cannot allocate memory`
-    : "";
-  const message = `process "${op.args.join(" ")}" did not complete successfully: exit code: ${result.exitCode}${killed}`;
-  const { exitCode, signal } = result;
-  const details = {
-    exitCode,
-    lastOutput,
-    logPath,
-    step: vertex.meta.name,
-    ...(signal === undefined ? {} : { signal }),
-  };
-  return new BuildError("command", message, { details });
-}
-
 /** What `source` names in a tree: with its parents, for mounting the whole; and what lies below it, as paths of its own. */
 async function selectFiles(
   tree: Tree,
@@ -350,7 +337,7 @@ async function selectFiles(
   label: string,
 ): Promise<{ readonly whole: Entry[]; readonly below: Entry[] }> {
   const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
-  if (!resolved.entry) throw new BuildError("source", `"${source}": not found in ${label}`);
+  if (!resolved.entry) throw await missingSource(tree, resolved.path, label);
   const walked = await tree.walk(resolved.path);
   const entries = await Promise.all(walked.map((entry) => withBytes(tree, entry)));
   const parents: Entry[] = [];

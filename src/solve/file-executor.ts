@@ -56,7 +56,9 @@ export class FileExecutor {
   async #labelOf(input: Vertex["inputs"][number]): Promise<string | undefined> {
     if (input === undefined) return undefined;
     const vertex = this.#results.vertex(input);
-    return isRootfs(vertex) ? vertex.meta.stage || undefined : (await this.#results.tree(input)).label;
+    if (!isRootfs(vertex)) return (await this.#results.tree(input)).label;
+    const { name, stage } = vertex.meta;
+    return stage === "" ? name.replace(/^FROM /, "image ") : `stage "${stage}"`;
   }
 
   /** No input is the empty root of FROM scratch. */

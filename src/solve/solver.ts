@@ -201,7 +201,9 @@ export class Solver {
     }
     const before = await this.#explain(vertex, lookup);
     const executor = await this.#executors.exec();
-    const mounts = await executor.prepareInputs(op, vertex);
+    const mounts = await executor.prepareInputs(op, vertex).catch((error: unknown) => {
+      throw this.#reports.failed(vertex, error);
+    });
     return this.#reports.observe(vertex, () =>
       this.#scheduler.run("exec", this.#priorityOf(vertex), async () => {
         const startedMs = monotonicMs();

@@ -1,6 +1,6 @@
 // Finds and reads the Dockerfile and the .dockerignore that belongs to it, as texts with a name (reference X01, X06, I01). What they say is the frontend's business.
 // Both are read beside the context's tree, so that a Dockerfile which .dockerignore names still works (I05).
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { suggest } from "../base/suggest.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
@@ -45,6 +45,7 @@ export async function readDockerfile(options: ReadDockerfileOptions): Promise<Do
     const text = readTextIfExists(path, "Dockerfile");
     if (text !== undefined) return { source: { path: shownPath(path, cwd), text }, path };
   }
+  if (contextDir !== undefined && !existsSync(contextDir)) throw noContext(contextDir, cwd);
   throw missing(file ?? NAMES[0], places[0] ?? resolve(cwd, NAMES[0]));
 }
 
@@ -80,10 +81,33 @@ function shownPath(path: string, from: string): string {
   return shown === "" || shown.startsWith("..") || isAbsolute(shown) ? path : shown;
 }
 
+function noContext(contextDir: string, cwd: string): BuildError {
+  const shown = shownPath(contextDir, cwd);
+  const near = suggest(basename(contextDir), directoriesIn(dirname(contextDir)));
+  return new BuildError("source", `unable to prepare context: path "${shown}" not found`, {
+    summary: `there is no directory "${shown}" to build from`,
+    help: near === undefined ? "the last argument is the directory that COPY copies from" : `did you mean "${near}"?`,
+  });
+}
+
+function directoriesIn(path: string): readonly string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    // Only a hint, as below.
+    return [];
+  }
+}
+
 function missing(name: string, looked: string): BuildError {
   const near = nearby(looked);
   const help = near === undefined ? "name the Dockerfile by -f" : `did you mean "${near}"? name it by -f`;
-  return new BuildError("source", `failed to read dockerfile: open ${name}: no such file or directory`, { help });
+  return new BuildError("source", `failed to read dockerfile: open ${name}: no such file or directory`, {
+    summary: `there is no file "${basename(looked)}" in ${dirname(looked)}`,
+    help,
+  });
 }
 
 /** A file beside the missing one that may be what was meant: spelt almost so, else some Dockerfile. */

@@ -86,6 +86,7 @@ async function askRemote(options: ResolveGitOptions, ref: string): Promise<Resol
   const refName = names.find((name) => hashes.has(name));
   if (refName === undefined) {
     throw new BuildError("source", `repository does not contain ref ${ref}, output: ${JSON.stringify(listed)}`, {
+      summary: `${redactUrls(options.remote)} has no branch or tag "${ref}"`,
       help: /^[0-9a-f]{4,39}$/.test(ref)
         ? "commits need their full hash: git rev-parse <short hash>"
         : `git ls-remote ${redactUrls(options.remote)} lists what there is`,

@@ -138,6 +138,7 @@ async function store(options: FetchHttpOptions, folder: string, response: Incomi
         "content",
         `digest mismatch for ${redactUrls(url)}: ${body.checksum} (expected: ${checksum})`,
         {
+          summary: `${redactUrls(url)} is not the file that the checksum names: it is ${body.checksum}`,
           help: "the file at the URL has changed, or was changed on the way; if it is what you want, update --checksum",
         },
       );
@@ -165,15 +166,18 @@ function assertStatus(url: string, { statusCode: status = 0 }: IncomingMessage):
     status === 401 || status === 403
       ? `pass credentials by --secret id=HTTP_AUTH_TOKEN_${host},env=…`
       : status === 404 || status === 410
-        ? "check the URL"
+        ? "check the URL, for example with curl -I"
         : undefined;
+  const summary =
+    status === 404 || status === 410 ? `there is nothing at ${redactUrls(url)} (HTTP ${status})` : undefined;
   const isTransient = [408, 425, 429, 500, 502, 503, 504].includes(status);
   throw new BuildError(
     isTransient ? "registry" : "source",
     `invalid response status ${status} for ${redactUrls(url)}`,
     {
-      details: { status, isTransient },
+      details: { status, isTransient, word: redactUrls(url) },
       ...(help === undefined ? {} : { help }),
+      ...(summary === undefined ? {} : { summary }),
     },
   );
 }

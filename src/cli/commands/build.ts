@@ -18,7 +18,7 @@ export async function build(words: readonly string[], terminal: Terminal): Promi
 
 async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
   const warnings: Diagnostic[] = [];
-  const renderer = createRenderer(given.progress, terminal.stderr);
+  const renderer = await createRenderer(given.progress, terminal.stderr, terminal.environment);
   const onEvent = (event: BuildEvent): void => {
     if (event.kind === "diagnostic" && event.diagnostic.severity === "warning") warnings.push(event.diagnostic);
     renderer.event(event);

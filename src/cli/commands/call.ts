@@ -48,7 +48,7 @@ function shownPath({ build: { context, dockerfile } }: BuildArguments, path: str
 }
 
 async function asked<T>(given: BuildArguments, terminal: Terminal, ask: (engine: Engine) => Promise<T>): Promise<T> {
-  const renderer = createRenderer(given.progress, terminal.stderr);
+  const renderer = await createRenderer(given.progress, terminal.stderr, terminal.environment);
   const onEvent = (event: BuildEvent): void => {
     renderer.event(event);
   };

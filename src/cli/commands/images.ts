@@ -62,7 +62,7 @@ export async function pull(words: readonly string[], terminal: Terminal): Promis
 }
 
 async function transfer(terminal: Terminal, work: (engine: Engine) => Promise<string>): Promise<number> {
-  const renderer = createRenderer("auto", terminal.stderr);
+  const renderer = await createRenderer("auto", terminal.stderr, terminal.environment);
   try {
     await using engine = await openEngine(terminal, { onEvent: (event) => renderer.event(event) });
     const digest = await work(engine);

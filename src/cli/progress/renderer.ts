@@ -4,17 +4,25 @@ import { rawJsonProgress } from "./rawjson.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 import { ttyProgress } from "./tty.ts";
 
-export const PROGRESS_MODES = ["auto", "plain", "tty", "quiet", "rawjson", "none"] as const;
+export const PROGRESS_MODES = ["auto", "plain", "tty", "ci", "quiet", "rawjson", "none"] as const;
 export type ProgressMode = (typeof PROGRESS_MODES)[number];
 
-/** "auto" is "tty" on a terminal and "plain" elsewhere. */
-export function createRenderer(mode: ProgressMode, target: ProgressTarget): ProgressRenderer {
+/** "auto" is "tty" on a terminal and "plain" elsewhere; the environment says which CI it is. */
+export async function createRenderer(
+  mode: ProgressMode,
+  target: ProgressTarget,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<ProgressRenderer> {
   const actual = mode === "auto" ? (target.isTerminal ? "tty" : "plain") : mode;
   switch (actual) {
     case "plain":
       return plainProgress(target);
     case "tty":
       return ttyProgress(target);
+    case "ci": {
+      const { ciProgress } = await import("./ci.ts");
+      return ciProgress(target, { environment });
+    }
     case "rawjson":
       return rawJsonProgress(target);
     case "quiet":

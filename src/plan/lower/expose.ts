@@ -5,7 +5,7 @@ import { expandWords } from "../../frontend/expand.ts";
 import { parsePortSpec, type PortSpec } from "../../frontend/literals.ts";
 import { historyEntry, listHistory } from "../history.ts";
 import { scopeOf, withConfig, withHistory, type ImageState } from "../image-state.ts";
-import type { Reporter } from "../reporter.ts";
+import { expansionHelp, type Reporter } from "../reporter.ts";
 import type { LowerContext } from "./context.ts";
 
 export function lowerExpose(instruction: ExposeInstruction, state: ImageState, context: LowerContext): ImageState {
@@ -40,7 +40,7 @@ function expandPort(
 ): readonly string[] | undefined {
   const expansion = expandWords(text, scopeOf(state), { escape });
   if (expansion.error === undefined) return expansion.words;
-  reporter.error("ExpansionFailed", span, expansion.error);
+  reporter.error("ExpansionFailed", span, expansion.error, expansionHelp(expansion.error));
   return undefined;
 }
 

@@ -41,7 +41,7 @@ function badMode(text: string): BuildError {
   const message = isNumber
     ? `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`
     : `invalid syntax of the chmod parameter '${text}'`;
-  return new BuildError("usage", message, {
+  return new BuildError("source", message, {
     help: 'write an octal mode such as 0755 or a symbolic one such as "u=rwX,go=rX"',
   });
 }

@@ -11,7 +11,7 @@ const ROOT_OWNER: Owner = { uid: 0, gid: 0 };
 
 /**
  * Resolves `user[:group]` against the root file system below. A user by number has the group of that number, by name its primary group.
- * Names that the databases do not know are 0, silently, as in BuildKit; an unknown group leaves the user's. Fails with `usage` where there is nothing to look names up in.
+ * Names that the databases do not know are 0, silently, as in BuildKit; an unknown group leaves the user's. Fails with `source` where there is nothing to look names up in.
  */
 export async function resolveOwner(spec: string, below: RootfsView | undefined): Promise<Owner> {
   const colon = spec.indexOf(":");
@@ -45,13 +45,17 @@ function numericId(name: string, spec: string): number | undefined {
   if (!/^[+-]?\d+$/.test(name)) return undefined;
   const id = Number(name);
   if (id >= 0 && id <= MAX_ID) return id;
-  throw new BuildError("usage", `"${spec}" has an id out of range: ${name}`, { help: `ids go from 0 to ${MAX_ID}` });
+  throw new BuildError("source", `"${spec}" has an id out of range: ${name}`, { help: `ids go from 0 to ${MAX_ID}` });
 }
 
 function databaseOf(below: RootfsView | undefined, name: string, spec: string): RootfsView {
   if (below && !below.isScratch) return below;
-  const why = below ? "there is no root file system" : "with --link the root file system is not looked at";
-  throw new BuildError("usage", `invalid user index: -1: cannot look up "${name}" of "${spec}": ${why}`, {
-    help: "name users and groups by number",
+  const why = below
+    ? "the stage has no files yet, so no /etc/passwd"
+    : "with --link the root file system is not looked at";
+  throw new BuildError("source", `invalid user index: -1: cannot look up "${name}" of "${spec}": ${why}`, {
+    summary: `"${name}" cannot be looked up: ${why}`,
+    help: "name users and groups by number: --chown=1000:1000",
+    details: { word: spec },
   });
 }

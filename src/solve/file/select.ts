@@ -106,8 +106,8 @@ export async function requirePath(
   if (!found.entry || found.path !== path) throw await missingSource(tree, joinRelative(written, include), label);
 }
 
-/** The error for a source that is not there, in BuildKit's words. */
-async function missingSource(tree: Tree, path: string, label: string): Promise<BuildError> {
+/** The error for a source that is not there; `label` says where it was looked for. */
+export async function missingSource(tree: Tree, path: string, label: string): Promise<BuildError> {
   const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
   const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
   const similar = suggest(baseName(path), names);
@@ -115,12 +115,17 @@ async function missingSource(tree: Tree, path: string, label: string): Promise<B
     "source",
     `failed to compute cache key: failed to calculate checksum of ref ${label}: ${JSON.stringify(`/${path}`)}: not found`,
     {
-      help:
-        similar === undefined
-          ? "the path is relative to the root of the source; in a build context, what .dockerignore excludes is not there"
-          : `did you mean "/${joinRelative(parent.path, similar)}"?`,
+      summary: `there is no "${path}" in ${label}`,
+      help: similar === undefined ? whereItLooked(label) : `did you mean "${joinRelative(parent.path, similar)}"?`,
+      details: { word: path },
     },
   );
+}
+
+function whereItLooked(label: string): string {
+  return label === "the build context"
+    ? "paths start at the directory that the command names last, not at the Dockerfile; what .dockerignore excludes is not there"
+    : `paths start at the root of ${label}`;
 }
 
 /** A file of a selected source; `path` is relative to the source, "" = the source itself. */
@@ -161,7 +166,7 @@ export function parsePatterns(patterns: readonly string[]): PatternMatcher {
   const matcher = PatternMatcher.parse(patterns.map((text, i) => ({ text, line: i + 1 })));
   const [error] = matcher.errors;
   if (!error) return matcher;
-  throw new BuildError("usage", `invalid excludepatterns: [${patterns.join(" ")}]: ${error.message}`, {
+  throw new BuildError("source", `invalid excludepatterns: [${patterns.join(" ")}]: ${error.message}`, {
     help: `write "${patterns[error.line - 1]}" as a .dockerignore pattern`,
   });
 }

@@ -50,7 +50,7 @@ const MISTAKES: readonly Mistake[] = [
     name: "C07: a missing source",
     files: { Dockerfile: "FROM busybox\nCOPY nothere /x\n", nothing: "" },
     code: 1,
-    says: ['"/nothere": not found', /> {3}2 \|.*COPY nothere|>>> COPY nothere/, "Dockerfile:2"],
+    says: ['"/nothere": not found', /›\s+2 │ COPY nothere/, "Dockerfile:2:6"],
   },
   {
     name: "I05: a source that .dockerignore excludes",

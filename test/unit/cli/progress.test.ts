@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { ciProgress } from "../../../src/cli/progress/ci.ts";
 import { createRenderer, type ProgressMode } from "../../../src/cli/progress/renderer.ts";
-import { digestOf } from "../../../src/oci/digest.ts";
+import { digestOf, type Digest } from "../../../src/oci/digest.ts";
 import type { BuildEvent } from "../../../src/progress/events.ts";
 
 const [a, b] = [digestOf("a"), digestOf("b")];
@@ -33,22 +34,25 @@ const EVENTS: readonly BuildEvent[] = [
   { kind: "notice", message: "said once" },
 ];
 
-function shown(mode: ProgressMode): string {
+async function shown(mode: ProgressMode): Promise<string> {
   let text = "";
-  const renderer = createRenderer(mode, {
-    write: (more) => (text += more),
+  const target = {
+    write: (more: string) => {
+      text += more;
+    },
     isTerminal: false,
     color: false,
     columns: () => 60,
     rows: () => 20,
-  });
+  };
+  const renderer = await createRenderer(mode, target, {});
   for (const event of EVENTS) renderer.event(event);
   renderer.end();
   return text;
 }
 
-test("1.14: plain keeps the lines of a step together and takes up a step that was left", () => {
-  expect(shown("plain")).toBe(`#1 [build 2/2] RUN make
+test("1.14: plain keeps the lines of a step together and takes up a step that was left", async () => {
+  expect(await shown("plain")).toBe(`#1 [build 2/2] RUN make
 #1 not cached: variable CC changed: "gcc" -> "clang"
 #1 0.100 one
 #1 ...
@@ -77,8 +81,8 @@ note: said once
 `);
 });
 
-test("U21: rawjson is BuildKit's SolveStatus, a line each", () => {
-  const lines = shown("rawjson")
+test("U21: rawjson is BuildKit's SolveStatus, a line each", async () => {
+  const lines = (await shown("rawjson"))
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -91,8 +95,8 @@ test("U21: rawjson is BuildKit's SolveStatus, a line each", () => {
   });
 });
 
-test("tty writes what has ended for good, and no line wider than the terminal", () => {
-  const text = shown("tty");
+test("tty writes what has ended for good, and no line wider than the terminal", async () => {
+  const text = await shown("tty");
   expect(text).toContain("✓ [build 2/2] RUN make");
   expect(text).toContain("✗ ERROR [stage-1 2/2] COPY --from=build /a /a");
   // oxlint-disable-next-line no-control-regex -- escape sequences take no room
@@ -100,6 +104,112 @@ test("tty writes what has ended for good, and no line wider than the terminal", 
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
 });
 
-test("quiet and none say nothing", () => {
-  expect(shown("quiet") + shown("none")).toBe("");
+test("quiet and none say nothing", async () => {
+  expect((await shown("quiet")) + (await shown("none"))).toBe("");
+});
+
+describe("ci (pain 24)", () => {
+  const ci = (environment: Readonly<Record<string, string>> = {}) => {
+    let text = "";
+    const clock = { nowMs: 0, beat: () => {} };
+    const target = { write: (more: string) => void (text += more), isTerminal: false, color: false };
+    const renderer = ciProgress(
+      { ...target, columns: () => 80, rows: () => 24 },
+      {
+        environment,
+        now: () => clock.nowMs,
+        every: (_ms, beat) => {
+          clock.beat = beat;
+          return { [Symbol.dispose]: () => (clock.beat = () => {}) };
+        },
+      },
+    );
+    const take = (): string => {
+      const taken = text;
+      text = "";
+      return taken;
+    };
+    return { renderer, clock, take };
+  };
+  const added = (...vertices: readonly Digest[]): BuildEvent[] =>
+    vertices.map((vertex, i) => ({
+      kind: "vertex-added",
+      vertex,
+      name: `[${i + 1}/${vertices.length}] RUN ${i}`,
+      inputs: [],
+    }));
+  const says = (vertex: Digest, text: string): BuildEvent => ({
+    kind: "vertex-output",
+    vertex,
+    stream: "stdout",
+    data: bytes(text),
+    atMs: 1000,
+  });
+  const started = (vertex: Digest): BuildEvent => ({ kind: "vertex-started", vertex, atMs: 1000 });
+  const ended = (vertex: Digest): BuildEvent => ({ kind: "vertex-finished", vertex, atMs: 2000, result: "succeeded" });
+
+  test("a step's output is one block, whatever runs beside it, and the oldest is shown as it goes", () => {
+    const { renderer, take } = ci();
+    const [first, second] = [a, b];
+    for (const event of [...added(first, second), started(first), says(first, "a1\n")]) renderer.event(event);
+    expect(take()).toBe("#1 [1/2] RUN 0\n#1 0.000 a1\n");
+    for (const event of [started(second), says(second, "b1\n"), says(first, "a2\n"), says(second, "b2")])
+      renderer.event(event);
+    expect(take()).toBe("#1 0.000 a2\n");
+    for (const event of [ended(second), ended(first)]) renderer.event(event);
+    renderer.end();
+    expect(take()).toBe("#1 DONE 1.0s\n\n#2 [2/2] RUN 1\n#2 0.000 b1\n#2 1.000 b2\n#2 DONE 1.0s\n\n");
+  });
+
+  test("a step that says nothing is one line, between blocks; 500 MB in a hundred parts are one line too", () => {
+    const { renderer, take } = ci();
+    for (const event of [...added(a, b), started(a), says(a, "a1\n"), started(b)]) renderer.event(event);
+    for (let i = 0; i < 100; i++) {
+      const part = { kind: "vertex-status", vertex: b, id: `sha256:${i}`, total: 5_000_000, startedMs: 1000 } as const;
+      for (let at = 0; at < 10; at++) renderer.event({ ...part, current: at * 500_000 });
+      renderer.event({ ...part, current: 5_000_000, completedMs: 1900 });
+    }
+    for (const event of [ended(b), ended(a)]) renderer.event(event);
+    expect(take()).toBe("#1 [1/2] RUN 0\n#1 0.000 a1\n#1 DONE 1.0s\n\n#2 [2/2] RUN 1 DONE 1.0s (500MB in 100 parts)\n");
+  });
+
+  test("a sign of life after 30 silent seconds, with what runs and for how long; none where nothing runs", () => {
+    const { renderer, clock, take } = ci();
+    clock.nowMs = 30_000;
+    clock.beat();
+    for (const event of [...added(a), started(a)]) renderer.event(event);
+    clock.nowMs = 61_000;
+    clock.beat();
+    expect(take()).toBe("still running: #1 [1/1] RUN 0 (60.0s)\n");
+    clock.nowMs = 70_000;
+    clock.beat();
+    expect(take()).toBe("");
+    renderer.event(ended(a));
+    clock.nowMs = 200_000;
+    clock.beat();
+    expect(take()).toBe("#1 [1/1] RUN 0 DONE 1.0s\n");
+  });
+
+  test("an interrupted build shows what waited; a step that waits keeps so many lines and says how many it did not", () => {
+    const { renderer, take } = ci();
+    for (const event of [...added(a, b), started(a), says(a, "a\n"), started(b)]) renderer.event(event);
+    renderer.event(says(b, "b\n".repeat(12_000)));
+    renderer.end();
+    const text = take();
+    expect(text).toContain("#2 … 2000 lines are only in its log\n");
+    expect(text.split("\n").filter((line) => line === "#2 0.000 b")).toHaveLength(10_000);
+  });
+
+  test("GitHub and GitLab can fold the blocks, and output cannot give them commands", () => {
+    const events = [...added(a), started(a), says(a, "::add-mask::x\n"), ended(a)];
+    const github = ci({ GITHUB_ACTIONS: "true" });
+    for (const event of events) github.renderer.event(event);
+    expect(github.take()).toBe("::group::#1 [1/1] RUN 0\n#1 0.000 ::add-mask::x\n#1 DONE 1.0s\n::endgroup::\n");
+    const gitlab = ci({ GITLAB_CI: "true" });
+    gitlab.clock.nowMs = 5000;
+    for (const event of events) gitlab.renderer.event(event);
+    expect(gitlab.take()).toBe(
+      "\u001b[0Ksection_start:5:tsbuild_1\r\u001b[0K#1 [1/1] RUN 0\n#1 0.000 ::add-mask::x\n#1 DONE 1.0s\n\u001b[0Ksection_end:5:tsbuild_1\r\u001b[0K\n",
+    );
+  });
 });

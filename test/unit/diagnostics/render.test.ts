@@ -3,14 +3,20 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.ts";
 import { displayText, displayWidth } from "../../../src/diagnostics/display-width.ts";
-import { dockerfileExcerpt, renderDiagnostic, renderExcerpt } from "../../../src/diagnostics/render.ts";
-import type { Span } from "../../../src/diagnostics/source.ts";
+import { excerptOfLines, renderDiagnostic, renderExcerpt } from "../../../src/diagnostics/render.ts";
+import { positionAt, type Span } from "../../../src/diagnostics/source.ts";
 
 const plain = { color: false, width: 100 };
 
 function mark(text: string, marked: string, path = "Dockerfile"): Span {
   const start = text.indexOf(marked);
   return { source: { path, text }, start, end: start + marked.length };
+}
+
+/** BuildKit's excerpt of the lines of a span. */
+function excerptOf({ source, start, end }: Span): string {
+  const line = (offset: number): number => positionAt(source, offset).line;
+  return excerptOfLines({ source, path: source.path, first: line(start), last: line(Math.max(start, end - 1)) });
 }
 
 describe("renderDiagnostic", () => {
@@ -28,6 +34,7 @@ describe("renderDiagnostic", () => {
     expect(renderDiagnostic(diagnostic, plain)).toBe(
       [
         'Dockerfile:7:13: error: no stage or image named "bulid" [StageNotFound]',
+        "    5 │",
         "    6 │ FROM alpine:3.20",
         "  › 7 │ COPY --from=bulid /app /app",
         "      │             ^^^^^",
@@ -68,7 +75,7 @@ describe("renderExcerpt", () => {
 
   test("several lines, an empty span, the end of the file", () => {
     expect(renderExcerpt(mark("a\nb\nc\nd\ne\nf\ng", "b\nc\nd\ne\nf"), plain)).toBe(
-      "    1 │ a\n  › 2 │ b\n      │ ^\n  › 3 │ c\n  › 4 │ d\n  › 5 │ e\n    … │",
+      "    1 │ a\n  › 2 │ b\n      │ ^\n  › 3 │ c\n  › 4 │ d\n  › 5 │ e\n    … │\n    7 │ g",
     );
     const source = { path: "x", text: "a\n" };
     expect(renderExcerpt({ source, start: 2, end: 2 }, plain)).toBe("    1 │ a\n  › 2 │\n      │ ^");
@@ -117,10 +124,10 @@ describe("renderExcerpt", () => {
   });
 });
 
-describe("dockerfileExcerpt (L08)", () => {
+describe("excerptOfLines (L08)", () => {
   test("credentials in URLs are not repeated, and the carets stay where they were", () => {
     const span = mark("ADD https://me:hunter2@h/x /bad", "/bad");
-    expect(dockerfileExcerpt(span)).toContain("ADD https://xx:xxxxxxx@h/x /bad");
+    expect(excerptOf(span)).toContain("ADD https://xx:xxxxxxx@h/x /bad");
     expect(renderExcerpt(span, { color: false, width: 80 }).split("\n")).toEqual([
       "  › 1 │ ADD https://xx:xxxxxxx@h/x /bad",
       `      │ ${" ".repeat(27)}^^^^`,
@@ -133,7 +140,7 @@ describe("dockerfileExcerpt (L08)", () => {
     [7, [5, 8]],
   ])("one line, at %i, has BuildKit's neighbours", (line, [from, to]) => {
     const text = "1\n2\n3\n4\n5\n6\n7\n8";
-    const excerpt = dockerfileExcerpt(mark(text, String(line))).split("\n");
+    const excerpt = excerptOf(mark(text, String(line))).split("\n");
     expect(excerpt[0]).toBe(`Dockerfile:${line}`);
     expect(excerpt[1]).toBe("-".repeat(20));
     expect(excerpt.slice(2, -2)).toEqual(

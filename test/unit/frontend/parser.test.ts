@@ -2,8 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { spaceClass } from "../../../grammar/dockerfile.lexer.ts";
-import { dockerfileExcerpt } from "../../../src/diagnostics/render.ts";
-import { spanText, type SourceFile, type Span } from "../../../src/diagnostics/source.ts";
+import { excerptOfLines } from "../../../src/diagnostics/render.ts";
+import { positionAt, spanText, type SourceFile, type Span } from "../../../src/diagnostics/source.ts";
 import type { Dockerfile, ParseResult } from "../../../src/frontend/ast.ts";
 import { applyChecks, parseCheckOptions } from "../../../src/frontend/lint/check-directive.ts";
 import { lint } from "../../../src/frontend/lint/lint.ts";
@@ -11,6 +11,12 @@ import { parseDockerfile, parseTrigger } from "../../../src/frontend/parser.ts";
 
 function parse(text: string): ParseResult {
   return parseDockerfile({ path: "Dockerfile", text });
+}
+
+/** BuildKit's excerpt of the lines of a span. */
+function excerptOf({ source, start, end }: Span): string {
+  const line = (offset: number): number => positionAt(source, offset).line;
+  return excerptOfLines({ source, path: source.path, first: line(start), last: line(Math.max(start, end - 1)) });
 }
 
 function messages(text: string): readonly string[] {
@@ -312,7 +318,7 @@ describe("cost", () => {
 test("L08: BuildKit's excerpt of an instruction of several lines, and of one", () => {
   const text = "FROM busybox\nRUN --foo a \\\n  b <<EOF\nx\nEOF\nENV x=y\n\n\n#1\n#2\n";
   const { dockerfile } = parse(text);
-  expect(dockerfileExcerpt(dockerfile.stages[0]!.instructions[0]!.span)).toBe(
+  expect(excerptOf(dockerfile.stages[0]!.instructions[0]!.span)).toBe(
     [
       "Dockerfile:2",
       "--------------------",
@@ -326,7 +332,7 @@ test("L08: BuildKit's excerpt of an instruction of several lines, and of one", (
       "",
     ].join("\n"),
   );
-  expect(dockerfileExcerpt(dockerfile.stages[0]!.instructions[1]!.span)).toContain(
+  expect(excerptOf(dockerfile.stages[0]!.instructions[1]!.span)).toContain(
     "   4 |     x\n   5 |     EOF\n   6 | >>> ENV x=y\n   7 |     \n   8 |     \n",
   );
 });

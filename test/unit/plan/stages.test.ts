@@ -55,7 +55,7 @@ describe("FROM", () => {
     const failure = plan("FROM busybox AS build\nFROM biuld").catch((error: unknown) => error);
     const error = (await failure) as BuildError;
     expect(error).toBeInstanceOf(BuildError);
-    expect(error).toMatchObject({ code: "image", help: 'did you mean "build"?' });
+    expect(error).toMatchObject({ code: "image", help: 'did you mean the stage "build"?' });
     expect(spanText(error.span!)).toBe("biuld");
     const from = (await plan("FROM busybox\nCOPY --from=nowhere /a /b").catch((one: unknown) => one)) as BuildError;
     expect(spanText(from.span!)).toBe("nowhere");

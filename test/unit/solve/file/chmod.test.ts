@@ -43,11 +43,11 @@ test("C11 directories on the way get the permission bits of an octal mode, 0755 
 
 test.for(["", "8", "0o755", "77777", "010000"])("C11 %j is no octal mode", (text) => {
   const message = `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`;
-  expect(() => parseChmod(text)).toThrow(expect.objectContaining({ code: "usage", message }));
+  expect(() => parseChmod(text)).toThrow(expect.objectContaining({ code: "source", message }));
 });
 
 test.for(["u+q", "u", "u+x,", ",u+x", "rwx", "+755", "u +x"])("C11 %j is no symbolic mode", (text) => {
   expect(() => parseChmod(text)).toThrow(
-    expect.objectContaining({ code: "usage", message: `invalid syntax of the chmod parameter '${text}'` }),
+    expect.objectContaining({ code: "source", message: `invalid syntax of the chmod parameter '${text}'` }),
   );
 });

@@ -1,0 +1,140 @@
+// Why a program of a root file system does not start: not there, a script with Windows line ends, without its interpreter, for another machine. Looks into the layers, runs nothing.
+import { open } from "node:fs/promises";
+import { suggest } from "../base/suggest.ts";
+import { hostPlatform } from "../oci/platform.ts";
+import { resolvePath } from "../rootfs/resolve.ts";
+import type { Entry } from "../tree/entry.ts";
+import type { Tree } from "../tree/tree.ts";
+
+/** Where a program is looked for. */
+export interface ProgramAt {
+  readonly tree: Tree;
+  readonly cwd: string;
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+}
+
+interface Problem {
+  readonly summary: string;
+  readonly help: string;
+}
+
+/** `args` did not start; `said` is what the runtime or the shell says about it. */
+export async function explainProgram(at: ProgramAt, args: readonly string[], said: string): Promise<Problem> {
+  const [name = "", flag] = args;
+  const found = await findProgram(at, name);
+  if (!found) return missingProgram(at, name, flag === "-c");
+  const problem = await problemOf(at.tree, found, name);
+  if (problem) return problem;
+  const summary = `"${name}" does not start: ${said}`;
+  return { summary, help: "check that it is a program for this platform and that it may be executed" };
+}
+
+async function missingProgram(at: ProgramAt, name: string, isShell: boolean): Promise<Problem> {
+  const summary = `exec: "${name}": no such file or directory in this stage`;
+  if (isShell) {
+    const help = `RUN gives its text to ${name}: start from an image that has it, or write RUN ["program", "argument"]`;
+    return { summary, help };
+  }
+  const near = await nearestCommand(at, name);
+  const help = "copy or install it in an earlier instruction of this stage, or check the path";
+  return { summary, help: near === undefined ? help : `did you mean "${near}"?` };
+}
+
+async function problemOf(tree: Tree, file: Entry, name: string): Promise<Problem | undefined> {
+  const head = await headOf(tree, file);
+  const interpreter = /^#![ \t]*([^ \t\n]+)/.exec(head.toString("latin1"))?.[1];
+  if (interpreter?.endsWith("\r")) {
+    const summary = `"${name}" is a script with Windows line ends: its first line names "${interpreter.slice(0, -1)}\\r"`;
+    return {
+      summary,
+      help: `save it with Unix line ends, or convert it before it runs: RUN sed -i 's/\\r$//' ${name}`,
+    };
+  }
+  if (interpreter !== undefined && !(await resolvePath(tree, interpreter)).entry) {
+    const summary = `"${name}" is a script for "${interpreter}", which is not in this stage`;
+    return { summary, help: "install the interpreter in an earlier RUN, or correct the script's first line" };
+  }
+  const machine = machineOf(head);
+  const here = hostPlatform().architecture;
+  if (machine !== undefined && machine !== here) {
+    const summary = `"${name}" is a program for ${machine}, and this build runs ${here} (exec format error)`;
+    return { summary, help: `copy the program for linux/${here}, or build on a machine of that platform` };
+  }
+  if ((file.mode & 0o111) === 0) {
+    const help = "make it executable where it is copied: COPY --chmod=0755 …";
+    return { summary: `"${name}" may not be executed: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
+  }
+  if (machine !== undefined && interpreter === undefined) {
+    const summary = `"${name}" needs a dynamic loader or libraries that are not in this stage`;
+    return { summary, help: "link it statically, or start from an image with the C library that it was built for" };
+  }
+  if (machine !== undefined || interpreter !== undefined) return undefined;
+  const summary = `"${name}" is neither a program for linux nor a script (exec format error)`;
+  return { summary, help: "a script begins with a line like #!/bin/sh; a program has to be built for linux" };
+}
+
+/** The regular file that `name` stands for, on PATH where it has no slash. */
+async function findProgram(at: ProgramAt, name: string): Promise<Entry | undefined> {
+  const paths = name.includes("/") ? [absolute(at.cwd, name)] : pathOf(at).map((folder) => `${folder}/${name}`);
+  for (const path of paths) {
+    const { entry } = await resolvePath(at.tree, path);
+    if (entry?.type === "file") return entry;
+  }
+  return undefined;
+}
+
+/** Something spelt nearly as `name` beside it, or on PATH. */
+export async function nearestCommand(at: ProgramAt, name: string): Promise<string | undefined> {
+  const cut = name.lastIndexOf("/");
+  if (cut >= 0) {
+    const near = suggest(name.slice(cut + 1), await namesIn(at.tree, absolute(at.cwd, name.slice(0, cut + 1))));
+    return near && `${name.slice(0, cut + 1)}${near}`;
+  }
+  if (name.length < 3) return undefined;
+  const names = await Promise.all(pathOf(at).map((folder) => namesIn(at.tree, folder)));
+  return suggest(name, names.flat(), name.length < 5 ? 1 : 2);
+}
+
+async function namesIn(tree: Tree, folder: string): Promise<readonly string[]> {
+  const { path, entry } = await resolvePath(tree, folder);
+  return entry?.type === "dir" ? tree.readdir(path) : [];
+}
+
+function pathOf({ env }: ProgramAt): readonly string[] {
+  const value = env.findLast((variable) => variable.startsWith("PATH="))?.slice("PATH=".length) ?? "";
+  return value.split(":").filter((folder) => folder.startsWith("/"));
+}
+
+function absolute(cwd: string, path: string): string {
+  return path.startsWith("/") ? path : `${cwd}/${path}`;
+}
+
+async function headOf(tree: Tree, entry: Entry): Promise<Buffer> {
+  const bytes = await tree.locate(entry);
+  if (bytes.kind === "inline") return Buffer.from(bytes.data).subarray(0, 256);
+  await using file = await open(bytes.path);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** Architecture of an ELF file as platforms name it; undefined for other files. */
+function machineOf(head: Buffer): string | undefined {
+  if (head.length < 20 || head.readUInt32BE(0) !== 0x7f454c46) return undefined;
+  const machine = head[5] === 2 ? head.readUInt16BE(18) : head.readUInt16LE(18);
+  return MACHINES[machine] ?? `machine type ${machine}`;
+}
+
+/** ELF e_machine, from elf.h. */
+const MACHINES: Readonly<Record<number, string>> = {
+  3: "386",
+  8: "mips",
+  20: "ppc",
+  21: "ppc64le",
+  22: "s390x",
+  40: "arm",
+  62: "amd64",
+  183: "arm64",
+  243: "riscv64",
+  258: "loong64",
+};
