@@ -22,6 +22,7 @@ import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { digestAlgorithm, digestHex, digestOf, parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, Index, Manifest } from "../oci/image.ts";
 import { OCI_INDEX } from "../oci/media-type.ts";
+import { onePart } from "./byte-parts.ts";
 import { decodeCache, encodeCache, type ManifestForm } from "./cache-manifest.ts";
 import { blobsOf, type CacheDocument } from "./document.ts";
 import type { CacheStorage, PutOptions, StoredCache, WriteOptions } from "./storage.ts";
@@ -110,11 +111,11 @@ export class LocalStorage implements CacheStorage {
     const { path, tag, form } = this.#options;
     this.#makeFolders();
     const encoded = encodeCache(document, form, tag);
-    await this.put(encoded.configDescriptor, () => once(encoded.config), { sources: [], signal });
+    await this.put(encoded.configDescriptor, () => onePart(encoded.config), { sources: [], signal });
     const digest = digestOf(encoded.manifest);
     const { length: size } = encoded.manifest;
     const { mediaType } = encoded;
-    await this.put({ mediaType, digest, size }, () => once(encoded.manifest), { sources: [], signal });
+    await this.put({ mediaType, digest, size }, () => onePart(encoded.manifest), { sources: [], signal });
     using _lock = await this.#lock(signal);
     for (const blob of blobsOf(document))
       if (!(await this.has(blob)))
@@ -210,8 +211,4 @@ export class LocalStorage implements CacheStorage {
       await delay(LOCK_POLL_MS, undefined, { signal });
     }
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -41,7 +41,23 @@ export interface S3Location {
   readonly uploadParallelism: number;
 }
 
-export type CacheLocation = RegistryLocation | LocalLocation | S3Location;
+/** The cache service of GitHub Actions, version 2. */
+export interface GhaLocation {
+  readonly kind: "gha";
+  /** The cache's own name among the repository's. */
+  readonly scope: string;
+  /** Of the service and its token; undefined outside of a job. */
+  readonly url?: string;
+  readonly token?: string;
+  /** How long requests may wait while the service asks for less. */
+  readonly timeoutMs: number;
+  /** `owner/name`, for removing what is not kept: only the REST API can. */
+  readonly repository?: string;
+  readonly ghToken?: string;
+  readonly apiUrl: string;
+}
+
+export type CacheLocation = RegistryLocation | LocalLocation | S3Location | GhaLocation;
 
 export interface CacheSource {
   readonly location: CacheLocation;

@@ -4,6 +4,7 @@ import type { Descriptor } from "../oci/image.ts";
 import type { Digest } from "../oci/digest.ts";
 import { familiarReference, repositoryName, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import { onePart, wholeOf } from "./byte-parts.ts";
 import { decodeCache, encodeCache, type ManifestForm } from "./cache-manifest.ts";
 import type { CacheDocument } from "./document.ts";
 import type { CacheStorage, PutOptions, StoredCache, WriteOptions } from "./storage.ts";
@@ -47,9 +48,7 @@ export class RegistryStorage implements CacheStorage {
   }
 
   async #readWhole(client: RegistryClient, blob: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of client.openBlob(this.#options.reference, blob, { signal })) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return wholeOf(client.openBlob(this.#options.reference, blob, { signal }));
   }
 
   async has(blob: Descriptor, signal: AbortSignal): Promise<boolean> {
@@ -80,7 +79,7 @@ export class RegistryStorage implements CacheStorage {
     const client = await this.#options.client();
     const encoded = encodeCache(document, form, reference.tag ?? "latest");
     const { config, configDescriptor } = encoded;
-    await client.pushBlob(reference, configDescriptor, (offset) => once(config.subarray(offset)), { signal });
+    await client.pushBlob(reference, configDescriptor, (offset) => onePart(config.subarray(offset)), { signal });
     const { digest } = await client.pushManifest(reference, encoded.manifest, encoded.mediaType, { signal });
     // What the registry's own collection can free once no manifest names it.
     if (isPruned && before && before.version !== digest)
@@ -88,8 +87,4 @@ export class RegistryStorage implements CacheStorage {
   }
 
   [Symbol.dispose](): void {}
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

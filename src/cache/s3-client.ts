@@ -7,6 +7,7 @@ import type { HttpResponse, RequestBody } from "../registry/http-message.ts";
 import type { RetryClock } from "../registry/retry.ts";
 import { TransportError } from "../registry/transport-error.ts";
 import type { Transport } from "../registry/transport.ts";
+import { onePart, wholeOf } from "./byte-parts.ts";
 import { EMPTY_PAYLOAD, encodePath, encodeQuery, signedHeaders, type S3Credentials } from "./sigv4.ts";
 
 export interface S3ClientOptions {
@@ -62,7 +63,7 @@ export class S3Client {
       const isLast = attempt >= maxAttempts;
       try {
         if (this.#paceMs > 0) await clock.sleep(this.#paceMs, request.signal);
-        const response = await this.#once(request);
+        const response = await this.#onePart(request);
         this.#adapt(response.status);
         if (request.accept.includes(response.status)) return response;
         const failure = await this.#failure(request, response);
@@ -83,9 +84,7 @@ export class S3Client {
       await response.discard();
       return undefined;
     }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of response.body) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return wholeOf(response.body);
   }
 
   async write(key: string, bytes: Uint8Array, contentType: string, signal: AbortSignal): Promise<void> {
@@ -93,7 +92,7 @@ export class S3Client {
       method: "PUT",
       key,
       headers: { "content-type": contentType },
-      body: { size: bytes.length, open: () => once(bytes) },
+      body: { size: bytes.length, open: () => onePart(bytes) },
       payloadHash: createHash("sha256").update(bytes).digest("hex"),
       accept: [200],
       signal,
@@ -129,7 +128,7 @@ export class S3Client {
     await (await this.send({ method: "PUT", key, headers, accept: [200], signal })).discard();
   }
 
-  #once({
+  #onePart({
     method,
     key,
     query = {},
@@ -202,8 +201,4 @@ async function textOf(response: HttpResponse): Promise<string> {
     if (response.status >= 300 && size > MAX_ERROR_SIZE) break;
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -1,6 +1,7 @@
 // Large objects in parts: read once, a few parts in memory at a time, each with its own checksum in the signature. What fails leaves no parts behind.
 import { createHash } from "node:crypto";
 import { BuildError } from "../diagnostics/build-error.ts";
+import { byteParts, onePart, wholeOf } from "./byte-parts.ts";
 import type { S3Client } from "./s3-client.ts";
 
 export interface MultipartOptions {
@@ -16,7 +17,7 @@ export interface MultipartOptions {
 export async function uploadInParts(options: MultipartOptions): Promise<void> {
   const { client, key, signal } = options;
   const opened = await client.send({ method: "POST", key, query: { uploads: "" }, accept: [200], signal });
-  const uploadId = /<UploadId>(.*?)<\/UploadId>/s.exec(await textOf(opened.body))?.[1];
+  const uploadId = /<UploadId>(.*?)<\/UploadId>/s.exec((await wholeOf(opened.body)).toString("utf8"))?.[1];
   if (uploadId === undefined) throw new BuildError("registry", `s3 opened no upload for ${key}`);
   try {
     const tags = await sendParts(uploadId, options);
@@ -27,13 +28,14 @@ export async function uploadInParts(options: MultipartOptions): Promise<void> {
       key,
       query: { uploadId },
       headers: { "content-type": "application/xml" },
-      body: { size: body.length, open: () => once(body) },
+      body: { size: body.length, open: () => onePart(body) },
       payloadHash: sha256(body),
       accept: [200],
       signal,
     });
     // It answers 200 before it knows.
-    if (/<Error>/.test(await textOf(done.body))) throw new BuildError("registry", `s3 could not put ${key} together`);
+    if (/<Error>/.test((await wholeOf(done.body)).toString("utf8")))
+      throw new BuildError("registry", `s3 could not put ${key} together`);
   } catch (error) {
     if (!signal.aborted) await abandon(uploadId, options);
     throw error;
@@ -44,7 +46,7 @@ async function sendParts(uploadId: string, options: MultipartOptions): Promise<s
   const { parallelism } = options;
   const tags: Promise<string>[] = [];
   const running = new Set<Promise<string>>();
-  for await (const part of partsOf(options)) {
+  for await (const part of byteParts(options.bytes, options.partSize)) {
     const sending = sendPart(uploadId, part, tags.length + 1, options);
     sending.catch(() => {});
     tags.push(sending);
@@ -66,7 +68,7 @@ async function sendPart(
     method: "PUT",
     key,
     query: { partNumber: String(number), uploadId },
-    body: { size: part.length, open: () => once(part) },
+    body: { size: part.length, open: () => onePart(part) },
     payloadHash: sha256(part),
     accept: [200],
     signal,
@@ -88,33 +90,6 @@ async function abandon(uploadId: string, { client, key, signal }: MultipartOptio
   }
 }
 
-async function* partsOf({ bytes, partSize }: MultipartOptions): AsyncGenerator<Uint8Array> {
-  let chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of bytes) {
-    for (let at = 0; at < chunk.length;) {
-      const piece = chunk.subarray(at, at + partSize - size);
-      chunks.push(Buffer.from(piece));
-      size += piece.length;
-      at += piece.length;
-      if (size < partSize) continue;
-      yield Buffer.concat(chunks);
-      [chunks, size] = [[], 0];
-    }
-  }
-  if (size > 0) yield Buffer.concat(chunks);
-}
-
-async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks).toString("utf8");
-}
-
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

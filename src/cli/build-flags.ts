@@ -91,8 +91,8 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   push: toggle("Push the image to the registries in its names"),
   load: toggle("Load the image into docker or podman"),
   pull: toggle("Ask the registry what tags of base images mean now"),
-  "cache-to": many("Where the cache goes, type=registry|local|s3|inline,…[,mode=max] (repeatable)"),
-  "cache-from": many("Cache to read, REF or type=registry|local|s3,… (repeatable)"),
+  "cache-to": many("Where the cache goes, type=registry|local|s3|gha|inline,…[,mode=max] (repeatable)"),
+  "cache-from": many("Cache to read, REF or type=registry|local|s3|gha,… (repeatable)"),
   "metadata-file": one("Write digests and names as JSON"),
   iidfile: one("Write the image id"),
   report: one(

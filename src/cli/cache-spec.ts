@@ -4,6 +4,7 @@ import { BuildError, suggest, type CacheLocation, type CacheSource, type CacheTa
 import { CacheAttributes } from "./cache-attributes.ts";
 import { csvAttributes, type Attribute } from "./csv.ts";
 import { compressionLevel, compressionOf } from "./output-spec.ts";
+import { GHA_KEYS, ghaLocation } from "./cache-gha.ts";
 import { S3_KEYS, S3_TARGET_KEYS, s3Location } from "./cache-s3.ts";
 import { parseSize, type Environment } from "./values.ts";
 
@@ -12,12 +13,13 @@ export interface CacheWorld {
   readonly environment: Environment;
 }
 
-const TYPES = ["registry", "local", "inline", "s3"];
+const TYPES = ["registry", "local", "inline", "s3", "gha"];
 
 const LOCATION_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ["ref", "registry.insecure"],
   local: [],
   s3: S3_KEYS,
+  gha: GHA_KEYS,
 };
 const SOURCE_KEYS: Readonly<Record<string, readonly string[]>> = { local: ["src", "digest", "tag"] };
 const TARGET_KEYS: Readonly<Record<string, readonly string[]>> = {
@@ -114,6 +116,8 @@ function locationOf(spec: CacheAttributes, directory: "src" | "dest", world: Cac
     }
     case "s3":
       return s3Location(spec, world.environment);
+    case "gha":
+      return ghaLocation(spec, world.environment);
     default: {
       const path = spec.text(directory);
       if (path === undefined)

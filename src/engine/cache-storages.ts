@@ -1,5 +1,5 @@
 // Makes the storage of a cache location. Loaded with the first location that is given.
-import type { CacheLocation, S3Location } from "../cache/location.ts";
+import type { CacheLocation, GhaLocation, S3Location } from "../cache/location.ts";
 import type { ManifestForm } from "../cache/cache-manifest.ts";
 import type { CacheStorage } from "../cache/storage.ts";
 import type { Transport } from "../registry/transport.ts";
@@ -8,6 +8,8 @@ import type { EngineParts } from "./parts.ts";
 import { readReference } from "./references.ts";
 
 const FORM: ManifestForm = { imageManifest: true, ociMediaTypes: true };
+
+const GHA_CONNECTIONS = 4;
 
 /** The caller disposes. */
 export async function openCacheStorage(
@@ -33,6 +35,8 @@ export async function openCacheStorage(
     }
     case "s3":
       return openS3(parts, location);
+    case "gha":
+      return openGha(parts, location);
   }
 }
 
@@ -56,6 +60,15 @@ async function openS3({ options }: EngineParts, location: S3Location): Promise<C
     clock: systemClock,
   });
   return new S3Storage({ location, client, dispose: () => transport[Symbol.dispose]() });
+}
+
+async function openGha({ options }: EngineParts, location: GhaLocation): Promise<CacheStorage> {
+  const { GhaStorage } = await import("../cache/gha-storage.ts");
+  const { GhaClient } = await import("../cache/gha-client.ts");
+  const { systemClock } = await import("../registry/retry.ts");
+  const transport = await openTransport(options, GHA_CONNECTIONS);
+  const client = new GhaClient({ location, transport, clock: systemClock });
+  return new GhaStorage({ location, client, dispose: () => transport[Symbol.dispose]() });
 }
 
 /** Connections with the proxies and certificates of the environment. The caller disposes. */
