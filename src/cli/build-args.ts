@@ -1,5 +1,6 @@
 // The flags of `tsbuild [build]`, with the names of `docker buildx build`. The words become values here, once, and our own types.
 import { resolve } from "node:path";
+import { parseLifetime } from "../base/lifetime.ts";
 import { BuildError, type BuildOptions } from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
 import { parseCall, type CallRequest } from "./call/request.ts";
@@ -125,6 +126,7 @@ function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
     ...(given["metadata-file"] === undefined ? {} : { metadataFile: resolve(cwd, given["metadata-file"]) }),
     ...(given.iidfile === undefined ? {} : { iidFile: resolve(cwd, given.iidfile) }),
     ...(given.report === undefined ? {} : { reportFile: resolve(cwd, given.report) }),
+    ...(given["cache-ttl"] === undefined ? {} : { cacheTtlMs: lifetime("--cache-ttl", given["cache-ttl"]) }),
     ...(given.jobs === undefined ? {} : { jobs: positiveInteger("--jobs", given.jobs) }),
   };
 }
@@ -164,6 +166,15 @@ function entitlement(text: string): string {
   if (text === "device" || text.startsWith("device="))
     throw new BuildError("unsupported", "--allow device is not built yet");
   throw new BuildError("usage", `unknown entitlement ${text}`, { help: `one of ${ENTITLEMENTS.join(", ")}` });
+}
+
+function lifetime(name: string, text: string): number {
+  const ms = parseLifetime(text);
+  if (ms === undefined)
+    throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for ${name}`, {
+      help: "write a lifetime such as 24h, 90m or 7d",
+    });
+  return ms;
 }
 
 function positiveInteger(name: string, text: string): number {

@@ -26,6 +26,7 @@ type One =
   | "metadata-file"
   | "iidfile"
   | "report"
+  | "cache-ttl"
   | "ca-cert"
   | "runtime"
   | "jobs"
@@ -80,6 +81,7 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   platform: many("Platform to build for, as linux/amd64"),
   "no-cache": toggle("Run every step; the results are stored"),
   "no-cache-filter": many("Stages to build without cache (repeatable, or a comma list)"),
+  "cache-ttl": one("Run steps again whose results are older, as 24h (for one step: # tsbuild: ttl=24h above it)"),
   "add-host": many("Line of /etc/hosts in RUN, HOST:IP (repeatable)"),
   network: one("Network of RUN: default, none or host", { default: "default" }),
   "shm-size": one("Size of /dev/shm in RUN, as 64m"),

@@ -126,6 +126,8 @@ export interface BuildOptions {
   readonly cache: "use" | "ignore";
   /** Stages built without cache. */
   readonly noCacheFilter: readonly string[];
+  /** Milliseconds after which results do not count any more. */
+  readonly cacheTtlMs?: number;
   /** `host:ip`, `host=ip`. */
   readonly addHosts: readonly string[];
   readonly network: "default" | "none" | "host";

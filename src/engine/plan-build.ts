@@ -126,6 +126,7 @@ export function planOptions(
     context: contexts.main,
     contexts: contexts.named,
     noCache: options.cache === "ignore" ? true : options.noCacheFilter,
+    ...(options.cacheTtlMs === undefined ? {} : { cacheTtlMs: options.cacheTtlMs }),
     network: options.network,
     ...(options.shmSize === undefined ? {} : { shmSize: options.shmSize }),
     ulimits: options.ulimits,

@@ -62,6 +62,8 @@ export interface PlanOptions {
   readonly contexts: ReadonlyMap<string, NamedContext>;
   /** True = every step; else the names of stages, compared without case. */
   readonly noCache: boolean | readonly string[];
+  /** Milliseconds after which a result does not count any more; undefined = it does not age. */
+  readonly cacheTtlMs?: number;
   /** For RUN steps that do not say otherwise. */
   readonly network: "default" | "none" | "host";
   readonly shmSize?: number;

@@ -6,7 +6,7 @@ import type { GlobalArgs } from "./global-args.ts";
 import { beginStage, scratchState, type ImageState } from "./image-state.ts";
 import { checkBasePlatform } from "./lint.ts";
 import type { Link, Links } from "./links.ts";
-import type { LinkedSource, LowerContext } from "./lower/context.ts";
+import type { CacheControl, LinkedSource, LowerContext } from "./lower/context.ts";
 import { lowerInstruction } from "./lower/lower.ts";
 import { noNeeds, type StageNeeds } from "./needs.ts";
 import { stepName, type StepNaming } from "./names.ts";
@@ -96,8 +96,6 @@ function lowerContext(
   own: Pick<LowerContext, "sources" | "needs">,
   scope: WalkScope,
 ): LowerContext {
-  const { noCache } = scope.options;
-  const isIgnored = typeof noCache === "boolean" ? noCache : noCache.some((name) => name.toLowerCase() === node.name);
   return {
     builder: scope.builder,
     reporter: scope.reporter,
@@ -108,11 +106,19 @@ function lowerContext(
     proxies: proxyEnvironment(scope.globals.buildArgs),
     stageName: node.displayName,
     naming,
-    cache: isIgnored ? "ignore" : "use",
+    cache: cacheControl(node, scope.options),
     isTrigger,
     ...own,
     addContextCopy: scope.addContextCopy,
   };
+}
+
+function cacheControl(node: StageNode, { noCache, cacheTtlMs }: PlanOptions): CacheControl {
+  const ttl = cacheTtlMs === undefined ? {} : { ttl: { ms: cacheTtlMs, by: "--cache-ttl" } };
+  if (noCache === true) return { cache: "ignore", ignoredBy: "--no-cache", ...ttl };
+  const filter = noCache === false ? undefined : noCache.find((name) => name.toLowerCase() === node.name);
+  if (filter !== undefined) return { cache: "ignore", ignoredBy: `--no-cache-filter ${filter}`, ...ttl };
+  return { cache: "use", ...ttl };
 }
 
 /** Undefined where a source's stage is in error: then this instruction cannot be planned, the others can. */

@@ -1,6 +1,7 @@
 // All build checks that need no evaluation, in file order. Which of them the user wants to see is check-directive.ts's matter.
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
 import type { Dockerfile, Stage } from "../ast.ts";
+import { cacheCommentRules } from "./cache-comments.ts";
 import { casingRules } from "./casing.ts";
 import { instructionLintRules } from "./instructions.ts";
 import type { LintRule } from "./rule.ts";
@@ -8,7 +9,13 @@ import { scriptRules } from "./scripts.ts";
 import { stageRules } from "./stages.ts";
 
 /** Every check of this folder. */
-export const lintRules: readonly LintRule[] = [...casingRules, ...stageRules, ...instructionLintRules, ...scriptRules];
+export const lintRules: readonly LintRule[] = [
+  ...casingRules,
+  ...stageRules,
+  ...instructionLintRules,
+  ...scriptRules,
+  ...cacheCommentRules,
+];
 
 const noStages: ReadonlySet<number> = new Set();
 

@@ -1,5 +1,6 @@
 // What every instruction needs to be lowered, and the small steps that most of them share: expanding words, naming steps.
 import type { Span } from "../../diagnostics/source.ts";
+import { parseCacheComment } from "../../frontend/cache-comment.ts";
 import type { Instruction, Word } from "../../frontend/ast.ts";
 import { expandWord, type ExpandOptions, type VariableScope } from "../../frontend/expand.ts";
 import type { GraphBuilder, VertexMeta } from "../../graph/graph.ts";
@@ -28,7 +29,7 @@ export interface LowerContext {
   readonly proxies: readonly string[];
   readonly stageName: string;
   readonly naming: StepNaming;
-  readonly cache: "use" | "ignore";
+  readonly cache: CacheControl;
   /** The instruction is an ONBUILD trigger of the base. */
   readonly isTrigger: boolean;
   /** As `linksOf` found them: undefined = the build context, or nothing. */
@@ -37,6 +38,9 @@ export interface LowerContext {
   /** Of this stage; added to as instructions are lowered. */
   readonly needs: StageNeeds;
 }
+
+/** How a step is treated, and by whose wish. */
+export type CacheControl = Pick<VertexMeta, "cache" | "ignoredBy" | "ttl">;
 
 /** Text with its place. */
 export type Located = Pick<Word, "text" | "span">;
@@ -82,7 +86,7 @@ export function nextStep(
     name: stepName(context.naming, stepCount, `${trigger}${prefix}${shown}${suffix}`, state.env),
     stage: context.stageName,
     span: instruction.span,
-    cache: context.cache,
+    ...cacheOf(instruction, context.cache),
     instruction: instruction.original.trim(),
   };
   return { meta, state: { ...state, stepCount } };
@@ -98,4 +102,17 @@ export interface StepText {
 /** Span of `word`, else of the whole instruction. */
 export function spanOr(word: Located | undefined, instruction: Instruction): Span {
   return word?.span ?? instruction.span;
+}
+
+/** What holds for the stage, and what a comment above the instruction is stricter in. */
+function cacheOf({ comments }: Instruction, stage: CacheControl): CacheControl {
+  const comment = parseCacheComment(comments);
+  if (!comment) return stage;
+  const { isIgnored, ttlMs, text } = comment;
+  const isShorter = ttlMs !== undefined && (stage.ttl === undefined || ttlMs < stage.ttl.ms);
+  return {
+    ...stage,
+    ...(isIgnored && stage.cache === "use" ? { cache: "ignore", ignoredBy: text } : {}),
+    ...(isShorter ? { ttl: { ms: ttlMs, by: text } } : {}),
+  };
 }

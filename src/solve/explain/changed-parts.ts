@@ -43,6 +43,11 @@ function describe(name: string, before: string | undefined, after: string | unde
     const [was, is] = commandTexts(before, after);
     return { kind: "text", what: "command", before: was, after: is };
   }
+  if (name.startsWith("source ") && before !== undefined && after !== undefined) {
+    const [was, is] = [inlineFile(before), inlineFile(after)];
+    if (was && is && was.name === is.name)
+      return { kind: "text", what: `heredoc ${is.name}`, before: was.text, after: is.text };
+  }
   if (name.startsWith("heredoc ") && before !== undefined && after !== undefined)
     return { kind: "text", what: name, before, after };
   const what = name.startsWith("env ") ? `variable ${name.slice(4)}` : name;
@@ -76,4 +81,10 @@ function argumentsOf(value: string): readonly string[] | undefined {
     // Cut, because it was long.
     return undefined;
   }
+}
+
+/** A source that stands in the Dockerfile itself. */
+function inlineFile(value: string): { readonly name: string; readonly text: string } | undefined {
+  const words = value.startsWith("[") ? argumentsOf(value) : undefined;
+  return words?.length === 2 ? { name: words[0]!, text: words[1]! } : undefined;
 }
