@@ -3,6 +3,7 @@
 // It does not decide what is walked or hashed; see local.ts.
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import { readFileIfExists, writeFileAtomic } from "../base/fs-atomic.ts";
 import type { Xattrs } from "./hash-file.ts";
 import { putStamp, STAMP_FIELDS, type FileStamp } from "./file-stamp.ts";
@@ -16,10 +17,10 @@ export interface KnownFile {
 }
 
 /*
- * Layout, little-endian: magic (16) · xxhash64 of all that follows (8) · row count, generation, bytes of paths, bytes of xattrs (4 × u32)
+ * Layout, little-endian: magic (16) · checksum of all that follows (8) · row count, generation, bytes of paths, bytes of xattrs (4 × u32)
  * · rows (6 × u64: the stamp) · generation of last use (u32 each) · sha256 (32 each) · paths, each ended by NUL · xattrs as JSON.
  */
-const MAGIC = "tsbuild.stat.v1\n";
+const MAGIC = "tsbuild.stat.v2\n";
 const HASHED_FROM = 24;
 const HEADER = 40;
 const STAMP_WORDS = 2 * STAMP_FIELDS;
@@ -74,7 +75,7 @@ export class StatIndex {
   static async open(path: string | undefined): Promise<StatIndex> {
     const data = path === undefined ? undefined : readIfReadable(path);
     if (data === undefined) return new StatIndex(path, EMPTY);
-    return new StatIndex(path, decode(data, await xxhash64()) ?? EMPTY);
+    return new StatIndex(path, decode(data, await hashFor(data.length)) ?? EMPTY);
   }
 
   /** Number of paths in the file that was read. */
@@ -104,7 +105,7 @@ export class StatIndex {
   /** Writes what was learnt; nothing where nothing was. A store that cannot be written only costs the next build time. */
   async save(): Promise<void> {
     if (this.#path === undefined || this.#added.rows.size === 0) return;
-    const data = this.#encode(await xxhash64());
+    const data = await this.#encode();
     try {
       mkdirSync(dirname(this.#path), { recursive: true });
       writeFileAtomic(this.#path, data, 0o600, "unsynced");
@@ -113,7 +114,7 @@ export class StatIndex {
     }
   }
 
-  #encode(hash: Hash64): Buffer {
+  #encode(): Promise<Buffer> {
     const now = this.#old.generation + 1;
     const rows: RowsSize = { count: 0, pathBytes: 0 };
     const xattrs: { [path: string]: XattrValues } = {};
@@ -124,7 +125,7 @@ export class StatIndex {
     }
     const file = new IndexFile(rows, now, Buffer.from(JSON.stringify(xattrs), "utf8"));
     for (const row of this.#rows(now)) file.add(row);
-    return file.finish(hash);
+    return file.finish();
   }
 
   /** Old rows that are still of use, then the new ones. */
@@ -218,7 +219,8 @@ class IndexFile {
     this.#pathAt += this.#data.write(path, this.#pathAt, "utf8") + 1;
   }
 
-  finish(hash: Hash64): Buffer {
+  async finish(): Promise<Buffer> {
+    const hash = await hashFor(this.#data.length);
     this.#data.writeBigUInt64LE(hash(this.#data.subarray(HASHED_FROM)), MAGIC.length);
     return this.#data;
   }
@@ -247,8 +249,16 @@ function isRacy(stamp: FileStamp, readAtMs: number): boolean {
   return stamp.ctimeNs >= limit || stamp.mtimeNs >= limit;
 }
 
-/** Hash of some bytes, 64 bits. */
+/** Hash of some bytes, at most 64 bits. */
 type Hash64 = (data: Uint8Array) => bigint;
+
+/** Bytes of an index for which a CRC is guard enough: starting WebAssembly takes a build in which nothing changed longer than looking at a thousand files. */
+const CRC_SIZE = 256 * 1024;
+
+function hashFor(size: number): Promise<Hash64> {
+  return size < CRC_SIZE ? Promise.resolve((data) => BigInt(crc32(data))) : xxhash64();
+}
+
 let hash64: Promise<Hash64> | undefined;
 
 function xxhash64(): Promise<Hash64> {

@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { nowMs } from "../base/clock.ts";
+import { nowMs, randomName } from "../base/clock.ts";
 import { isErrno, writeFileAtomic } from "../base/fs-atomic.ts";
 import { sealBytes, unsealBytes } from "./sealed.ts";
 
@@ -14,12 +14,12 @@ export interface BoundedFolderOptions {
   readonly maxBytes: number;
 }
 
-/** Between two looks at the limits so many files are written. */
+/** Between two looks at the limits so many files are written, by one process or by several: who writes one file looks by chance. */
 const TRIM_EVERY = 16;
 
 export class BoundedFolder {
   readonly #options: BoundedFolderOptions;
-  #writes = 0;
+  #writes: number = Number.parseInt(randomName(1), 16) % TRIM_EVERY;
 
   constructor(options: BoundedFolderOptions) {
     this.#options = options;
