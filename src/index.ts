@@ -22,7 +22,9 @@ export type {
 export { rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
 export type { CacheLocation, CacheSource, CacheTarget } from "./cache/location.ts";
-export type { DiskUsage } from "./store/usage.ts";
+export type { CacheEntry, CacheUsage } from "./store/cache-entries.ts";
+export { parseDuration } from "./store/entry-filters.ts";
+export type { PruneOptions, PruneResult } from "./store/gc.ts";
 export { formatDockerfile } from "./frontend/format.ts";
 export { formatAst } from "./frontend/print.ts";
 export { parseDockerfile } from "./frontend/parser.ts";

@@ -19,8 +19,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   rmi: async () => (await import("./commands/images.ts")).rmi,
   push: async () => (await import("./commands/images.ts")).push,
   pull: async () => (await import("./commands/images.ts")).pull,
-  du: async () => (await import("./commands/store.ts")).du,
-  prune: async () => (await import("./commands/store.ts")).prune,
+  cache: async () => (await import("./commands/cache.ts")).cache,
+  du: async () => (await import("./commands/cache.ts")).du,
+  prune: async () => (await import("./commands/cache.ts")).prune,
   doctor: async () => (await import("./commands/doctor.ts")).doctor,
 };
 
@@ -46,8 +47,7 @@ Commands:
                                check a Dockerfile, build nothing; --fix corrects what is certain
   fmt [--write] FILE           print a Dockerfile in canonical form, or rewrite it
   parse FILE                   print a Dockerfile's syntax tree as JSON
-  du                           what the store holds
-  prune [--all] [--max-size N] remove what is not needed
+  cache du|prune|rm|mounts     what the store holds, and removing some of it (cache --help); du and prune for short
   doctor                       what works on this machine, and what to do about the rest
 
 Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, TSBUILD_CACHE_MAX_SIZE, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR

@@ -3,7 +3,8 @@ import { resolve } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { openStore, type Store } from "../store/store.ts";
-import type { DiskUsage } from "../store/usage.ts";
+import type { CacheUsage } from "../store/cache-entries.ts";
+import type { RemoveResult } from "../store/remove-named.ts";
 import type { PruneOptions, PruneResult } from "../store/gc.ts";
 import { build } from "./build.ts";
 import type { BuildRecord, StepRecord } from "./build-record.ts";
@@ -143,12 +144,19 @@ export class Engine implements AsyncDisposable {
     return this.#images.pull(name, options.signal);
   }
 
-  diskUsage(): Promise<DiskUsage> {
-    return this.#parts.store.diskUsage();
+  /** What the store holds; `filters` as in `docker buildx prune`, all of which have to be true. */
+  cacheUsage(filters: readonly string[] = []): Promise<CacheUsage> {
+    return this.#parts.store.cacheUsage(filters);
   }
 
-  prune(options: PruneOptions): Promise<PruneResult> {
-    return this.#parts.store.prune(options);
+  prune(options: PruneOptions & { readonly filters?: readonly string[] }): Promise<PruneResult> {
+    const { filters = [], ...rest } = options;
+    return this.#parts.store.pruneFiltered(filters, rest);
+  }
+
+  /** Removes what the words name: keys, instructions, ids of layers, blobs and cache mounts. */
+  removeCached(words: readonly string[]): Promise<RemoveResult> {
+    return this.#parts.store.removeNamed(words);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -73,3 +73,10 @@ function descriptorsIn(bytes: Uint8Array): {
     return { children: [], leaves: [] };
   }
 }
+
+/** The blobs of one image that are here or would be. */
+export function blobsOfImage(context: NeedsContext, digest: Digest): ReadonlySet<Digest> {
+  const blobs = new Set<Digest>();
+  addImage(context, digest, blobs);
+  return blobs;
+}

@@ -160,6 +160,16 @@ export class RecordTable {
     );
   }
 
+  /** Forgets everything by which a build would find the layer: its records, and whole builds that have it. */
+  forgetLayer(layerId: string): void {
+    this.#database.transaction(() => {
+      this.noteEviction(layerId, "pruned");
+      this.#database.run("DELETE FROM record_parts WHERE key IN (SELECT key FROM records WHERE layer_id = ?)", layerId);
+      this.#database.run("DELETE FROM records WHERE layer_id = ?", layerId);
+      for (const { key, layerIds } of this.results()) if (layerIds.includes(layerId)) this.removeResult(key);
+    });
+  }
+
   /** When and why what this key led to was removed; undefined where it is there, was never there, or went too long ago to be remembered. */
   evictionOf(key: Digest): Eviction | undefined {
     const row = this.#database.get<{ evicted_ms: number; reason: EvictionReason }>(
@@ -230,15 +240,15 @@ export class RecordTable {
   }
 
   /** The layers of every remembered build, bottom first. */
-  results(): readonly { readonly layerIds: readonly string[]; readonly lastUsedMs: number }[] {
-    const rows = this.#database.all<{ value: Uint8Array; last_used_ms: number }>(
-      "SELECT value, last_used_ms FROM results",
+  results(): readonly { readonly key: Digest; readonly layerIds: readonly string[]; readonly lastUsedMs: number }[] {
+    const rows = this.#database.all<{ key: Digest; value: Uint8Array; last_used_ms: number }>(
+      "SELECT key, value, last_used_ms FROM results",
     );
     return rows.flatMap((row) => {
       const text = unsealBytes(row.value);
       if (!text) return [];
       const { layerIds } = JSON.parse(Buffer.from(text).toString()) as StoredResult;
-      return [{ layerIds, lastUsedMs: row.last_used_ms }];
+      return [{ key: row.key, layerIds, lastUsedMs: row.last_used_ms }];
     });
   }
 

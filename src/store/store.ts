@@ -6,6 +6,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
 import { BoundedFolder } from "./bounded-folder.ts";
 import type { AcquiredCacheMount, CacheMountOptions, CachePool } from "./cache-mounts.ts";
+import type { CacheUsage } from "./cache-entries.ts";
 import { ContentStore } from "./content.ts";
 import { Database } from "./database.ts";
 import type { PruneOptions, PruneResult } from "./gc.ts";
@@ -18,6 +19,7 @@ import type { Room } from "./room.ts";
 import { StepLog } from "./logs.ts";
 import { RecordTable } from "./records.ts";
 import type { GcContext } from "./removal.ts";
+import type { RemoveResult } from "./remove-named.ts";
 import type { DiskUsage } from "./usage.ts";
 
 export interface StoreOptions {
@@ -163,6 +165,34 @@ export class Store implements Disposable {
   async diskUsage(): Promise<DiskUsage> {
     const { measureUsage } = await import("./usage.ts");
     return measureUsage(this.#gcContext());
+  }
+
+  /** Everything in the store, described; `filters` as of `prune`. */
+  async cacheUsage(filters: readonly string[] = []): Promise<CacheUsage> {
+    const [{ measureUsage }, { describeUsage }] = await Promise.all([
+      import("./usage.ts"),
+      import("./cache-entries.ts"),
+    ]);
+    const context = this.#gcContext();
+    const usage = describeUsage(context, await measureUsage(context));
+    if (filters.length === 0) return usage;
+    const { parseEntryFilters } = await import("./entry-filters.ts");
+    return { ...usage, entries: usage.entries.filter(parseEntryFilters(filters)) };
+  }
+
+  /** As {@link prune}, of what the filters leave (see entry-filters.ts). */
+  async pruneFiltered(filters: readonly string[], options: PruneOptions): Promise<PruneResult> {
+    if (filters.length === 0) return this.prune(options);
+    const { entries } = await this.cacheUsage(filters);
+    const ids = new Set(entries.map(({ id }) => id));
+    return this.prune({ ...options, select: ({ id }) => ids.has(id) });
+  }
+
+  /** Removes what the words name: keys, instructions, ids of layers, blobs and cache mounts. */
+  async removeNamed(words: readonly string[]): Promise<RemoveResult> {
+    this.#needWriting();
+    const { removeNamed } = await import("./remove-named.ts");
+    return removeNamed(this.#gcContext(), words);
   }
 
   async prune(options: PruneOptions = {}): Promise<PruneResult> {
