@@ -19,6 +19,7 @@ export type {
   SecretSource,
   SshSource,
 } from "./engine/options.ts";
+export type { WarmedStep, WarmOptions, WarmResult } from "./engine/warm.ts";
 export { rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
 export type { CacheLocation, CacheSource, CacheTarget } from "./cache/location.ts";

@@ -155,7 +155,7 @@ const ENTITLEMENTS = {
 } as const;
 
 /** What a step wants beyond the sandbox must have been allowed (S40). */
-function checkEntitlements(graph: Graph, allow: readonly string[]): void {
+export function checkEntitlements(graph: Graph, allow: readonly string[]): void {
   for (const { op, meta } of graph.vertices.values()) {
     if (op.kind !== "exec") continue;
     const wanted = [

@@ -14,6 +14,7 @@ import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
 import { readRecords } from "./past-builds.ts";
 import type { ClientKind, EngineParts } from "./parts.ts";
+import type { WarmOptions, WarmResult } from "./warm.ts";
 import type { BuildOptions, BuildResult, EngineOptions, ImageSummary, RunOptions } from "./options.ts";
 
 export interface WhyQuestion {
@@ -109,6 +110,12 @@ export class Engine implements AsyncDisposable {
   /** Recorded builds, the latest first. */
   recordedBuilds(): readonly BuildRecord[] {
     return [...readRecords(this.#parts.store)];
+  }
+
+  /** Fills the cache with what builds of a Dockerfile will need, as far as that does not depend on the build context. Makes no image. */
+  async warm(options: WarmOptions): Promise<WarmResult> {
+    const { warm } = await import("./warm.ts");
+    return warm(this.#parts, options);
   }
 
   /** Runs a container of an image. */

@@ -58,7 +58,7 @@ class Planner {
     const states = this.#walk(needed);
     const state = states.get(target.index);
     const isSound = state !== undefined && !this.#reporter.hasErrors;
-    return this.#result(isSound ? this.#plan(state) : undefined, target, needed);
+    return this.#result(isSound ? this.#plan(state, [...states.values()]) : undefined, target, needed);
   }
 
   #prepare(node: StageNode): readonly PreparedInstruction[] {
@@ -203,11 +203,11 @@ class Planner {
     });
   }
 
-  #plan(state: ImageState): ImagePlan {
-    const { labels, platform, isPlatformExplicit } = this.#options;
+  #plan(state: ImageState, states: readonly ImageState[]): ImagePlan {
+    const { labels, platform, isPlatformExplicit, isEveryStagePlanned } = this.#options;
     const { epoch } = this.#globals;
     return {
-      graph: this.#builder.build([state.rootfs]),
+      graph: this.#builder.build(isEveryStagePlanned ? states.map(({ rootfs }) => rootfs) : [state.rootfs]),
       target: state.rootfs,
       platform: isPlatformExplicit ? platform : state.imagePlatform,
       config: finishConfig(state.config, labels),

@@ -90,20 +90,32 @@ export class Solver {
     }
   }
 
-  /**
-   * The layers of `target` (undefined = none), once everything has been stored. The first failure stops the rest and is thrown when all of it has ended.
-   */
+  /** The layers of `target` (undefined = none), once everything has been stored. The first failure stops the rest and is thrown when all of it has ended. */
   async solve(target: Digest | undefined): Promise<Rootfs> {
+    return (await this.solveAll(target === undefined ? [] : [target]))[0] ?? [];
+  }
+
+  /** As {@link solve}, of several; `then` goes on with each, as a part of the whole. */
+  async solveAll(
+    targets: readonly Digest[],
+    then: (target: Digest, rootfs: Rootfs) => Promise<void> = async () => {},
+  ): Promise<readonly Rootfs[]> {
+    const each = targets.map(async (target) => {
+      const rootfs = await this.rootfs(target);
+      await then(target, rootfs);
+      return rootfs;
+    });
     try {
-      const rootfs = target === undefined ? [] : await this.rootfs(target);
+      const all = await Promise.all(each);
       await this.#settle();
       this.#reportUnneeded();
       if (this.#reruns.size > 0)
         for (const event of await keptResults(this.#graph, this.#reruns)) this.#services.onEvent(event);
-      return rootfs;
+      return all;
     } catch (error) {
       this.#scope.abort(error);
       await Promise.allSettled([
+        ...each,
         ...this.#lookups.started(),
         ...this.#rootfs.values(),
         ...this.#trees.values(),

@@ -4,6 +4,7 @@ import { statfsSync } from "node:fs";
 import { nowMs } from "../base/clock.ts";
 import type { Digest } from "../oci/digest.ts";
 import { appraise, type Candidate } from "./appraisal.ts";
+import { blobsOfImage } from "./needs.ts";
 import type { EvictionReason } from "./records.ts";
 import { Removal, type GcContext } from "./removal.ts";
 import { measureUsage, type DiskUsage, type UsageItem, type UsageKind } from "./usage.ts";
@@ -62,7 +63,7 @@ export async function pruneMeasured(context: GcContext, usage: DiskUsage, option
   let total = usage.total;
   const removed: UsageItem[] = [];
   if (total <= goal) return { removed, freed: 0, total };
-  const dropped = options.select === undefined ? untaggedToDrop(context, options) : new Set<Digest>();
+  const dropped = untaggedToDrop(context, usage, options);
   const reason = options.reason ?? (options.olderThanMs === undefined ? "pruned" : "age");
   const removal = new Removal(context, { dropped, reason, items: usage.items });
   for (const candidate of candidatesOf(context, usage, options, goal)) {
@@ -113,12 +114,25 @@ function isOldEnough(lastUsedMs: number, options: PruneOptions): boolean {
   return options.olderThanMs === undefined || nowMs() - lastUsedMs >= options.olderThanMs;
 }
 
-/** Images without a name are the first to go: nothing refers to them. */
-function untaggedToDrop(context: GcContext, options: PruneOptions): ReadonlySet<Digest> {
-  const dropped = context.images.untagged().filter((image) => isOldEnough(image.lastUsedMs, options));
+/** Images without a name are the first to go: nothing refers to them. Of a selection, those that would keep what is selected. */
+function untaggedToDrop(context: GcContext, usage: DiskUsage, options: PruneOptions): ReadonlySet<Digest> {
+  const old = context.images.untagged().filter((image) => isOldEnough(image.lastUsedMs, options));
+  const { select } = options;
+  const selected = select && selectedBlobs(context, usage.items.filter(select));
+  const dropped = old.filter(
+    ({ manifest }) => !selected || !selected.isDisjointFrom(blobsOfImage(context, manifest.digest)),
+  );
   const digests = new Set(dropped.map((image) => image.manifest.digest));
   if (options.dryRun !== true) context.images.removeUntagged(digests);
   return digests;
+}
+
+function selectedBlobs({ layers }: GcContext, items: readonly UsageItem[]): Set<Digest> {
+  return new Set(
+    items.flatMap(({ kind, id }) =>
+      kind === "layer" ? layers.blobs(id).map(({ digest }) => digest) : kind === "blob" ? [id as Digest] : [],
+    ),
+  );
 }
 
 /** Rows that nothing needs any more. */

@@ -32,6 +32,7 @@ export interface CommandOptions {
   /** Called once the process runs. */
   readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
   readonly onStderr?: (text: string) => void;
+  readonly onStdout?: (text: string) => void;
 }
 
 /** A file's text, or `{ link }`, `{ mode, text }`. */
@@ -109,7 +110,10 @@ function run(args: readonly string[], options: CommandOptions, cwd: string): Pro
     stdio: ["pipe", "pipe", "pipe"],
   });
   const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout.push(chunk);
+    options.onStdout?.(chunk.toString());
+  });
   child.stderr.on("data", (chunk: Buffer) => {
     stderr.push(chunk);
     options.onStderr?.(chunk.toString());
