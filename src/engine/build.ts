@@ -12,7 +12,7 @@ import { checkDeletes } from "./delete-guard.ts";
 import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
-import { openSession, planBuild, readsOnlyDirectories, textError, type Planned } from "./plan-build.ts";
+import { hasErrors, openSession, planBuild, readsOnlyDirectories, textError, type Planned } from "./plan-build.ts";
 import type { SolvedStep } from "../solve/services.ts";
 import { LayersGone, type BuildInputs } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
@@ -76,7 +76,7 @@ async function buildOnce(
   if (protection === "early") await session.protect();
   const planned = await planBuild(parts, options, session, { signal, begin });
   const { plan: image } = planned.result;
-  if (!image) throw textError(planned.diagnostics);
+  if (!image || hasErrors(planned.diagnostics)) throw textError(planned.diagnostics);
   checkEntitlements(image.graph, options.allow);
   const { onEvent, environment } = parts.options;
   const scheduler = new Scheduler({ jobs: options.jobs ?? defaultJobs(), signal });

@@ -39,6 +39,12 @@ const MISTAKES: readonly Mistake[] = [
     says: ["unknown instruction: RUNN", "unknown instruction: COPPY"],
   },
   {
+    name: "K30: a check directive that says nothing known",
+    files: { Dockerfile: "# check=error=maybe\nFROM busybox\n" },
+    code: 1,
+    says: ['failed to parse check option "error=maybe"', "InvalidCheckOption", "help:"],
+  },
+  {
     name: "an unknown flag",
     files: { Dockerfile: "FROM busybox\n" },
     args: ["--tga", "x"],
