@@ -19,7 +19,7 @@ import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./r
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
 import type { Starter } from "./starter.ts";
-import { DEFAULT_SHM_SIZE, runtimeSpec, type SpecHost, type SpecInput } from "./spec.ts";
+import { DEFAULT_SHM_SIZE, runtimeSpec, type PreparedMount, type SpecHost, type SpecInput } from "./spec.ts";
 import { MountStubs } from "./stubs.ts";
 import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
 
@@ -75,7 +75,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     hostname: request.hostname,
     security: request.security,
     network: specNetwork(request, network),
-    mounts: mounts.map((mount) => (mount.isInRootfs ? { ...mount, target: stubs.prepare(mount) } : mount)),
+    mounts: mounts.map((mount) => (mount.isInRootfs ? placeMount(mount, stubs) : mount)),
     shmSize: request.shmSize ?? DEFAULT_SHM_SIZE,
     ulimits: request.ulimits,
     resources: request.resources ?? {},
@@ -226,6 +226,13 @@ function writeStepFiles(
       chmodSync(source, 0o644);
       return { target, source, isDirectory: false, isInRootfs: target !== CA_BUNDLE_TARGET, options: HIDDEN_FILE };
     });
+}
+
+/** Its target exists from here on. A tmpfs takes over the mode of a directory that it covers, as runc does it by itself and crun does not. */
+function placeMount(mount: OpenedMount, stubs: MountStubs): PreparedMount {
+  const covered = mount.type === "tmpfs" ? stubs.directoryMode(mount.target) : undefined;
+  const mode = covered === undefined ? [] : [`mode=${covered.toString(8)}`];
+  return { ...mount, target: stubs.prepare(mount), options: [...mount.options, ...mode] };
 }
 
 /** S10, R08: what the step says, the last of each name; PATH and HOME only where it says nothing. */

@@ -60,6 +60,12 @@ export class MountStubs {
     return `/${path}`;
   }
 
+  /** Permission bits of the directory that is at `target` now; undefined = there is none. */
+  directoryMode(target: string): number | undefined {
+    const { missing, stats } = this.#resolve(target);
+    return missing.length === 0 && stats.isDirectory() ? stats.mode & 0o7777 : undefined;
+  }
+
   /** Removes from the upper directory, once it is unmounted, what {@link prepare} made and the step left empty, and copies of parents that nothing changed. */
   remove(): void {
     for (const { path, inode } of this.#stubs.toReversed()) {

@@ -101,6 +101,16 @@ test("M30: tmpfs, with a size", async () => {
   expect(changes).toEqual([]);
 });
 
+test("M30: tmpfs has the mode of the directory that it covers, and 1777 where there was none", async () => {
+  const { stdout } = await rig.run("stat -c '%a %u' /etc /t/mp", {
+    mounts: [
+      { kind: "tmpfs", target: "/etc" },
+      { kind: "tmpfs", target: "/t/mp" },
+    ],
+  });
+  expect(stdout).toBe("755 0\n1777 0\n");
+});
+
 test("M44 S64: secrets have the owner and mode asked for, are on tmpfs, and leave nothing", async () => {
   const { stdout, changes } = await rig.run(
     `cat /run/secrets/a /home/app/b; stat -c '%a %u %g' /run/secrets/a /home/app/b /opt/tool; stat -f -c %T /run/secrets/a
