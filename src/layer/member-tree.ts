@@ -161,6 +161,7 @@ export class MemberTree {
     const target = targetPlace?.node.children.get(targetName);
     if (!targetPlace || target?.kind !== "leaf")
       throw damaged(`has a ${shown}, ${target?.kind === "dir" ? "a directory" : "which is not in it"}`);
+    if (this.#whiteouts === "keep") adoptAttributes(target.inode, member);
     const existing = place.node.children.get(name);
     if (existing === target || (existing?.kind === "leaf" && existing.inode === target.inode)) return;
     const [from, to] = [joined(place, name, member.name), joined(targetPlace, targetName, shown)];
@@ -268,6 +269,16 @@ function joined(place: Place, name: string, shown: string): string {
   if (isLong && (Buffer.byteLength(name) > MAX_NAME || Buffer.byteLength(path) > MAX_PATH))
     throw damaged(`has a name that is too long for Linux: ${JSON.stringify(shown.slice(0, 80))}…`);
   return path;
+}
+
+/** As `tar -x` does: a link's own header is applied to the file that it is another name of, so the last name's attributes are those of all. */
+function adoptAttributes(inode: Inode, member: TarMember): void {
+  const { mode, uid, gid, mtimeNs, xattrs } = toInode(
+    { ...member, size: inode.size },
+    inode.type === "symlink" ? "file" : inode.type,
+  );
+  Object.assign(inode, { uid, gid }, inode.type === "symlink" ? {} : { mode, mtimeNs });
+  if (xattrs) Object.assign(inode, { xattrs: { ...inode.xattrs, ...xattrs } });
 }
 
 function toInode(member: TarMember, type: EntryType): Inode {

@@ -11,7 +11,7 @@ import { openRig, type Rig } from "./rig.ts";
 const TAR = archive(
   { name: "dir/", mode: 0o750, uid: 5 },
   { name: "dir/file", data: "content", mode: 0o4755, mtimeNs: 1_500_000_001n },
-  { name: "dir/hard", type: "1", linkname: "dir/file" },
+  { name: "dir/hard", type: "1", linkname: "dir/file", mode: 0o4711, uid: 7, mtimeNs: 1_400_000_000_000_000_000n },
   { name: "dir/link", type: "2", linkname: "/etc/passwd" },
   { name: "dir/link/../empty" },
   { name: "implied/.wh.kept", data: "k" },
@@ -44,7 +44,10 @@ test.each(["tar", "gzip", "bzip2", "xz", "zstd"])(
         // Only in layers is this a deletion.
         ["implied/.wh.kept", "file", "k"],
       ]);
-      expect(found!.entries[3]).toMatchObject({ hardlink: "dir/file", mode: 0o4755, mtimeNs: 1_500_000_001n });
+      // A link's own header goes for the file, by all its names.
+      const attributes = { mode: 0o4711, uid: 7, mtimeNs: 1_400_000_000_000_000_000n };
+      expect(found!.entries[2]).toMatchObject(attributes);
+      expect(found!.entries[3]).toMatchObject({ ...attributes, hardlink: "dir/file" });
       expect(found!.impliedDirectories).toEqual(["implied"]);
     }
   },
