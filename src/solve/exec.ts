@@ -1,25 +1,20 @@
 // RUN: turns an exec op and the layers below it into one call of the sandbox, and what the step left behind into a layer.
 import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { assert } from "../base/assert.ts";
 import { nowMs, randomName } from "../base/clock.ts";
-import { relativePath } from "../base/container-path.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { CacheMount, ExecOp, MountOp } from "../graph/op.ts";
 import { digestOfJson } from "../oci/digest.ts";
 import type { OutputStream } from "../progress/events.ts";
 import { materializeLayer } from "../layer/materialize.ts";
-import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
+import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
-import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
 import { treeDigest } from "../tree/digest.ts";
-import type { Entry } from "../tree/entry.ts";
-import type { Tree } from "../tree/tree.ts";
-import { missingSource } from "./file/select.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
+import { cacheStart, manifestOf, selectMountedFiles, type CacheStart, type MountedFiles } from "./mounted-files.ts";
 import { Redactor } from "./redact.ts";
 import type { SolveServices, StepLog } from "./services.ts";
 
@@ -33,10 +28,10 @@ export interface ExecExecutorOptions {
   readonly signal: AbortSignal;
 }
 
-/** What stands behind a mount that has an input: directory faces to mount, or entries to start a cache with. */
+/** What stands behind a mount that has an input: directory faces to mount, or files to start a cache with. */
 export interface MountInput {
   readonly lowerDirs: readonly string[];
-  readonly seed: readonly Entry[];
+  readonly files?: MountedFiles;
 }
 
 /** By index of the vertex's input. */
@@ -49,6 +44,12 @@ interface OpenMounts extends AsyncDisposable {
   readonly secrets: readonly Uint8Array[];
   /** Directories of the store that the step may write to. */
   readonly cachePaths: readonly string[];
+}
+
+interface OpenCaches {
+  /** What is mounted: a directory, or the one file of a cache that started with a file. */
+  readonly sources: ReadonlyMap<MountOp, string>;
+  readonly directories: readonly string[];
 }
 
 export class ExecExecutor {
@@ -71,18 +72,17 @@ export class ExecExecutor {
       if (id === undefined) continue;
       const isStage = isRootfs(this.#results.vertex(id));
       if (mount.kind === "bind" && isStage) {
-        inputs.set(mount, { lowerDirs: await lowerDirsOf(await this.#results.rootfs(id)), seed: [] });
+        inputs.set(mount, { lowerDirs: await lowerDirsOf(await this.#results.rootfs(id)) });
         continue;
       }
       const source = isStage
         ? { tree: new RootfsView(await this.#results.rootfs(id)), label: "the mounted stage" }
         : await this.#results.tree(id);
-      const selected = await selectFiles(source.tree, mount.source, source.label);
-      if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], seed: selected.below });
+      const selected = await selectMountedFiles(source.tree, mount.source, source.label);
+      if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], files: selected });
       else
         inputs.set(mount, {
           lowerDirs: await lowerDirsOf([this.#services.layers.fromManifest(manifestOf(selected.whole), "")]),
-          seed: [],
         });
     }
     return inputs;
@@ -155,7 +155,12 @@ export class ExecExecutor {
             break;
           }
           case "cache":
-            mounts.push({ kind: "bind", target: mount.target, source: caches.get(mount)!, readonly: mount.readonly });
+            mounts.push({
+              kind: "bind",
+              target: mount.target,
+              source: caches.sources.get(mount)!,
+              readonly: mount.readonly,
+            });
             break;
           case "tmpfs":
             mounts.push(mount);
@@ -184,7 +189,7 @@ export class ExecExecutor {
         mounts,
         env,
         secrets,
-        cachePaths: [...new Set(caches.values())],
+        cachePaths: caches.directories,
         [Symbol.asyncDispose]: () => held.disposeAsync(),
       };
     } catch (error) {
@@ -194,39 +199,34 @@ export class ExecExecutor {
   }
 
   /** Directories of the step's caches. In the order of their ids, so that two steps which lock the same ones never wait for each other. */
-  async #openCaches(
-    vertex: Vertex,
-    op: ExecOp,
-    inputs: MountInputs,
-    held: AsyncDisposableStack,
-  ): Promise<ReadonlyMap<MountOp, string>> {
-    const paths = new Map<MountOp, string>();
+  async #openCaches(vertex: Vertex, op: ExecOp, inputs: MountInputs, held: AsyncDisposableStack): Promise<OpenCaches> {
+    const sources = new Map<MountOp, string>();
     const opened = new Map<string, string>();
     const caches = op.mounts.filter((mount) => mount.kind === "cache");
     for (const mount of caches.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))) {
-      const seed = seedOf(mount, inputs.get(mount)?.seed ?? []);
+      const start = cacheStart(mount, inputs.get(mount)?.files);
+      const seed = seedOf(mount, start);
       // One cache at two places of a step is one directory; the step must not wait for itself.
       const known = `${seed} ${mount.id}`;
-      const path = opened.get(known) ?? (await this.#openCache(vertex, mount, seed, inputs, held));
+      const path = opened.get(known) ?? (await this.#openCache(vertex, mount, seed, start, held));
       opened.set(known, path);
-      paths.set(mount, path);
+      sources.set(mount, start.file === undefined ? path : join(path, start.file));
     }
-    return paths;
+    return { sources, directories: [...new Set(opened.values())] };
   }
 
   async #openCache(
     vertex: Vertex,
     mount: CacheMount,
     seed: string,
-    inputs: MountInputs,
+    start: CacheStart,
     held: AsyncDisposableStack,
   ): Promise<string> {
-    const { mode, uid, gid } = mount;
     if (mount.isLockedByDefault === true) {
       const message = `${shortName(vertex)}: one step at a time uses cache mount ${mount.target}, for package managers lock it (sharing=shared lets them share it)`;
       this.#services.onEvent({ kind: "notice", message });
     }
-    const entries = inputs.get(mount)?.seed ?? [];
+    const { entries, mode, uid, gid } = start;
     const acquired = await this.#services.acquireCacheMount({
       id: mount.id,
       sharing: mount.sharing,
@@ -237,8 +237,9 @@ export class ExecExecutor {
       prepare: async (directory) => {
         const { xattrNamespace } = this.#services;
         if (entries.length > 0) await materializeLayer(entries, directory, { xattrNamespace, signal: this.#signal });
-        chmodSync(directory, mode ?? 0o755);
-        chownSync(directory, uid ?? 0, gid ?? 0);
+        // In this order: a change of owner can take bits away.
+        chownSync(directory, uid, gid);
+        chmodSync(directory, mode);
       },
       onWait: (holder) => {
         const message = `${shortName(vertex)}: waiting for cache mount ${mount.id} held by ${holder}`;
@@ -286,10 +287,11 @@ function hasOwner({ mode, uid, gid }: CacheMount): boolean {
 }
 
 /** Stands for what the cache starts with; "" = nothing (T47). */
-function seedOf(mount: CacheMount, entries: readonly Entry[]): string {
-  if (entries.length === 0 && !hasOwner(mount)) return "";
-  const { mode, uid, gid } = mount;
-  return digestOfJson([treeDigest(entries), mode ?? null, uid ?? null, gid ?? null]);
+function seedOf(mount: CacheMount, { entries, mode, uid, gid }: CacheStart): string {
+  if (mount.input !== undefined) return digestOfJson([treeDigest(entries), mode, uid, gid]);
+  return hasOwner(mount)
+    ? digestOfJson([treeDigest([]), mount.mode ?? null, mount.uid ?? null, mount.gid ?? null])
+    : "";
 }
 
 /** A step's output on its way to the log, the events and the error: complete, without secrets. */
@@ -328,42 +330,4 @@ class StepOutput {
     this.#tail = (this.#tail + Buffer.from(data.subarray(-16_384)).toString()).slice(-16_384);
     this.#services.onEvent({ kind: "vertex-output", vertex: this.#vertex.id, stream, data, atMs: nowMs() });
   }
-}
-
-/** What `source` names in a tree: with its parents, for mounting the whole; and what lies below it, as paths of its own. */
-async function selectFiles(
-  tree: Tree,
-  source: string,
-  label: string,
-): Promise<{ readonly whole: Entry[]; readonly below: Entry[] }> {
-  const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
-  if (!resolved.entry) throw await missingSource(tree, resolved.path, label);
-  const walked = await tree.walk(resolved.path);
-  const entries = await Promise.all(walked.map((entry) => withBytes(tree, entry)));
-  const parents: Entry[] = [];
-  for (let cut = resolved.path.indexOf("/"); cut > 0; cut = resolved.path.indexOf("/", cut + 1)) {
-    const parent = await tree.lstat(resolved.path.slice(0, cut));
-    assert(parent, `a resolved path has parents: ${resolved.path}`);
-    parents.push(parent);
-  }
-  const depth = resolved.path === "" ? 0 : resolved.path.length + 1;
-  const below = entries.filter((entry) => entry.path.length > depth).map((entry) => rerooted(entry, depth));
-  return { whole: [...parents, ...entries].filter((entry) => entry.path !== ""), below };
-}
-
-function manifestOf(entries: readonly Entry[]): LayerManifest {
-  return { entries, locate: () => Promise.resolve(entries) };
-}
-
-async function withBytes(tree: Tree, entry: Entry): Promise<Entry> {
-  return entry.type === "file" ? { ...entry, bytes: await tree.locate(entry) } : entry;
-}
-
-function rerooted(entry: Entry, depth: number): Entry {
-  const { hardlink } = entry;
-  return {
-    ...entry,
-    path: entry.path.slice(depth),
-    ...(hardlink === undefined ? {} : { hardlink: hardlink.slice(depth) }),
-  };
 }

@@ -76,3 +76,21 @@ test("pain 30: one cache at two places of a step is one directory, and two steps
   await rig.must(["--jobs", "2", crossed]);
   expect(readdirSync(join(rig.store, "mounts")).length).toBeGreaterThan(0);
 });
+
+test("M22, M24: a cache starts as what source names, with its mode and owner, be it one file; without from there is nothing to name", async () => {
+  const files = "FROM busybox AS files\nRUN mkdir -p /a/b && echo f > /a/b/f && chown 7:8 /a/b && chmod 0710 /a/b\n";
+  const look = (mount: string): string =>
+    rig.context({
+      Dockerfile: `${files}FROM busybox\nRUN --mount=type=cache,target=/m,${mount} stat -c '%F %a %u:%g' /m; cat /m/f /m 2>/dev/null; echo more >> /m/f || echo more >> /m\n`,
+    });
+  const lines = async (mount: string): Promise<string[]> => {
+    const { stderr } = await rig.must(["--progress", "plain", "--no-cache", look(mount)]);
+    return [...stderr.matchAll(/^#\d+ [\d.]+ (.*)$/gm)].map(([, line]) => line!);
+  };
+  expect(await lines("from=files,source=/a/b,mode=0777,uid=5")).toEqual(["directory 710 7:8", "f"]);
+  expect((await lines("from=files,source=/a/b/f"))[0]).toBe("regular file 644 0:0");
+  expect(await lines("from=files,source=/a/b/f")).toContain("more");
+  const failed = await rig.tsbuild([look("source=/a")]);
+  expect(failed.stderr).toContain("open /a: no such file or directory");
+  expect(failed.code).toBe(1);
+});
