@@ -276,12 +276,13 @@ function buildOnbuild(draft: Draft): Instruction | undefined {
     report("InvalidTrigger", inner.keyword.span, `${name} isn't allowed as an ONBUILD trigger`);
     return undefined;
   }
-  // what BuildKit's parser finds now; the rest is checked when the trigger runs
-  if (inner.rule?.form === "pairs") buildPairs({ ...draft, ...inner, rule: inner.rule, heredocs: [] }, "env");
+  // what BuildKit's parser finds now; the rest, also whether there is anything, is checked when the trigger runs
+  if (inner.rule?.form === "pairs" && inner.args.end > inner.args.start)
+    buildPairs({ ...draft, ...inner, rule: inner.rule, heredocs: [] }, "env");
   else if (inner.rule && ["command", "json", "paths"].includes(inner.rule.form)) readJson(draft, inner.args);
   const bodies = heredocs.map(({ bodySpan, name: word }) => {
     const { source, start, end } = bodySpan;
     return `\n${source.text.slice(start, end)}${word}`;
   });
-  return { kind: "onbuild", ...base, trigger: line.text.slice(args.start, args.end) + bodies.join("") };
+  return { kind: "onbuild", ...base, trigger: line.text.slice(args.start) + bodies.join("") };
 }
