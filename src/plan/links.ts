@@ -25,14 +25,14 @@ interface LinkScope {
   readonly reporter: Reporter;
 }
 
-/** The links of an instruction of `node`; errors are reported and leave no link. */
-export function linksOf(instruction: Instruction, node: StageNode, scope: LinkScope): Links {
-  if (instruction.kind === "copy") return copyLinks(instruction, node, scope);
-  if (instruction.kind === "run") return mountLinks(instruction, node, scope);
+/** The links of an instruction; errors are reported and leave no link. */
+export function linksOf(instruction: Instruction, scope: LinkScope): Links {
+  if (instruction.kind === "copy") return copyLinks(instruction, scope);
+  if (instruction.kind === "run") return mountLinks(instruction, scope);
   return [];
 }
 
-function copyLinks(instruction: CopyInstruction, node: StageNode, scope: LinkScope): Links {
+function copyLinks(instruction: CopyInstruction, scope: LinkScope): Links {
   const { from } = instruction;
   if (!from || from.text === "") return [];
   const expansion = expandWord(from.text, { get: () => undefined, names: () => [] }, { escape: scope.escape });
@@ -42,11 +42,11 @@ function copyLinks(instruction: CopyInstruction, node: StageNode, scope: LinkSco
     scope.reporter.error("VariableInFrom", from.span, message);
     return [];
   }
-  const request = requestFor(from.text, from.span, node, scope, "copy");
+  const request = requestFor(from.text, from.span, scope, "copy");
   return request ? [{ request, text: from.text, span: from.span, kind: "copy" }] : [];
 }
 
-function mountLinks(instruction: RunInstruction, node: StageNode, scope: LinkScope): Links {
+function mountLinks(instruction: RunInstruction, scope: LinkScope): Links {
   return instruction.mounts.map((mount) => {
     const field = fromField(mount);
     // A tmpfs takes nothing from it, but BuildKit wants it to exist all the same.
@@ -56,7 +56,7 @@ function mountLinks(instruction: RunInstruction, node: StageNode, scope: LinkSco
       scope.reporter.error("VariableInFrom", field.span, message);
       return undefined;
     }
-    const request = requestFor(field.value, field.span, node, scope, "mount");
+    const request = requestFor(field.value, field.span, scope, "mount");
     return request && { request, text: field.value, span: field.span, kind: "mount" };
   });
 }
@@ -65,13 +65,7 @@ function fromField(mount: MountFlag): MountFlag["fields"][number] | undefined {
   return mount.fields.findLast(({ key }) => key === "from");
 }
 
-function requestFor(
-  text: string,
-  span: Span,
-  node: StageNode,
-  scope: LinkScope,
-  kind: Link["kind"],
-): SourceRequest | undefined {
+function requestFor(text: string, span: Span, scope: LinkScope, kind: Link["kind"]): SourceRequest | undefined {
   const { nodes, options, reporter } = scope;
   // Only COPY knows stages by number; to a mount a number is a name like any other.
   if (kind === "copy" && /^[+-]?\d+$/.test(text)) {
@@ -82,7 +76,7 @@ function requestFor(
     });
     return undefined;
   }
-  const found = findStage(nodes, text, node.index);
+  const found = findStage(nodes, text);
   if (found) return { kind: "stage", index: found.index };
   const request = externalRequest(text, options.platform, options);
   if (!request) {

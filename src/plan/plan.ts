@@ -63,17 +63,13 @@ class Planner {
 
   #prepare(node: StageNode): readonly PreparedInstruction[] {
     if (node.isReplaced) return [];
-    return node.stage.instructions.map((instruction) => this.#prepareOne(instruction, node, false));
+    return node.stage.instructions.map((instruction) => this.#prepareOne(instruction, false));
   }
 
-  #prepareOne(
-    instruction: PreparedInstruction["instruction"],
-    node: StageNode,
-    isTrigger: boolean,
-  ): PreparedInstruction {
+  #prepareOne(instruction: PreparedInstruction["instruction"], isTrigger: boolean): PreparedInstruction {
     const { escape } = this.#dockerfile;
     const scope = { nodes: this.#nodes, options: this.#options, escape, reporter: this.#reporter };
-    return { instruction, links: linksOf(instruction, node, scope), isTrigger };
+    return { instruction, links: linksOf(instruction, scope), isTrigger };
   }
 
   #edgesOf(node: StageNode): readonly StageEdge[] {
@@ -140,7 +136,7 @@ class Planner {
     for (const { text, origin } of this.#triggersOf(node)) {
       const { instruction, diagnostics } = parseTrigger(text, origin);
       this.#reporter.add(diagnostics);
-      if (instruction) triggers.push(this.#prepareOne(instruction, node, true));
+      if (instruction) triggers.push(this.#prepareOne(instruction, true));
     }
     this.#prepared.set(node.index, [...triggers, ...(this.#prepared.get(node.index) ?? [])]);
     return triggers;

@@ -133,7 +133,8 @@ function requestOf(
   platform: Platform,
   scope: StageScope,
 ): SourceRequest | undefined {
-  const index = byName.get(text.toLowerCase());
+  // Names are kept in lower case, and FROM, other than --from and --target, is compared as it is written.
+  const index = byName.get(text);
   return index === undefined ? externalRequest(text, platform, scope.options) : { kind: "stage", index };
 }
 
@@ -216,11 +217,10 @@ export function findTarget(
   return undefined;
 }
 
-/** The stage that `name` means to an instruction of stage `current`: the nearest one above, else one that comes too late. */
-export function findStage(nodes: readonly StageNode[], name: string, current: number): StageNode | undefined {
+/** The stage that `name` means to `--from` and to mounts: the last one of the file, wherever the instruction stands, as in BuildKit. */
+export function findStage(nodes: readonly StageNode[], name: string): StageNode | undefined {
   const wanted = name.toLowerCase();
-  const named = nodes.filter((node) => node.name !== "" && node.name === wanted);
-  return named.findLast(({ index }) => index < current) ?? named.at(-1);
+  return nodes.findLast((node) => node.name !== "" && node.name === wanted);
 }
 
 /** Where one stage needs another. */

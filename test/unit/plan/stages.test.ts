@@ -8,8 +8,9 @@ import { createdBy, errorsOf, execs, files, imageWith, names, ops, plan, planned
 const arm64 = { os: "linux", architecture: "arm64" };
 
 describe("FROM", () => {
-  test("F02, T45: names are compared without case, by FROM, --from and --target", async () => {
-    const text = "FROM busybox AS Build\nRUN one\nFROM BUILD\nCOPY --from=bUILD /x /\nRUN two";
+  test("F02, T45: names are compared without case, by --from and --target; FROM wants lower case, as BuildKit does", async () => {
+    expect(await errorsOf("FROM busybox AS Build\nFROM BUILD")).toEqual(['[BUILD] failed to parse stage name "BUILD"']);
+    const text = "FROM busybox AS Build\nRUN one\nFROM build\nCOPY --from=bUILD /x /\nRUN two";
     expect(execs(await planned(text))).toHaveLength(2);
     expect(execs(await planned(text, { target: "BUILD" }))).toHaveLength(1);
   });
@@ -26,6 +27,16 @@ describe("FROM", () => {
     );
     expect(run).toMatchObject({ code: "image" });
     expect(await errorsOf("FROM busybox\nFROM busybox\nCOPY --from=0 /a /b")).toEqual([]);
+  });
+
+  test("F03, F10: to --from and mounts a name is the last stage of the file that has it", async () => {
+    const circle = ["[b] circular dependency detected on stage: b"];
+    expect(
+      await errorsOf(
+        "FROM busybox AS a\nFROM busybox AS b\nCOPY --from=a /x /y\nFROM busybox AS a\nCOPY --from=b /y /z",
+      ),
+    ).toEqual(circle);
+    expect(await errorsOf("FROM busybox AS b\nFROM busybox AS b\nRUN --mount=from=b,target=/m true")).toHaveLength(1);
   });
 
   test("F03: the latest earlier stage of a name counts", async () => {
@@ -275,6 +286,12 @@ describe("named contexts", () => {
 });
 
 describe("O12: ONBUILD", () => {
+  test("a trigger is kept as it is written, with the blanks at its end; only running it needs arguments", async () => {
+    const plan = await planned("FROM busybox\nONBUILD RUN  a  \nONBUILD ENV\nONBUILD RUN <<E \nb\nE\n");
+    expect(plan.config.OnBuild).toEqual(["RUN  a  ", "ENV", "RUN <<E \nb\nE"]);
+    expect(await errorsOf("FROM busybox AS a\nONBUILD ENV\nFROM a")).toHaveLength(1);
+  });
+
   const base = (...OnBuild: string[]) => ({ images: [imageWith("docker.io/library/base:latest", { OnBuild })] });
 
   test("triggers run first, may need other stages, and are gone", async () => {
