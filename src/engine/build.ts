@@ -101,6 +101,8 @@ async function buildOnce(
   solver.announce();
   try {
     const rootfs = await solver.solve(image.target);
+    // What was read of contexts may be as big as all that follows.
+    await trees[Symbol.asyncDispose]();
     const outputs = new Outputs(
       { store, session, scheduler, client, options, environment, inlineCache, onEvent, signal },
       { plan: image, rootfs, chain },

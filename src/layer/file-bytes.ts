@@ -12,14 +12,14 @@ import type { Pace } from "./pace.ts";
 /** sha256 hex of no bytes. */
 export const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Where an entry's bytes are. Absent: the entry says so itself. */
-export type Locate = (entry: Entry) => FileBytes | Promise<FileBytes>;
+/** Where the bytes of an entry are, the `index`th of its list. Absent: the entry says so itself. */
+export type Locate = (entry: Entry, index: number) => FileBytes | Promise<FileBytes>;
 
 const BUFFER_SIZE = 1 << 18;
 
-/** Where `entry`'s bytes are: what `locate` says, else what the entry carries. */
-export function bytesOf(entry: Entry, locate: Locate | undefined): FileBytes | Promise<FileBytes> {
-  if (locate) return locate(entry);
+/** Where the bytes of the `index`th entry are: what `locate` says, else what the entry carries. */
+export function bytesOf(entry: Entry, index: number, locate: Locate | undefined): FileBytes | Promise<FileBytes> {
+  if (locate) return locate(entry, index);
   assert(entry.bytes, `nobody knows where the bytes of "${entry.path}" are`);
   return entry.bytes;
 }

@@ -59,13 +59,13 @@ class Materializer {
   }
 
   async run(entries: readonly LayerEntry[]): Promise<void> {
-    for (const entry of entries) {
+    for (const [index, entry] of entries.entries()) {
       if (this.#pace.isDue()) await this.#pace.rest();
       assert(relativePath(entry.path) === entry.path, `"${entry.path}" is no path in a layer`);
       if (entry.path === "") continue;
       this.#ensureDirectory(parentPath(entry.path));
       if (entry.type === "whiteout") this.#face.whiteout(entry.path);
-      else await this.#write(entry);
+      else await this.#write(entry, index);
     }
     this.#face.finish(entries, this.#implied);
   }
@@ -74,15 +74,15 @@ class Materializer {
     this.#face.abandon();
   }
 
-  async #write(entry: Entry): Promise<void> {
+  async #write(entry: Entry, index: number): Promise<void> {
     if (entry.type === "dir") this.#directories.add(entry.path);
     if (entry.hardlink !== undefined) this.#face.link(entry.path, entry.hardlink);
-    else if (entry.type === "file") await this.#writeFile(entry);
+    else if (entry.type === "file") await this.#writeFile(entry, index);
     else this.#face.object(entry.path, entry);
   }
 
-  async #writeFile(entry: Entry): Promise<void> {
-    const bytes = entry.size === 0 ? undefined : await bytesOf(entry, this.#locate);
+  async #writeFile(entry: Entry, index: number): Promise<void> {
+    const bytes = entry.size === 0 ? undefined : await bytesOf(entry, index, this.#locate);
     if (bytes?.kind === "host" && entry.size >= CLONE_SIZE && this.#canClone) {
       this.#canClone = this.#face.clone(entry.path, entry, bytes.path);
       if (this.#canClone) {

@@ -40,7 +40,7 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
   const written = new Set<string>();
   const latestNs = options.clampMtime === undefined ? undefined : BigInt(options.clampMtime) * 1_000_000_000n;
   let previous: string | undefined;
-  for (const entry of entries) {
+  for (const [index, entry] of entries.entries()) {
     assert(previous === undefined || comparePaths(previous, entry.path) < 0, `"${entry.path}" is out of order`);
     previous = entry.path;
     out.append(encodeMember(entry, latestNs));
@@ -51,7 +51,7 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
       if (links.has(entry.path)) written.add(entry.path);
     }
     if (entry.type === "file" && entry.hardlink === undefined && entry.size > 0) {
-      const bytes = bytesOf(entry, options.locate);
+      const bytes = bytesOf(entry, index, options.locate);
       yield* writeContent(out, entry, bytes instanceof Promise ? await bytes : bytes, options.signal);
       out.pad(paddingOf(entry.size));
     }

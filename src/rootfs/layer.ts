@@ -48,8 +48,8 @@ export interface CachedLayer {
 export interface LayerManifest {
   /** Sorted by `comparePaths`; every regular file has its sha256. */
   readonly entries: readonly LayerEntry[];
-  /** The same entries, each regular file with the place of its bytes. May unpack what they are in. */
-  locate(): Promise<readonly LayerEntry[]>;
+  /** Where the bytes of the regular file `entries[index]` are. May unpack what they are in. */
+  place(index: number): FileBytes | Promise<FileBytes>;
 }
 
 export interface Layer {

@@ -51,7 +51,7 @@ export class StoreLayer implements Layer {
   #entries: Promise<readonly LayerEntry[]> | undefined;
   #directory: Promise<string> | undefined;
   #contentId: Promise<Digest> | undefined;
-  #places: Promise<ReadonlyMap<string, FileBytes>> | undefined;
+  #indexes: ReadonlyMap<string, number> | undefined;
   #diffId: Digest | undefined;
   #wasDurable = false;
   readonly #packed = new Map<string, Promise<PackedLayer>>();
@@ -104,24 +104,15 @@ export class StoreLayer implements Layer {
   async locate(entry: Entry): Promise<FileBytes> {
     if (entry.bytes) return entry.bytes;
     if (this.manifest && this.#options.store.layers.directory(this.id) === undefined) {
-      const bytes = (await this.#located()).get(entry.path);
-      if (bytes) return bytes;
+      this.#indexes ??= new Map(this.manifest.entries.map(({ path }, index) => [path, index]));
+      const index = this.#indexes.get(entry.path);
+      if (index !== undefined) return this.manifest.place(index);
     }
     return { kind: "host", path: join(await this.directory(), entry.path) };
   }
 
   async knownEntries(): Promise<readonly LayerEntry[] | undefined> {
     return this.manifest?.entries ?? this.#options.store.layers.readEntries(this.id);
-  }
-
-  /** Places of the manifest's bytes, by path. */
-  #located(): Promise<ReadonlyMap<string, FileBytes>> {
-    return (this.#places ??= (async () => {
-      const entries = (await this.manifest?.locate()) ?? [];
-      return new Map(
-        entries.flatMap((entry) => (entry.type === "file" && entry.bytes ? [[entry.path, entry.bytes]] : [])),
-      );
-    })());
   }
 
   directory(): Promise<string> {
@@ -187,7 +178,7 @@ export class StoreLayer implements Layer {
       this.#count("layer.materialized");
       const { materializeLayer } = await import("../layer/materialize.ts");
       await claim.atLeast(allocatedBytes(this.manifest.entries));
-      await materializeLayer(await this.manifest.locate(), temp, { xattrNamespace, signal });
+      await materializeLayer(this.manifest.entries, temp, { xattrNamespace, locate: this.#places(), signal });
       store.layers.writeEntries(this.id, this.manifest.entries);
     } else {
       this.#count("layer.unpacked");
@@ -263,7 +254,7 @@ export class StoreLayer implements Layer {
     }
     if (this.remote || (this.cached && !this.#isHere() && clampToEpoch === undefined))
       return this.#recompress({ compression, ...(level === undefined ? {} : { level }) });
-    const entries = await this.#packedEntries();
+    const entries = await this.entries();
     const { writeLayer } = await import("../layer/blob.ts");
     await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
@@ -271,7 +262,7 @@ export class StoreLayer implements Layer {
       compression,
       level,
       clampMtime: clampToEpoch,
-      locate: (entry) => this.locate(entry),
+      locate: this.#places(),
       write: async (chunk) => {
         await claim.atLeast(ingest.offset + chunk.byteLength);
         await ingest.write(chunk);
@@ -322,13 +313,15 @@ export class StoreLayer implements Layer {
   /** The layer's tar, from the entries that are here. */
   async #tar(clampMtime: number | undefined): Promise<AsyncGenerator<Uint8Array>> {
     const { packLayer } = await import("../layer/pack.ts");
-    const locate = (entry: Entry): Promise<FileBytes> => this.locate(entry);
-    return packLayer(await this.#packedEntries(), { clampMtime, locate, signal: this.#options.signal });
+    const { signal } = this.#options;
+    return packLayer(await this.entries(), { clampMtime, locate: this.#places(), signal });
   }
 
-  #packedEntries(): Promise<readonly LayerEntry[]> {
-    const hasDirectory = this.#options.store.layers.directory(this.id) !== undefined;
-    return this.manifest && !hasDirectory ? this.manifest.locate() : this.entries();
+  /** Where the bytes of {@link entries} are, asked for one by one: a list of all places would be as big as the entries. */
+  #places(): (entry: Entry, index: number) => FileBytes | Promise<FileBytes> {
+    const { manifest } = this;
+    if (!manifest || this.#options.store.layers.directory(this.id) !== undefined) return (entry) => this.locate(entry);
+    return (entry, index) => entry.bytes ?? manifest.place(index);
   }
 
   /** A layer that was not made here, in another compression: the same tar, so the same diffID. */

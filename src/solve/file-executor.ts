@@ -39,8 +39,7 @@ export class FileExecutor {
     const view = op.isLinked ? undefined : new RootfsView(below ?? []);
     if (op.action.kind === "mkdir") {
       assert(view, "a WORKDIR sees what is below it");
-      const entries = await mkdirManifest(op.action, { below: view, createdMtimeNs: this.#services.createdMtimeNs });
-      return { entries, locate: () => Promise.resolve(entries) };
+      return mkdirManifest(op.action, { below: view, createdMtimeNs: this.#services.createdMtimeNs });
     }
     // Sources are numbered as the vertex's inputs are; 0 is the rootfs.
     const trees = [view, ...inputs];

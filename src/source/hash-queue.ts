@@ -4,7 +4,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { hashFile, READ_SIZE, type HashedFile } from "./hash-file.ts";
 import { HashPool, type HashPoolOptions } from "./hash-pool.ts";
 import type { UnreadFile } from "./hash-worker.ts";
-import { withXattrs, type LocalFiles, type Node } from "./local-files.ts";
+import { hashedFile, withXattrs, type LocalFiles, type Node } from "./local-files.ts";
 import { errnoOf, readError } from "./read-error.ts";
 import type { StatIndex } from "./stat-index.ts";
 
@@ -54,13 +54,16 @@ export class HashQueue {
     this.#throwFailure();
   }
 
-  /** Waits for all that was added; throws the first failure. */
+  /** Waits for all that was added, and ends the threads: what follows a long walk needs their memory more. Throws the first failure. */
   async finish(): Promise<void> {
     if (this.#running.size > 0 && this.#batch.length > 0) this.#submit();
     for (const node of this.#batch) this.#hashHere(node, false);
     this.#batch = [];
     this.#batchBytes = 0;
     await Promise.all(this.#running);
+    const pool = this.#pool;
+    this.#pool = undefined;
+    await pool?.[Symbol.asyncDispose]();
     this.#throwFailure();
   }
 
@@ -122,7 +125,7 @@ export class HashQueue {
     if ("sha256" in outcome) {
       this.counts.hashedFiles++;
       this.counts.hashedBytes += node.entry!.size;
-      node.entry = withXattrs({ ...node.entry!, sha256: outcome.sha256 }, outcome.xattrs);
+      node.entry = withXattrs(hashedFile(node.entry!, outcome.sha256), outcome.xattrs);
       index.record(node.path, files.stamps.get(node)!, outcome, readAtMs);
       files.stamps.delete(node);
       return;

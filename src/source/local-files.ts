@@ -52,7 +52,7 @@ export class LocalFiles {
   /** Directories read, and lstat calls. */
   readonly counts: { directories: number; entries: number } = { directories: 0, entries: 0 };
   readonly #options: LocalFilesOptions;
-  readonly #top: Node = makeNode("", true, false);
+  #top: Node = makeNode("", true, false);
   /** Names of inodes that have several names. */
   readonly #links = new Map<Node, string>();
 
@@ -204,6 +204,13 @@ export class LocalFiles {
     }
   }
 
+  /** Drops what was read: entries that were given out are their receivers'. */
+  forget(): void {
+    this.#top = makeNode("", true, false);
+    this.#links.clear();
+    this.stamps.clear();
+  }
+
   /** Entries of the nodes that are still there; further names of an inode point to its first one. */
   entries(nodes: readonly Node[]): readonly Entry[] {
     const first = new Map<string, string>();
@@ -247,6 +254,11 @@ function deviceOf(rdev: bigint): Pick<Entry, "devMajor" | "devMinor"> {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
   const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
   return { devMajor: Number(major), devMinor: Number(minor) };
+}
+
+/** A file's entry with its digest. Written out, which takes half the memory of a spread. */
+export function hashedFile({ path, mode, size, mtimeNs }: Entry, sha256: string): Entry {
+  return { path, type: "file", mode, uid: 0, gid: 0, size, mtimeNs, sha256 };
 }
 
 /** `entry` with these attributes. */

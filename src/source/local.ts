@@ -118,10 +118,12 @@ export class LocalTree implements Tree, AsyncDisposable {
     return Promise.resolve(entry.bytes ?? { kind: "host", path: this.#files.hostPath(entry.path) });
   }
 
-  /** Ends the threads and writes the index if something was learnt. */
+  /** Ends the threads, writes the index if something was learnt, and forgets what was read. Where bytes are can still be asked; anything else is read again. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#hashing.stop();
     await this.#index.save();
+    this.#index.forget();
+    this.#files.forget();
   }
 
   async #walk(path: string, keep: Keep | undefined): Promise<readonly Entry[]> {

@@ -56,11 +56,11 @@ const EMPTY: Columns = {
 /** The index of one context, in memory. `save` writes it back; two processes may do so, the last one wins. */
 export class StatIndex {
   readonly #path: string | undefined;
-  readonly #old: Columns;
+  #old: Columns;
   readonly #used: Uint8Array;
   /** Hex of all old digests in one string: slices of it cost no copy. */
   readonly #oldDigests: string;
-  readonly #added = new Added();
+  #added = new Added();
   readonly #probe = new BigUint64Array(STAMP_FIELDS);
   readonly #probeWords = new Uint32Array(this.#probe.buffer);
 
@@ -112,6 +112,12 @@ export class StatIndex {
     } catch (error) {
       if (errnoOf(error) === "") throw error;
     }
+  }
+
+  /** Drops all that is known. */
+  forget(): void {
+    this.#old = EMPTY;
+    this.#added = new Added();
   }
 
   #encode(): Promise<Buffer> {

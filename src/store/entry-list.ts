@@ -44,7 +44,7 @@ export function encodeEntries(entries: readonly LayerEntry[]): Uint8Array {
   const times = new BigInt64Array(count);
   const paths: string[] = [];
   const links: string[] = [];
-  const hashes: string[] = [];
+  const hashes = new Hashes(count);
   const extras: Extras[] = [];
   for (const [i, entry] of entries.entries()) {
     paths.push(entry.path);
@@ -60,7 +60,7 @@ export function encodeEntries(entries: readonly LayerEntry[]): Uint8Array {
     flags[i] = flag;
   }
   const texts = [paths.join("\0"), links.join("\0"), JSON.stringify(extras)].map(encodeName);
-  const columns = [...texts, Buffer.from(hashes.join(""), "hex"), flags, ...[modes, owners, sizes, times].map(bytesOf)];
+  const columns = [...texts, hashes.bytes, flags, ...[modes, owners, sizes, times].map(bytesOf)];
   const header: Header = { count, lengths: columns.map((column) => column.byteLength) };
   const headerBytes = Buffer.from(JSON.stringify(header));
   const prefix = Buffer.alloc(4);
@@ -71,16 +71,34 @@ export function encodeEntries(entries: readonly LayerEntry[]): Uint8Array {
   return Buffer.concat([MAGIC, body]);
 }
 
+/** The column of digests, as bytes from the start: as text it is the biggest of all. */
+class Hashes {
+  readonly #bytes: Buffer;
+  #used = 0;
+
+  constructor(count: number) {
+    this.#bytes = Buffer.allocUnsafe((count * SHA256_HEX) / 2);
+  }
+
+  add(hex: string): void {
+    this.#used += this.#bytes.write(hex, this.#used, "hex");
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#used);
+  }
+}
+
 function optionalColumns(
   entry: Exclude<LayerEntry, { type: "whiteout" }>,
   links: string[],
-  hashes: string[],
+  hashes: Hashes,
   extras: Extras[],
 ): number {
   let flag = entry.opaque ? OPAQUE : 0;
   if (entry.sha256 !== undefined) {
     assert(entry.sha256.length === SHA256_HEX, "an entry's sha256 has 64 hexadecimal digits");
-    hashes.push(entry.sha256);
+    hashes.add(entry.sha256);
     flag |= HAS_SHA256;
   }
   if (entry.linkname !== undefined) {

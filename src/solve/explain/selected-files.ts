@@ -46,7 +46,8 @@ async function copied(tree: Tree, action: CopyAction, patterns: readonly string[
     const spec = parseSource(pattern, action.parents);
     const options = { isWildcardAllowed: true, exclude, label: "source" };
     for (const selected of await selectSources(tree, spec.base, options)) {
-      for (const { entry, isIncluded } of await copiedEntries(tree, selected, { include: spec.include, exclude })) {
+      const copiedHere = await copiedEntries(tree, selected, { include: spec.include, exclude });
+      for (const { entry, isIncluded } of copiedHere.each()) {
         if (!isIncluded) continue;
         const named = entry.path === "" ? { ...entry, path: "." } : entry;
         entries.push({

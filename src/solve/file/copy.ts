@@ -7,7 +7,7 @@ import { BuildError } from "../../diagnostics/build-error.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
-import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
+import type { Entry, FileBytes } from "../../tree/entry.ts";
 import type { PatternMatcher } from "../../tree/patterns.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { unpackArchive, type ArchiveTree } from "./archive.ts";
@@ -21,6 +21,7 @@ import {
   parseSource,
   requirePath,
   selectSources,
+  type Copied,
   type CopiedEntry,
   type SelectedSource,
 } from "./select.ts";
@@ -39,13 +40,8 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
 }
 
-/** Entries of the layer of a COPY or ADD, files with the place of their bytes. Fails as {@link planCopy} does. */
-export async function copyManifest(action: CopyAction, options: CopyOptions): Promise<LayerEntry[]> {
-  return (await planCopy(action, options)).locate();
-}
-
 /**
- * The layer of a COPY or ADD, sorted. Needs metadata only: where bytes are is asked when `locate` is called, so that a cache hit fetches nothing.
+ * The layer of a COPY or ADD, sorted. Needs metadata only: where bytes are is asked when `place` is called, so that a cache hit fetches nothing.
  * Fails with `source` where something is missing or in the way, with `usage` where --chown or --chmod means nothing.
  */
 export async function planCopy(action: CopyAction, options: CopyOptions): Promise<Manifest> {
@@ -146,15 +142,16 @@ class Copy {
     return this.draft.makeDirectories(path, owner, chmod?.parentMode ?? 0o755);
   }
 
-  async #copyTo(target: Target, tree: Tree, copied: readonly CopiedEntry[]): Promise<void> {
-    const links = new LinkGroups(tree, copied);
+  async #copyTo(target: Target, tree: Tree, copied: Copied): Promise<void> {
+    const links = new LinkGroups(tree, copied.entries);
     const prefix = target.path === "" ? "" : `${target.path}/`;
     /** Directories that wait for something in them to be copied. */
     const waiting: CopiedEntry[] = [];
     /** What begins with this is in a directory made just now, where nothing can be in the way. */
     let fresh = target.isNew ? "" : undefined;
-    for (const [i, item] of copied.entries()) {
-      if (i % 1024 === 1023) this.#options.signal.throwIfAborted();
+    let count = 0;
+    for (const item of copied.each()) {
+      if (++count % 1024 === 0) this.#options.signal.throwIfAborted();
       while (waiting.length > 0 && !item.path.startsWith(`${waiting.at(-1)!.path}/`)) waiting.pop();
       if (!item.isIncluded) {
         if (item.entry.type === "dir") waiting.push(item);
@@ -199,7 +196,7 @@ class Copy {
   /** The entry in its new place, with --chown and --chmod applied. */
   #attributed(entry: Entry, path: string): Entry {
     const { owner, chmod } = this.#attributes;
-    if (!owner && !chmod) return { ...entry, path };
+    if (!owner && !chmod) return entry.path === path ? entry : { ...entry, path };
     const mode = chmod && entry.type !== "symlink" ? chmod.apply(entry.mode, entry.type === "dir") : entry.mode;
     return { ...entry, path, uid: owner?.uid ?? entry.uid, gid: owner?.gid ?? entry.gid, mode };
   }
@@ -211,9 +208,9 @@ class LinkGroups {
   readonly #firstNames: ReadonlySet<string>;
   readonly #inodes = new Map<string, Inode>();
 
-  constructor(tree: Tree, copied: readonly CopiedEntry[]) {
+  constructor(tree: Tree, entries: readonly Entry[]) {
     this.#tree = tree;
-    this.#firstNames = new Set(copied.flatMap(({ entry }) => entry.hardlink ?? []));
+    this.#firstNames = new Set(entries.flatMap(({ hardlink }) => hardlink ?? []));
   }
 
   inodeOf(entry: Entry): Inode | undefined {

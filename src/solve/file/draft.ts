@@ -5,7 +5,7 @@ import { assert } from "../../base/assert.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import { assertNotReserved } from "../../layer/names.ts";
 import type { PathLookup } from "../../rootfs/resolve.ts";
-import type { Entry, LayerEntry } from "../../tree/entry.ts";
+import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
 import type { Tree } from "../../tree/tree.ts";
 
 /** The source of a file's bytes. Names that share one are hard links of one another. */
@@ -35,8 +35,8 @@ const ROOT: Entry = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 
 export interface Manifest {
   /** Sorted by `comparePaths`; every regular file has its sha256. */
   readonly entries: readonly LayerEntry[];
-  /** The same entries, each regular file with the place of its bytes. */
-  locate(): Promise<LayerEntry[]>;
+  /** Where the bytes of the regular file `entries[index]` are. */
+  place(index: number): FileBytes | Promise<FileBytes>;
 }
 
 export class Draft implements PathLookup {
@@ -176,21 +176,15 @@ function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manif
     const { hardlink: _hardlink, ...rest } = entry;
     return first === undefined ? rest : { ...rest, hardlink: first };
   });
-  return { entries, locate: () => locateAll(entries, nodes) };
+  // The nodes are not kept: a layer's list lives as long as the build.
+  const inodes = nodes.map(({ inode }) => inode);
+  return { entries, place: (index) => placeOf(entries[index]!, inodes[index]) };
 }
 
-async function locateAll(entries: readonly LayerEntry[], nodes: readonly Node[]): Promise<LayerEntry[]> {
-  const located: LayerEntry[] = [];
-  for (const [i, entry] of entries.entries()) {
-    const { inode } = nodes[i]!;
-    if (!inode || entry.type === "whiteout" || entry.bytes) {
-      located.push(entry);
-      continue;
-    }
-    assert(inode.tree, `nobody knows where the bytes of "${entry.path}" are`);
-    located.push({ ...entry, bytes: await inode.tree.locate(inode.entry) });
-  }
-  return located;
+function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promise<FileBytes> {
+  if (entry.type !== "whiteout" && entry.bytes) return entry.bytes;
+  assert(inode?.tree, `nobody knows where the bytes of "${entry.path}" are`);
+  return inode.tree.locate(inode.entry);
 }
 
 /** The error of a system call that wants a directory, in BuildKit's words. */

@@ -2,9 +2,8 @@
 import { resolvePath } from "../../rootfs/resolve.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
 import type { MkdirAction } from "../../graph/op.ts";
-import type { LayerEntry } from "../../tree/entry.ts";
 import { resolveOwner } from "./chown.ts";
-import { Draft, notADirectory } from "./draft.ts";
+import { Draft, notADirectory, type Manifest } from "./draft.ts";
 
 export interface MkdirOptions {
   readonly below: RootfsView;
@@ -12,16 +11,16 @@ export interface MkdirOptions {
   readonly createdMtimeNs?: bigint;
 }
 
-/** Entries of a WORKDIR's layer. Fails with `source` where a file is in the way, `usage` where the user cannot be resolved. */
+/** A WORKDIR's layer. Fails with `source` where a file is in the way, `usage` where the user cannot be resolved. */
 export async function mkdirManifest(
   action: MkdirAction,
   { below, createdMtimeNs = 0n }: MkdirOptions,
-): Promise<LayerEntry[]> {
+): Promise<Manifest> {
   const { path, blockedBy } = await resolvePath(below, action.path);
   if (blockedBy !== undefined) throw notADirectory("lstat", path);
   const draft = new Draft({ below, createdMtimeNs });
   // Resolved even if nothing is to be made: a user that cannot be looked up is an error now, not when the base changes.
   const owner = action.user === "" ? undefined : await resolveOwner(action.user, below);
   await draft.makeDirectories(path, owner, action.mode & 0o777);
-  return (await draft.finish()).locate();
+  return draft.finish();
 }

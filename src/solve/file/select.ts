@@ -128,6 +128,14 @@ function whereItLooked(label: string): string {
     : `paths start at the root of ${label}`;
 }
 
+/** What of one source is copied. */
+export interface Copied {
+  /** Parents first. */
+  readonly entries: readonly Entry[];
+  /** The entries as the copy sees them, one at a time: there may be a million. */
+  each(): Iterable<CopiedEntry>;
+}
+
 /** A file of a selected source; `path` is relative to the source, "" = the source itself. */
 export interface CopiedEntry {
   readonly path: string;
@@ -136,12 +144,12 @@ export interface CopiedEntry {
   readonly isIncluded: boolean;
 }
 
-/** What of one source is copied, parents first. */
+/** What of one source is copied. */
 export async function copiedEntries(
   tree: Tree,
   source: SelectedSource,
   { include, exclude }: { readonly include: string | undefined; readonly exclude: PatternMatcher | undefined },
-): Promise<CopiedEntry[]> {
+): Promise<Copied> {
   const prefix = source.path === "" ? 0 : source.path.length + 1;
   const wanted = include === undefined ? undefined : parsePatterns([include]);
   const isIncluded = (path: string): boolean =>
@@ -155,10 +163,13 @@ export async function copiedEntries(
     return isHopeless ? "prune" : "keep";
   };
   const entries = await (isUnfiltered ? tree.walk(source.path) : tree.walk(source.path, keep));
-  return entries.map((entry) => {
-    const path = entry.path.slice(prefix);
-    return { path, entry, isIncluded: isUnfiltered || isIncluded(path) };
-  });
+  function* each(): Generator<CopiedEntry> {
+    for (const entry of entries) {
+      const path = entry.path.slice(prefix);
+      yield { path, entry, isIncluded: isUnfiltered || isIncluded(path) };
+    }
+  }
+  return { entries, each };
 }
 
 /** Compiles --exclude or --parents patterns. Fails with `usage` where one is none. */

@@ -1,10 +1,9 @@
 // What BuildKit 0.25 (docker 28.5) made of a Dockerfile line, replayed on trees in memory. How the fixtures came to be: fixtures/copy/README.md.
 import { expect, test } from "vitest";
 import { RootfsView, type LayerSource } from "../../../../src/rootfs/view.ts";
-import { copyManifest } from "../../../../src/solve/file/copy.ts";
 import { mkdirManifest } from "../../../../src/solve/file/mkdir.ts";
 import type { LayerEntry } from "../../../../src/tree/entry.ts";
-import { formatEntries, MemoryTree, parseEntries, readGoldenCases, type GoldenCase } from "./golden.ts";
+import { copyManifest, formatEntries, MemoryTree, parseEntries, readGoldenCases, type GoldenCase } from "./golden.ts";
 
 const { signal } = new AbortController();
 
@@ -13,9 +12,9 @@ function layerOf(lines: readonly string[]): LayerSource {
   return { entries: async () => (await tree.walk("")).slice(1), locate: (entry) => tree.locate(entry) };
 }
 
-async function replay({ action, below, input = [], archives, isLinked }: GoldenCase): Promise<LayerEntry[]> {
+async function replay({ action, below, input = [], archives, isLinked }: GoldenCase): Promise<readonly LayerEntry[]> {
   const view = new RootfsView(below ? [layerOf(below)] : []);
-  if (action.kind === "mkdir") return mkdirManifest(action, { below: view });
+  if (action.kind === "mkdir") return (await mkdirManifest(action, { below: view })).entries;
   const tree = new MemoryTree(parseEntries(input));
   return copyManifest(action, {
     below: isLinked ? undefined : view,

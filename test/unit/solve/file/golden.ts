@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { baseName, comparePaths, parentPath } from "../../../../src/base/container-path.ts";
 import type { CopyAction, MkdirAction } from "../../../../src/graph/op.ts";
+import { planCopy, type CopyOptions } from "../../../../src/solve/file/copy.ts";
 import type { Entry, EntryType, FileBytes, LayerEntry } from "../../../../src/tree/entry.ts";
 import type { Tree } from "../../../../src/tree/tree.ts";
 
@@ -28,6 +29,16 @@ export function readGoldenCases(): GoldenCase[] {
     const text = readFileSync(join(FOLDER, file), "utf8");
     return { name: file.slice(0, -".json".length), ...(JSON.parse(text) as Omit<GoldenCase, "name">) };
   });
+}
+
+/** Entries of the layer of a COPY or ADD, files with the place of their bytes. */
+export async function copyManifest(action: CopyAction, options: CopyOptions): Promise<LayerEntry[]> {
+  const { entries, place } = await planCopy(action, options);
+  const located = entries.map(async (entry, index): Promise<LayerEntry> => {
+    if (entry.type !== "file") return entry;
+    return { ...entry, bytes: await place(index) };
+  });
+  return Promise.all(located);
 }
 
 const LINE = /^(\S*) (\w+) (\d+) (\d+):(\d+)(?: @(\d+))?(?: (.*))?$/su;
