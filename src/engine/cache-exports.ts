@@ -24,6 +24,7 @@ import type { Scheduler } from "../solve/scheduler.ts";
 import type { SolvedStep } from "../solve/services.ts";
 import { opDigest } from "../solve/solver.ts";
 import type { Store } from "../store/store.ts";
+import { PATIENCE_MS, withPatience } from "./cache-imports.ts";
 import type { Session } from "./session.ts";
 
 /** Keys per layer that are worth their room: the newest. */
@@ -128,7 +129,7 @@ class TargetExport {
   async #readBefore(): Promise<StoredCache | undefined> {
     const { signal } = this.#options;
     try {
-      return await this.#storage.read(signal);
+      return await withPatience((limited) => this.#storage.read(limited), PATIENCE_MS, signal);
     } catch (error) {
       if (error instanceof BuildError && error.code === "content") return undefined;
       throw error;

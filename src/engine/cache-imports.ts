@@ -4,7 +4,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { CachedMount, CachedStep } from "../cache/document.ts";
 import type { CacheStorage } from "../cache/storage.ts";
-import { messageOf } from "../diagnostics/build-error.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Descriptor } from "../oci/image.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -30,8 +30,13 @@ interface Records {
 export interface CacheImportsOptions {
   readonly storages: readonly CacheStorage[];
   readonly onEvent: EventSink;
+  /** How long a cache may take to say what it has. Default 30 s. */
+  readonly patienceMs?: number;
   readonly signal: AbortSignal;
 }
+
+/** A cache that takes longer to say what it has is treated as if it were down. */
+export const PATIENCE_MS: number = 30_000;
 
 /** The caches of one build, through all its attempts. */
 export class CacheImports {
@@ -129,7 +134,7 @@ export class CacheImports {
   async #check(storage: CacheStorage, blob: CachedStep["layer"]["blob"]): Promise<boolean> {
     const { signal } = this.#options;
     try {
-      if (await storage.has(blob, signal)) return true;
+      if (await this.#patiently((limited) => storage.has(blob, limited))) return true;
       this.#tell(storage.label, `layer ${blob.digest.slice(0, 19)} is not there any more, or not in its size`);
     } catch (error) {
       signal.throwIfAborted();
@@ -143,7 +148,7 @@ export class CacheImports {
     const steps = new Map<Digest, CachedStep>();
     const mounts = new Map<string, CachedMount>();
     try {
-      const stored = await storage.read(signal);
+      const stored = await this.#patiently((limited) => storage.read(limited));
       if (!stored) this.#tell(storage.label, "there is none yet");
       // The newest entry wins.
       for (const entry of stored?.document.entries ?? []) {
@@ -156,11 +161,31 @@ export class CacheImports {
     return { steps, mounts };
   }
 
+  /** A cache that does not answer is no cache: waiting for it would take longer than building. */
+  #patiently<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return withPatience(ask, this.#options.patienceMs ?? PATIENCE_MS, this.#options.signal);
+  }
+
   #labelOf(place: string): string {
     return this.#sources.find(({ storage }) => storage.place === place)?.storage.label ?? place;
   }
 
   #tell(label: string, message: string): void {
     this.#options.onEvent({ kind: "notice", message: `cache from ${label}: ${message}` });
+  }
+}
+
+/** Gives up after `ms`, in words of its own. */
+export async function withPatience<T>(
+  ask: (signal: AbortSignal) => Promise<T>,
+  ms: number,
+  signal: AbortSignal,
+): Promise<T> {
+  const timeout = AbortSignal.timeout(ms);
+  try {
+    return await ask(AbortSignal.any([signal, timeout]));
+  } catch (error) {
+    if (signal.aborted || !timeout.aborted) throw error;
+    throw new BuildError("registry", `it did not answer within ${ms / 1000} s`, { cause: error });
   }
 }

@@ -165,6 +165,8 @@ export class Solver {
     const below = vertex.inputs[0];
     const rootfs = (): Promise<Rootfs> => (below === undefined ? Promise.resolve([]) : this.rootfs(below));
     const { key, isTrusted } = await this.#lookups.of(vertex);
+    // Each question elsewhere is a round trip, so that all steps ask at once. Failures are told where the layers are awaited.
+    if (this.#services.cache.elsewhere) void rootfs();
     const cached = isTrusted ? (this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key))) : undefined;
     if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
     // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
