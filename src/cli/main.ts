@@ -8,6 +8,7 @@ type Command = (words: readonly string[], terminal: Terminal) => Promise<number>
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   build: async () => (await import("./commands/build.ts")).build,
+  plan: async () => (await import("./commands/plan.ts")).plan,
   why: async () => (await import("./commands/why.ts")).why,
   warm: async () => (await import("./commands/warm.ts")).warm,
   check: async () => (await import("./commands/check.ts")).check,
@@ -36,6 +37,7 @@ Builds Dockerfiles into OCI images, without a daemon.
 
 Commands:
   build [flags] CONTEXT        build an image (the command may be left out; build --help lists the flags)
+  plan [flags] CONTEXT         what a build would do and why, what it would pull, how long it may take
   why [STEP] [--build REF]     why steps of the last build, or of another one, had to run
   warm [flags] CONTEXT|FILE…   fill the cache with what builds will need: bases, and the steps before the context is read
   run IMAGE [ARGS]             run an image's command in the sandbox

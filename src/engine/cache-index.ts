@@ -28,6 +28,7 @@ export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImport
       return records.has(key) ? { kind: "lost" } : { kind: "unknown" };
     },
     durationOf: (op) => records.duration(op),
+    durationOfKey: (key) => records.find(key)?.durationMs,
   };
 }
 

@@ -9,6 +9,7 @@ import type { PruneOptions, PruneResult } from "../store/gc.ts";
 import { build } from "./build.ts";
 import type { BuildRecord, StepRecord } from "./build-record.ts";
 import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
+import type { BuildForecast } from "./forecast.ts";
 import type { FixReport } from "./check-fix.ts";
 import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
@@ -98,6 +99,12 @@ export class Engine implements AsyncDisposable {
   async targets(options: BuildOptions): Promise<TargetList> {
     const { targets } = await import("./check.ts");
     return targets(this.#parts, options);
+  }
+
+  /** What {@link build} would do with these options. Executes nothing. */
+  async plan(options: BuildOptions): Promise<BuildForecast> {
+    const { forecast } = await import("./forecast.ts");
+    return forecast(this.#parts, options);
   }
 
   /** A recorded build, the last one by default, and the steps of it that are asked for: all of them by default. */

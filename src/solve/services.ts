@@ -45,6 +45,8 @@ export interface CacheIndex {
   fateOf(key: Digest): RecordFate;
   /** Milliseconds that the op took when it last ran. */
   durationOf(op: Digest): number | undefined;
+  /** Milliseconds that the step took which has this key; undefined where there is no record of it. */
+  durationOfKey(key: Digest): number | undefined;
 }
 
 /** Caches that other machines have filled. Fetches no layer; what it finds is durable. */

@@ -20,6 +20,8 @@ export interface ExplainerOptions {
   readonly cache: Pick<CacheIndex, "fateOf">;
   readonly lookups: Lookups;
   readonly results: Results;
+  /** Whether the result of a vertex can be looked at; default: of every one. */
+  readonly isKnown?: (id: Digest) => boolean;
 }
 
 /** Builds that are looked through for a step. */
@@ -64,6 +66,7 @@ export class Explainer {
     for (const selection of selectionsOf(vertex)) {
       const part = lookup.parts.find(({ name }) => name === selection.name);
       if (!part || (lookup.isTrusted && past.hasFiles(part.value))) continue;
+      if (!this.#isKnown(selection.input)) continue;
       const known = lookup.isTrusted ? undefined : past.files(part.value);
       const entries = await selectedFiles(vertex, selection, results);
       if (!entries) continue;
@@ -91,14 +94,16 @@ export class Explainer {
   async #baseChange(vertex: StepVertex, part: PartChange | undefined): Promise<KeyChange[]> {
     const inputs = part ? vertex.inputs.slice(0, 1) : vertex.inputs;
     const below = inputs.flatMap((id) => (id === undefined ? [] : this.#chain(id)));
-    for (const { id, op, meta } of below) {
+    for (const vertexBelow of below) {
+      const { id, op, meta } = vertexBelow;
       const before = this.earlier(id);
       if (op.kind === "image") {
         const after = `${op.reference}@${op.digest}`;
         const was = before?.parts[0]?.note;
         if (was !== after) return [{ kind: "image", before: was ?? part?.before?.note ?? "another one", after }];
       } else if (!before) return [{ kind: "step", step: meta.name, how: "new" }];
-      else if (!(await this.#isSame(id, before))) return [{ kind: "step", step: meta.name, how: "result" }];
+      else if (isStep(vertexBelow) && !(await this.#isSame(vertexBelow, before)))
+        return [{ kind: "step", step: meta.name, how: "result" }];
     }
     if (!part) return [];
     const [was, is] = [part.before?.note ?? "nothing", part.after?.note ?? "nothing"];
@@ -118,12 +123,14 @@ export class Explainer {
     return chain;
   }
 
-  /** Whether the step led to the files that it had led to. */
-  async #isSame(id: Digest, before: PastStep): Promise<boolean> {
-    const layer = (await this.#options.results.rootfs(id)).at(-1);
-    if (!layer || layer.id === before.layer) return layer !== undefined;
+  /** Whether the step leads to the files that it had led to. Where nobody knows what those were, its key has to say. */
+  async #isSame(vertex: StepVertex, before: PastStep): Promise<boolean> {
+    if (!this.#isKnown(vertex.id)) return false;
+    const layer = (await this.#options.results.rootfs(vertex.id)).at(-1);
+    if (layer && layer.id === before.layer) return true;
     const was = before.layer === undefined ? undefined : this.#options.past.contentId(before.layer);
-    return was !== undefined && was === (await layer.contentId());
+    if (was === undefined) return before.key === (await this.#options.lookups.of(vertex)).key;
+    return was === (await layer?.contentId());
   }
 
   #filesChange(vertex: StepVertex, { name, before, after }: PartChange): KeyChange {
@@ -135,6 +142,10 @@ export class Explainer {
       part === undefined ? [] : past.files(part.value);
     const [old, now] = [files(before), files(after)];
     return filesChange(of, old && now ? diffEntries(old, now) : [], isRooted);
+  }
+
+  #isKnown(id: Digest): boolean {
+    return this.#options.isKnown?.(id) ?? true;
   }
 
   /** The step in the last build that had it. */
