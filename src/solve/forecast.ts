@@ -30,6 +30,8 @@ export interface Prospect {
 interface Foreseen {
   readonly outcome: Prospect["outcome"];
   readonly layer?: Layer;
+  /** No step has ever made this layer. */
+  readonly isNovel?: true;
 }
 
 export interface ForecastOptions {
@@ -49,6 +51,8 @@ export class Forecast {
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
   /** Root file systems that are known without running anything. */
   readonly #known = new Map<Digest, Rootfs>();
+  /** Vertices whose root file system has a layer that never was: nothing that sees all of it can have run before. */
+  readonly #novel = new Set<Digest>();
 
   constructor({ graph, services, signal }: ForecastOptions) {
     this.#graph = graph;
@@ -66,7 +70,7 @@ export class Forecast {
     };
     this.#inputs = new KeyInputs(results, signal);
     this.#lookups = new Lookups({
-      vertex: results.vertex,
+      vertex: (id) => this.#vertex(id),
       inputs: this.#inputs,
       cache: services.cache,
       onEvent: () => {},
@@ -92,11 +96,13 @@ export class Forecast {
   async #prospect(vertex: StepVertex): Promise<Prospect> {
     const lookup = await this.#lookups.of(vertex);
     const cached = lookup.isTrusted ? await this.#find(vertex, lookup.key) : undefined;
-    const { layer, outcome }: Foreseen = cached
+    const { layer, outcome, isNovel }: Foreseen = cached
       ? { layer: cached, outcome: "cached" }
       : await (vertex.op.kind === "exec" ? this.#foreseeExec(vertex, lookup) : this.#foreseeFile(vertex, lookup));
     const below = vertex.inputs[0] === undefined ? [] : this.#known.get(vertex.inputs[0]);
     if (layer && below) this.#known.set(vertex.id, [...below, layer]);
+    if (isNovel === true || (vertex.inputs[0] !== undefined && this.#novel.has(vertex.inputs[0])))
+      this.#novel.add(vertex.id);
     if (outcome === "cached") return { vertex, outcome };
     const cause = await this.#explainer.explain(vertex, lookup);
     const expectedMs = this.#expectedMs(vertex);
@@ -120,6 +126,7 @@ export class Forecast {
     const isReusable = vertex.meta.cache === "use" && lookup.expiredMs === undefined;
     if (!isReusable || (!cache.knowsOp(opKey) && (await cache.elsewhere?.knowsOp(opKey)) !== true))
       return { outcome: "run" };
+    if (vertex.inputs[0] !== undefined && this.#novel.has(vertex.inputs[0])) return { outcome: "run" };
     if (this.#isOpen(vertex)) return { outcome: "maybe" };
     const key = keyOf("exec", [...execParts(op), ...(await this.#inputs.contentParts(vertex))]);
     const layer = await this.#find(vertex, key);
@@ -135,7 +142,8 @@ export class Forecast {
     const key = keyOf("file", [{ name: "files", value: await made.contentId() }]);
     const { cache } = this.#services;
     const known = cache.find(key) ?? (await cache.elsewhere?.find(key, vertex.meta.instruction));
-    return known && isReusable ? { outcome: "cached", layer: known.layer } : { outcome: "run", layer: made };
+    if (!known) return { outcome: "run", layer: made, isNovel: true };
+    return { outcome: isReusable ? "cached" : "run", layer: known.layer };
   }
 
   /** Whether something that it sees depends on a step that has to run first. */

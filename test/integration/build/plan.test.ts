@@ -38,21 +38,21 @@ test("a plan says what would hit, run or may be kept, and why; it changes nothin
   const plan = await planned(context);
   expect(snapshot(rig.store)).toEqual(before);
   // The result of a COPY is known without making it; that of a RUN is not.
-  expect(outcomes(plan)).toEqual(["run", "run", "maybe", "maybe", "maybe"]);
+  expect(outcomes(plan)).toEqual(["run", "run", "run", "maybe", "maybe"]);
   expect(plan.steps[0]!.cause).toMatchObject({ changes: [{ files: [{ path: "src/a", change: "content changed" }] }] });
-  expect(plan.steps[2]!.dependsOn).toContain("RUN wc -c");
+  expect(plan.steps[3]!.dependsOn).toContain("RUN cat /size");
   expect(plan.expectedMs.most).toBeGreaterThanOrEqual(plan.expectedMs.least);
   expect(plan.criticalPath.length).toBeGreaterThan(0);
   const { stderr } = await rig.must(["--progress", "rawjson", context]);
   const ended = rig.outcomes(stderr);
-  expect(plan.steps.map(({ name }) => ended.get(name))).toEqual(["ran", "ran", "cached", "cached", "ran"]);
+  expect(plan.steps.map(({ name }) => ended.get(name))).toEqual(["ran", "ran", "ran", "cached", "ran"]);
 });
 
 test("flags count in a plan as in a build, and a broken Dockerfile fails it", async () => {
   const context = rig.context({ Dockerfile: DOCKERFILE, "src/a": "x", "src/b": "y" });
   await rig.must([context]);
   const { stdout } = await rig.must(["plan", "--no-cache-filter", "build", context]);
-  expect(stdout).toContain("run          [build 2/4] COPY src /src (0.0s): asked for by --no-cache-filter build");
+  expect(stdout).toMatch(/^run {10}\[build 2\/4\] COPY src \/src \(.*s\): asked for by --no-cache-filter build$/m);
   expect(stdout).toMatch(/^expected {5}\d/m);
   expect(outcomes(await planned(context, "--build-arg", "V=2"))).toEqual(["cached", "run", "run", "maybe", "maybe"]);
   writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPIE a b\n");
