@@ -75,12 +75,11 @@ export class Outputs {
     return result;
   }
 
-  /** Whether all that the output may turn out to be is the image that already has its names: what they need nobody removes. */
+  /** Whether all that the output may turn out to be is the image that already has its names: what they need nobody removes. A push takes the lease itself. */
   #isNamed(output: OutputSpec): boolean {
     const { store, options } = this.#context;
     return (
       output.kind === "image" &&
-      !output.push &&
       output.isStored &&
       !output.isUnpacked &&
       !output.dangling &&
@@ -283,7 +282,7 @@ export class Outputs {
       rootfs.flatMap((layer) => (layer.cached ? [[layer.cached.digest, layer.cached] as const] : [])),
     );
     const startedMs = nowMs();
-    const { pushImage } = await import("../export/push.ts");
+    const { isPushed, pushImage } = await import("../export/push.ts");
     const pushing: PushOptions = {
       client,
       reference,
@@ -315,7 +314,11 @@ export class Outputs {
       },
       signal,
     };
-    await this.#observed(vertex, `pushing ${familiarReference(reference)}`, () => pushImage(pushing));
+    const isThere = await isPushed(pushing);
+    if (!isThere) await session.protect();
+    await this.#observed(vertex, `pushing ${familiarReference(reference)}`, async () => {
+      if (!isThere) await pushImage(pushing);
+    });
   }
 
   /** Shows an export or a push as a step of its own. */

@@ -22,9 +22,23 @@ export interface PushOptions {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Whether the registry has exactly this image under this name. Asked only where all of its blobs have been seen in that repository: then an answer
+ * is likely, and who asks for nothing new waits for one request.
+ */
+export async function isPushed(options: PushOptions): Promise<boolean> {
+  const { client, reference, image, sourcesOf, signal } = options;
+  const blobs = [image.configDescriptor, ...image.layers.map(({ descriptor }) => descriptor)];
+  const repository = repositoryName(reference);
+  const wereSeen = blobs.every(
+    ({ digest, mediaType }) => isForeignLayer(mediaType) || sourcesOf(digest).includes(repository),
+  );
+  return wereSeen && client.hasManifest(targetOf(options), image.manifestDescriptor.digest, { signal });
+}
+
 /** Pushes and returns how many bytes of blobs were sent. The first failure stops the others. */
 export async function pushImage(options: PushOptions): Promise<number> {
-  const { client, reference, image, signal } = options;
+  const { client, image, signal } = options;
   const config: Descriptor = image.configDescriptor;
   const layers = new Map(image.layers.map(({ descriptor }) => [descriptor.digest, descriptor]));
   const scope = new AbortController();
@@ -42,11 +56,13 @@ export async function pushImage(options: PushOptions): Promise<number> {
   });
   const failed = (await Promise.allSettled(pushes)).find((outcome) => outcome.status === "rejected");
   if (failed) throw scope.signal.aborted && !signal.aborted ? scope.signal.reason : failed.reason;
-  const target: Reference = options.byDigest
-    ? { registry: reference.registry, repository: reference.repository, digest: image.manifestDescriptor.digest }
-    : reference;
-  await client.pushManifest(target, image.manifest, image.manifestDescriptor.mediaType, { signal });
+  await client.pushManifest(targetOf(options), image.manifest, image.manifestDescriptor.mediaType, { signal });
   return sent;
+}
+
+function targetOf({ reference, byDigest, image }: PushOptions): Reference {
+  const { registry, repository } = reference;
+  return byDigest ? { registry, repository, digest: image.manifestDescriptor.digest } : reference;
 }
 
 async function pushBlob(

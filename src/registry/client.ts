@@ -164,6 +164,17 @@ export class RegistryClient implements Disposable {
     return hasBlob({ exchange: this.#exchange, clock: this.#clock, endpoint, reference, descriptor, signal }, "pull");
   }
 
+  /** Whether the reference means this manifest at the registry itself. False also where it does not say: then a push will. */
+  async hasManifest(reference: Reference, digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+    try {
+      const { descriptor } = await headManifest(this.#call(reference, this.#origin(reference), signal, 1));
+      return descriptor.digest === digest;
+    } catch {
+      signal?.throwIfAborted();
+      return false;
+    }
+  }
+
   /** Makes sure that the repository has the blob, sending bytes only where nothing else helps. `open` is called once per attempt. */
   pushBlob(
     reference: Reference,
