@@ -46,6 +46,11 @@ export function diffIdsOf(layout: string): readonly string[] {
   return openImage(layout).config.rootfs.diff_ids ?? [];
 }
 
+/** Digest of the one manifest in an OCI layout. */
+export function manifestDigestOf(layout: string): string {
+  return manifestOf(layout).digest;
+}
+
 /** Facts of the one image in an OCI layout. `bases`: diffID → name of the base image it is from. Throws where blob, digest, size or diffID disagree. */
 export function imageFacts(layout: string, bases: ReadonlyMap<string, string>): ImageFacts {
   const image = openImage(layout);
@@ -74,11 +79,18 @@ function openImage(layout: string): OpenImage {
       throw new Error(`the blob ${descriptor.digest} has other bytes or another size`);
     return bytes;
   };
-  const json = <T>(bytes: Buffer): T => JSON.parse(bytes.toString()) as T;
+  const manifest = json<{ config: Descriptor; layers: readonly Descriptor[] | null }>(blob(manifestOf(layout)));
+  return { config: json<Config>(blob(manifest.config)), layers: manifest.layers ?? [], blob };
+}
+
+function manifestOf(layout: string): Descriptor {
   const { manifests } = json<{ manifests: readonly Descriptor[] }>(readFileSync(join(layout, "index.json")));
   if (manifests.length !== 1) throw new Error(`${manifests.length} manifests in ${layout}/index.json, expected one`);
-  const manifest = json<{ config: Descriptor; layers: readonly Descriptor[] | null }>(blob(manifests[0]!));
-  return { config: json<Config>(blob(manifest.config)), layers: manifest.layers ?? [], blob };
+  return manifests[0]!;
+}
+
+function json<T>(bytes: Buffer): T {
+  return JSON.parse(bytes.toString()) as T;
 }
 
 function digest(bytes: Buffer): string {

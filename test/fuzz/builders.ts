@@ -1,0 +1,120 @@
+// Both builders as functions from a case to what came of it: an image's facts or an error, and what became of each step.
+import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { BASE, PROJECT } from "../compare/cases.ts";
+import { imageFacts, manifestDigestOf, type ImageFacts } from "../compare/image-facts.ts";
+import { writeContext, type FuzzCase } from "./fuzz-case.ts";
+import type { Place } from "./place.ts";
+
+export interface Outcome {
+  /** undefined = the build failed, or made what is no image. */
+  readonly facts: ImageFacts | undefined;
+  readonly digest: string;
+  /** What the builder said, where there is no image. */
+  readonly error: string;
+  /** Progress names of RUN, COPY, ADD and WORKDIR → how they ended. */
+  readonly steps: ReadonlyMap<string, "ran" | "cached" | "failed">;
+}
+
+export type Builder = (each: FuzzCase, folder: string) => Promise<Outcome>;
+
+/** Variables of both builders. No registry answers: a name that no stage has is an error at once. */
+const ENVIRONMENT = {
+  FUZZ_SECRET: "the secret's text",
+  TSBUILD_REGISTRY_MIRRORS: "docker.io=http://127.0.0.1:9",
+  DOCKER_CONFIG: "/nonexistent",
+};
+
+export function dockerBuilder(command: readonly string[], place: Place): Builder {
+  const words = [...command, "buildx", "build", "--provenance=false", "--sbom=false", "--network", "host"];
+  return (each, folder) => build(words, each, folder, place, "docker");
+}
+
+export function tsbuildBuilder(place: Place): Builder {
+  return (each, folder) => build([join(PROJECT, "src/bin/tsbuild")], each, folder, place, "tsbuild");
+}
+
+let buildCount = 0;
+
+async function build(
+  command: readonly string[],
+  each: FuzzCase,
+  folder: string,
+  place: Place,
+  name: string,
+): Promise<Outcome> {
+  // A name of its own: BuildKit takes a context of the same name for the one before it and then misses changed modes of directories.
+  const [context, layout] = [
+    join(folder, `${basename(folder)}-${name}-${++buildCount}`),
+    join(folder, `${name}-image`),
+  ];
+  for (const path of [context, layout]) rmSync(path, { recursive: true, force: true });
+  writeContext(each, context);
+  const { code, stderr } = await run(
+    [
+      ...command,
+      "--progress=rawjson",
+      "--secret=id=fuzz,env=FUZZ_SECRET",
+      `--build-context=${BASE}=oci-layout://${place.baseLayout}:latest`,
+      `--output=type=oci,tar=false,dest=${layout}`,
+      ...each.args,
+      context,
+    ],
+    { TSBUILD_ROOT: place.store },
+  );
+  const steps = stepsOf(stderr);
+  const said = stderr
+    .split("\n")
+    .filter((line) => !line.startsWith("{"))
+    .join("\n")
+    .trim();
+  if (code !== 0) return { facts: undefined, digest: "", error: said || `ended with ${code}`, steps };
+  try {
+    return { facts: imageFacts(layout, place.bases), digest: manifestDigestOf(layout), error: "", steps };
+  } catch (error) {
+    return { facts: undefined, digest: "", error: `a broken image: ${String(error)}`, steps };
+  }
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stderr: string;
+}
+
+export function run(
+  [command = "", ...words]: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Ended> {
+  const { promise, resolve, reject } = Promise.withResolvers<Ended>();
+  const child = spawn(command, words, {
+    env: { TSBUILD_SOURCES: "1", ...process.env, ...ENVIRONMENT, ...env },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const stderr: Buffer[] = [];
+  child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+  child.on("error", reject);
+  child.on("close", (code) => resolve({ code, stderr: Buffer.concat(stderr).toString() }));
+  return promise;
+}
+
+interface RawStatus {
+  readonly vertexes?: readonly {
+    readonly name: string;
+    readonly completed?: string;
+    readonly cached?: boolean;
+    readonly error?: string;
+  }[];
+}
+
+function stepsOf(stderr: string): ReadonlyMap<string, "ran" | "cached" | "failed"> {
+  const steps = new Map<string, "ran" | "cached" | "failed">();
+  for (const line of stderr.split("\n")) {
+    if (!line.startsWith("{")) continue;
+    for (const { name, completed, cached, error } of (JSON.parse(line) as RawStatus).vertexes ?? []) {
+      if (completed === undefined || !/^\[[^\]]*\d+\/\d+\] (ONBUILD )?(RUN|COPY|ADD|WORKDIR)\b/.test(name)) continue;
+      steps.set(name, error !== undefined && error !== "" ? "failed" : cached === true ? "cached" : "ran");
+    }
+  }
+  return steps;
+}

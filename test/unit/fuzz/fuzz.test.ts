@@ -1,0 +1,104 @@
+// The fuzzer's own parts: what it makes is fixed by the seed, what it finds is found, what it shrinks stays a failure.
+import { afterAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../compare/cases.ts";
+import type { ImageFacts } from "../../compare/image-facts.ts";
+import type { Builder, Outcome } from "../../fuzz/builders.ts";
+import { dockerfileText, type FuzzCase } from "../../fuzz/fuzz-case.ts";
+import { applyEdit, drawEdit } from "../../fuzz/generate/edits.ts";
+import { generateCase } from "../../fuzz/generate/generate.ts";
+import { judge, type Finding, type Trial } from "../../fuzz/judge.ts";
+import { shrink } from "../../fuzz/shrink.ts";
+
+const folder = temporaryFolder();
+afterAll(() => folder[Symbol.dispose]());
+
+const CASE: FuzzCase = { parts: ["FROM busybox", "RUN a"], lineEnd: "\n", files: [], ignore: [], args: [] };
+const FACTS: ImageFacts = { config: {}, history: [], layers: [] };
+
+function outcome(given: Partial<Outcome> = {}): Outcome {
+  return { facts: FACTS, digest: "sha256:1", error: "", steps: new Map(), ...given };
+}
+
+/** Gives one outcome after the other, the last one again and again. */
+function builder(...outcomes: readonly Outcome[]): Builder {
+  const left = [...outcomes];
+  return () => Promise.resolve(left.length > 1 ? left.shift()! : left[0]!);
+}
+
+let trials = 0;
+
+async function findings(docker: Builder, tsbuild: Builder, trial: Partial<Trial> = {}): Promise<readonly Finding[]> {
+  const place = { folder: folder.path, store: "", baseLayout: "", bases: new Map(), base: [] };
+  const whole = { name: `t-${trials++}`, fuzzCase: CASE, edit: undefined, repeats: false, ...trial };
+  return (await judge({ docker, tsbuild, place }, whole)).findings;
+}
+
+describe("the generator", () => {
+  test("a seed is a case and an edit, always the same; seeds differ", () => {
+    for (const seed of [1, 2, 77]) {
+      expect(generateCase(seed)).toEqual(generateCase(seed));
+      expect(drawEdit(seed, generateCase(seed))).toEqual(drawEdit(seed, generateCase(seed)));
+    }
+    expect(new Set(Array.from({ length: 50 }, (_, seed) => JSON.stringify(generateCase(seed)))).size).toBe(50);
+  });
+
+  test("all instructions and every flag of COPY, ADD and RUN are drawn", () => {
+    const text = Array.from({ length: 600 }, (_, seed) => dockerfileText(generateCase(seed))).join("\n");
+    const names =
+      "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR";
+    for (const name of names.split(" ")) expect(text, name).toMatch(new RegExp(`^${name} `, "m"));
+    const flags = "--from= --chown= --chmod= --link --exclude= --parents --keep-git-dir --network= --platform=";
+    for (const flag of flags.split(" ")) expect(text, flag).toContain(flag);
+    for (const type of ["bind", "cache", "tmpfs", "secret", "ssh"]) expect(text, type).toContain(`type=${type}`);
+  });
+
+  test("an edit of what is gone changes nothing", () => {
+    const edit = { kind: "part", from: "RUN b", to: undefined } as const;
+    expect(applyEdit(CASE, edit)).toEqual(CASE);
+    expect(applyEdit(CASE, { ...edit, from: "RUN a" }).parts).toEqual(["FROM busybox"]);
+  });
+});
+
+describe("the judge", () => {
+  const failed = outcome({ facts: undefined, error: "no" });
+
+  test("finds a build that fails on one side only, on either", async () => {
+    expect(await findings(builder(failed), builder(outcome()))).toMatchObject([{ where: "build", why: undefined }]);
+    expect(await findings(builder(outcome()), builder(failed))).toMatchObject([{ where: "build", why: undefined }]);
+    expect(await findings(builder(failed), builder(failed))).toEqual([]);
+  });
+
+  test("finds a crash where both fail", async () => {
+    const crashed = outcome({ facts: undefined, error: "this is a bug in tsbuild" });
+    expect(await findings(builder(failed), builder(crashed))).toMatchObject([{ where: "crash" }]);
+  });
+
+  test("finds a step that only docker had in its cache; early cut-off is none", async () => {
+    const ended = (how: "ran" | "cached") => outcome({ steps: new Map([["[2/2] RUN a", how]]) });
+    const edit = { kind: "nothing" } as const;
+    const lost = await findings(builder(ended("ran"), ended("cached")), builder(ended("ran")), { edit });
+    expect(lost).toMatchObject([{ where: "cache [2/2] RUN a", when: "after the edit", why: undefined }]);
+    expect(await findings(builder(ended("ran")), builder(ended("ran"), ended("cached")), { edit })).toEqual([]);
+  });
+
+  test("finds an image that differs when nothing changed", async () => {
+    const again = builder(outcome(), outcome({ digest: "sha256:2" }));
+    expect(await findings(builder(outcome()), again, { repeats: true })).toMatchObject([{ where: "digest" }]);
+  });
+
+  test("T01, T04: explains a file written again as it was, not one that changed", async () => {
+    const layers = (...list: Record<string, string>[]) => outcome({ facts: { ...FACTS, layers: list } });
+    const below = { "/f": 'file 0644 0:0 "x"' };
+    const again = await findings(builder(layers(below, {})), builder(layers(below, below)));
+    expect(again.map(({ where, why }) => `${where} ${why?.slice(0, 3)}`)).toEqual(["layer 1 /f T01"]);
+    const found = await findings(builder(layers(below, {})), builder(layers(below, { "/f": 'file 0600 0:0 "x"' })));
+    expect(found.map(({ why }) => why)).toEqual([undefined, undefined]);
+  });
+});
+
+test("a failing case shrinks to what makes it fail", async () => {
+  const start: FuzzCase = { ...CASE, parts: ["FROM busybox", "RUN a", "COPY x  y z", "CMD b"], args: ["--label=a=b"] };
+  const small = await shrink(start, (each) => Promise.resolve(each.parts.some((part) => part.includes(" y"))), 100);
+  expect(small).toEqual({ ...CASE, parts: ["COPY y "] });
+  expect(await shrink(start, () => Promise.resolve(false), 100)).toEqual(start);
+});
