@@ -284,5 +284,5 @@ function buildOnbuild(draft: Draft): Instruction | undefined {
     const { source, start, end } = bodySpan;
     return `\n${source.text.slice(start, end)}${word}`;
   });
-  return { kind: "onbuild", ...base, trigger: line.text.slice(args.start) + bodies.join("") };
+  return { kind: "onbuild", ...base, trigger: line.text.slice(args.start).replace(/\r+$/, "") + bodies.join("") };
 }

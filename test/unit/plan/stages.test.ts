@@ -289,6 +289,7 @@ describe("O12: ONBUILD", () => {
   test("a trigger is kept as it is written, with the blanks at its end; only running it needs arguments", async () => {
     const plan = await planned("FROM busybox\nONBUILD RUN  a  \nONBUILD ENV\nONBUILD RUN <<E \nb\nE\n");
     expect(plan.config.OnBuild).toEqual(["RUN  a  ", "ENV", "RUN <<E \nb\nE"]);
+    expect((await planned("FROM busybox\r\nONBUILD RUN a \r\n")).config.OnBuild).toEqual(["RUN a "]);
     expect(await errorsOf("FROM busybox AS a\nONBUILD ENV\nFROM a")).toHaveLength(1);
   });
 
