@@ -22,7 +22,7 @@ afterAll(() => folder[Symbol.dispose]());
 
 const goldens = readGoldens();
 
-describe("random Dockerfiles, as docker builds them", () => {
+describe.concurrent("random Dockerfiles, as docker builds them", () => {
   test.for(goldens)("seed $seed", async ({ seed, input, image }) => {
     const fuzzCase = generateCase(seed);
     expect(inputText(fuzzCase)).toEqual(input);

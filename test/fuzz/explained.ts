@@ -59,6 +59,14 @@ const EXPLANATIONS: readonly Explanation[] = [
       tsbuild?.includes('names that begin with ".wh." mark deletions') === true,
   },
   {
+    row: "Q32",
+    why: "what is made from scratch has no base of this run: docker's cache knows the step from an earlier run",
+    holds: ({ where, docker }, { each }) =>
+      where.startsWith("cache ") &&
+      docker === "cached" &&
+      each.parts.some((part) => /^\s*FROM\s[\s\S]*\bscratch\b/i.test(part)),
+  },
+  {
     row: "T25",
     why: "docker's daemon applies its umask to --chmod of directories that it makes for a destination; tsbuild's modes are those that were given",
     holds: ({ where, docker = "", tsbuild = "" }, { each }) =>
