@@ -16,6 +16,7 @@ export type {
   ImageOutputOptions,
   ImageSummary,
   OutputSpec,
+  PullPolicy,
   RunOptions,
   SecretSource,
   SshSource,

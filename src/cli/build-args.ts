@@ -1,7 +1,7 @@
 // The flags of `tsbuild [build]`, with the names of `docker buildx build`. The words become values here, once, and our own types.
 import { resolve } from "node:path";
 import { parseLifetime } from "../base/lifetime.ts";
-import { BuildError, type BuildOptions } from "../index.ts";
+import { BuildError, type BuildOptions, type PullPolicy } from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
 import { parseCall, type CallRequest } from "./call/request.ts";
 import { csvFields } from "./csv.ts";
@@ -26,6 +26,7 @@ export interface BuildArguments {
   readonly isQuiet: boolean;
   readonly caCert: string | undefined;
   readonly runtime: string | undefined;
+  readonly isOffline: boolean;
   /** Bytes. */
   readonly cacheMaxSize: number | undefined;
 }
@@ -36,7 +37,8 @@ export async function parseBuildArguments(
   cwd: string,
   environment: Environment,
 ): Promise<BuildArguments | string> {
-  const given = readPlainFlags(words) ?? (await (await import("./flag-parser.ts")).parseFlags(words));
+  const plain = words.map((word) => (word === "--pull" ? "--pull=always" : word));
+  const given = readPlainFlags(plain) ?? (await (await import("./flag-parser.ts")).parseFlags(plain));
   if (typeof given === "string") return given;
   return buildArguments(given, await cachesOf(given, cwd, environment), cwd, environment);
 }
@@ -65,6 +67,7 @@ function buildArguments(
   cwd: string,
   environment: Environment,
 ): BuildArguments {
+  refuseOnline(given);
   refuseLater(given);
   const contexts = given._.map(String);
   if (contexts.length !== 1) throw notOneContext(contexts);
@@ -94,7 +97,7 @@ function buildArguments(
       ssh: given.ssh.map((text) => parseSsh(text, cwd)),
       outputs,
       ...caches,
-      pull: given.pull,
+      pull: pullPolicy(given.pull),
       allow: given.allow.flatMap((text) => csvFields(text)).map(entitlement),
       ...optionalFields(given, cwd),
     },
@@ -104,6 +107,7 @@ function buildArguments(
     caCert: given["ca-cert"] === undefined ? undefined : resolve(cwd, given["ca-cert"]),
     cacheMaxSize: maxSize === undefined ? undefined : parseCeiling("--cache-max-size", maxSize),
     runtime: given.runtime,
+    isOffline: given.offline,
   };
 }
 
@@ -175,6 +179,33 @@ function lifetime(name: string, text: string): number {
       help: "write a lifetime such as 24h, 90m or 7d",
     });
   return ms;
+}
+
+/** `--pull` alone is `--pull=always`; docker's true and false are always and missing. */
+function pullPolicy(text: string | undefined): PullPolicy {
+  if (text === undefined || /^(0|f|false|missing)$/i.test(text)) return "missing";
+  if (text === "" || /^(1|t|true|always)$/i.test(text)) return "always";
+  if (text === "newer" || text === "never") return text;
+  throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for --pull`, {
+    help: "one of missing, always, newer, never",
+  });
+}
+
+/** What only a network can give is no part of an offline build. */
+function refuseOnline(given: GivenFlags): void {
+  const isRegistry = (text: string): boolean => !/(^|,)type=(?!registry)/.test(text);
+  const asked = [
+    ...(given.push ? ["--push"] : []),
+    ...(given.output.some((text) => /(^|,)(type=registry|push=true)(,|$)/.test(text))
+      ? ["an output that is pushed"]
+      : []),
+    ...(given["cache-from"].some(isRegistry) ? ["--cache-from of a registry"] : []),
+    ...(given["cache-to"].some((text) => isRegistry(text) && !text.includes("type=inline"))
+      ? ["--cache-to of a registry"]
+      : []),
+  ];
+  if (given.offline && asked.length > 0)
+    throw new BuildError("usage", `--offline excludes ${asked.join(" and ")}`, { help: "leave one of them out" });
 }
 
 function positiveInteger(name: string, text: string): number {

@@ -26,6 +26,7 @@ type One =
   | "metadata-file"
   | "iidfile"
   | "report"
+  | "pull"
   | "cache-ttl"
   | "ca-cert"
   | "runtime"
@@ -34,7 +35,7 @@ type One =
   | "provenance"
   | "sbom";
 type Defaulted = "network" | "call";
-type Toggle = "no-cache" | "push" | "load" | "pull" | "check" | "quiet";
+type Toggle = "no-cache" | "push" | "load" | "offline" | "check" | "quiet";
 
 /** What was written, by flag; `_` is what is no flag. */
 export type GivenFlags = Readonly<Record<Many, readonly string[]>> &
@@ -92,7 +93,8 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   output: many("What to make: DIR, -, or type=oci|docker|local|tar|image|registry,… (repeatable)", { alias: "o" }),
   push: toggle("Push the image to the registries in its names"),
   load: toggle("Load the image into docker or podman"),
-  pull: toggle("Ask the registry what tags of base images mean now"),
+  pull: optional("Where tags of base images are looked up: missing (default), always (= --pull), newer, never"),
+  offline: toggle("Ask nothing of the network: what is missing is an error"),
   "cache-to": many("Where the cache goes, type=registry|local|s3|gha|inline,…[,mode=max] (repeatable)"),
   "cache-from": many("Cache to read, REF or type=registry|local|s3|gha,… (repeatable)"),
   "metadata-file": one("Write digests and names as JSON"),

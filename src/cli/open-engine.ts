@@ -7,6 +7,7 @@ import { VERSION } from "./version.ts";
 export interface OpenOptions {
   readonly caCert?: string | undefined;
   readonly runtime?: string | undefined;
+  readonly isOffline?: boolean | undefined;
   /** Bytes. */
   readonly cacheMaxSize?: number | undefined;
   readonly onEvent?: (event: BuildEvent) => void;
@@ -25,6 +26,7 @@ export function openEngine(terminal: Terminal, options: OpenOptions = {}): Promi
     cwd,
     environment,
     ...(runtime === undefined || runtime === "" ? {} : { runtime }),
+    ...(options.isOffline === true ? { isOffline: true } : {}),
     ...(mirrors === undefined || mirrors === "" ? {} : { registryMirrors: mirrors }),
     ...(cacheMaxSize === undefined ? {} : { cacheMaxSize }),
     ...(options.caCert === undefined ? {} : { caCert: options.caCert }),

@@ -1,6 +1,6 @@
 // Base images: what a reference means (a name in the store, what was learnt before, a registry, an OCI layout) and which layers it has. Fetches manifests and configs, never layers.
 //
-// Policy for tags, without --pull: a name that a build or pull gave in this store, else what the registry said the last time, else the registry. With --pull: the registry.
+// What decides where a tag is looked up is PullPolicy.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nowIso } from "../base/clock.ts";
@@ -12,11 +12,14 @@ import { isIndexType, isManifestType } from "../oci/media-type.ts";
 import { formatPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, repositoryName, type Reference } from "../oci/reference.ts";
 import type { LayoutReference, ResolvedImage } from "../plan/options.ts";
+import type { EventSink } from "../progress/events.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { selectPlatform } from "../oci/platform-choice.ts";
 import type { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { Rootfs } from "../rootfs/layer.ts";
 import type { Store } from "../store/store.ts";
+import { offlineError } from "./offline.ts";
+import type { PullPolicy } from "./options.ts";
 import { nameWithoutDigest, readReference } from "./references.ts";
 
 /** The `repository` of a layer that lies in an OCI layout of the user: this and the layout's path. */
@@ -25,7 +28,9 @@ export const LAYOUT_PREFIX = "oci-layout://";
 export interface BaseImagesOptions {
   readonly store: Store;
   readonly client: () => Promise<RegistryClient>;
-  readonly isPullForced: boolean;
+  readonly pull: PullPolicy;
+  readonly isOffline: boolean;
+  readonly onEvent: EventSink;
   readonly signal: AbortSignal;
 }
 
@@ -82,20 +87,41 @@ export class BaseImages {
   async #resolveReference(text: string, platform: Platform): Promise<ResolvedImage> {
     const reference = readReference(text);
     const known = this.#knownDigest(reference, platform);
-    const found = (known && this.#readStored(known, platform)) ?? (await this.#ask(reference, platform));
+    const found = await this.#choose(reference, platform, known && this.#readStored(known, platform));
     return { reference: nameWithoutDigest(reference), digest: found.digest, config: found.config };
   }
 
-  #knownDigest(reference: Reference, platform: Platform): Digest | undefined {
-    const { store, isPullForced } = this.#options;
-    if (reference.digest !== undefined) return this.#learnt(reference, platform) ?? reference.digest;
-    const name = nameWithoutDigest(reference);
-    if (!isPullForced) {
-      const image = store.images.get(name);
-      if (image) return image.manifest.digest;
-      return this.#learnt(reference, platform);
+  /** The registry's image or the one that is stored, as the policy wants. A digest means the same for ever. */
+  async #choose(reference: Reference, platform: Platform, stored: FoundImage | undefined): Promise<FoundImage> {
+    const { pull, isOffline, onEvent } = this.#options;
+    const isSettled = reference.digest !== undefined || isOffline || pull === "missing" || pull === "never";
+    if (stored && isSettled) return stored;
+    if (isOffline) throw offlineError("image", formatReference(reference));
+    if (pull === "never" && reference.digest === undefined)
+      throw new BuildError(
+        "image",
+        `${formatReference(reference)} is not in the store, and --pull=never forbids asking its registry`,
+        {
+          help: "pull it, or build with --pull=missing",
+        },
+      );
+    try {
+      return await this.#ask(reference, platform);
+    } catch (error) {
+      if (pull !== "newer" || !stored || !(error instanceof BuildError) || this.#options.signal.aborted) throw error;
+      onEvent({
+        kind: "notice",
+        message: `${formatReference(reference)}: the one in the store is used, for ${error.message}`,
+      });
+      return stored;
     }
-    return undefined;
+  }
+
+  #knownDigest(reference: Reference, platform: Platform): Digest | undefined {
+    if (reference.digest !== undefined) return this.#learnt(reference, platform) ?? reference.digest;
+    return (
+      this.#options.store.images.get(nameWithoutDigest(reference))?.manifest.digest ?? this.#learnt(reference, platform)
+    );
   }
 
   #learnt(reference: Reference, platform: Platform): Digest | undefined {
@@ -146,6 +172,7 @@ export class BaseImages {
   }
 
   async #fetchManifest(op: ImageOp): Promise<Uint8Array> {
+    if (this.#options.isOffline) throw offlineError("image", `${op.reference}@${op.digest}`);
     const client = await this.#options.client();
     const { bytes } = await client.manifest(readReference(op.reference), op.digest, { signal: this.#options.signal });
     this.#options.store.content.put(bytes);
@@ -153,6 +180,7 @@ export class BaseImages {
   }
 
   async #fetchBlob(reference: string, descriptor: Descriptor): Promise<Uint8Array> {
+    if (this.#options.isOffline) throw offlineError("image", `the config of ${reference}`);
     const client = await this.#options.client();
     const chunks: Uint8Array[] = [];
     for await (const chunk of client.openBlob(readReference(reference), descriptor, { signal: this.#options.signal }))

@@ -72,7 +72,7 @@ async function buildOnce(
   const client = () => parts.client({ isInsecure });
   const { store } = parts;
   const { imports } = caches ?? {};
-  await using session = openSession(parts, { client, isPullForced: options.pull, imports, signal });
+  await using session = openSession(parts, { client, pull: options.pull, imports, signal });
   if (protection === "early") await session.protect();
   const planned = await planBuild(parts, options, session, { signal, begin });
   const { plan: image } = planned.result;

@@ -179,7 +179,7 @@ async function withInputs<T>(
   ask: (inputs: BuildInputs, session: Session) => Promise<T>,
 ): Promise<T> {
   const signal = options.signal ?? new AbortController().signal;
-  await using session = openSession(parts, { client: () => parts.client(), isPullForced: options.pull, signal });
+  await using session = openSession(parts, { client: () => parts.client(), pull: options.pull, signal });
   if (!readsOnlyDirectories(options)) await session.protect();
   return ask(await readInputs(parts, options, session, signal), session);
 }

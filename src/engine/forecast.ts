@@ -50,7 +50,7 @@ export async function forecast(parts: EngineParts, options: BuildOptions): Promi
   using caches =
     options.cacheFrom.length === 0 ? undefined : await (await import("./caches.ts")).openCaches(parts, options);
   const client = () => parts.client();
-  await using session = openSession(parts, { client, isPullForced: options.pull, imports: caches?.imports, signal });
+  await using session = openSession(parts, { client, pull: options.pull, imports: caches?.imports, signal });
   if (caches || !readsOnlyDirectories(options)) await session.protect();
   const { result, diagnostics, contexts, remote, extraHosts } = await planBuild(parts, options, session, { signal });
   if (!result.plan) throw textError(diagnostics);

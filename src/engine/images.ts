@@ -141,7 +141,7 @@ export class ImageCommands {
       store,
       client,
       isRootless: this.#parts.isRootless,
-      isPullForced: true,
+      pull: "always",
       kind: "pull",
       signal,
     });

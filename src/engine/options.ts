@@ -24,10 +24,18 @@ export interface EngineOptions {
   readonly ownsProcess?: boolean;
   /** Bytes that everything in the store may take; undefined = what its config.json says, else no ceiling. */
   readonly cacheMaxSize?: number;
+  /** Nothing is asked of the network: what is missing is an error that names it. RUN steps have the network that they have. */
+  readonly isOffline?: boolean;
   /** PEM file that registries and RUN steps trust in addition. */
   readonly caCert?: string;
   readonly onEvent: EventSink;
 }
+
+/**
+ * `missing`: what a build or a pull gave that name in this store, else what its registry said the last time, else the registry · `always`: the registry ·
+ * `newer`: the registry, and what the store knows where that cannot be reached · `never`: only what the store knows.
+ */
+export type PullPolicy = "missing" | "always" | "newer" | "never";
 
 export interface SecretSource {
   readonly id: string;
@@ -142,8 +150,8 @@ export interface BuildOptions {
   readonly cacheTo: readonly CacheTarget[];
   /** The image carries the records of its own steps. */
   readonly inlineCache: boolean;
-  /** Ask the registry what a tag means now, whatever the store knows. */
-  readonly pull: boolean;
+  /** Where tags of base images are looked up. */
+  readonly pull: PullPolicy;
   /** Entitlements: `network.host`, `security.insecure`. */
   readonly allow: readonly string[];
   /** Steps at once; undefined = from the CPUs and memory of the cgroup. */

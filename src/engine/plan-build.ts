@@ -33,7 +33,7 @@ import type { RemoteSources } from "./remote-sources.ts";
 /** A session of a build. Caller disposes. */
 export function openSession(
   { options: engine, store, isRootless }: EngineParts,
-  own: Pick<SessionOptions, "client" | "isPullForced" | "imports" | "signal">,
+  own: Pick<SessionOptions, "client" | "pull" | "imports" | "signal">,
 ): Session {
   return new Session({ engine, store, isRootless, kind: "build", ...own });
 }

@@ -13,6 +13,8 @@ import { gitAuthorization, gitSecrets, type GitAccess } from "../source/git-comm
 import { resolveGit, type ResolvedGit } from "../source/git.ts";
 import { fetchHttp, httpAuthorization, httpSecrets, type FetchedFile } from "../source/http.ts";
 import { openArchiveContext, type ArchiveContext } from "./archives.ts";
+import { LearntRefs } from "./learnt-refs.ts";
+import { offlineError } from "./offline.ts";
 
 export interface RemoteSourcesOptions {
   /** The store's folder for downloads and repositories. */
@@ -20,6 +22,8 @@ export interface RemoteSourcesOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Path of a PEM file to trust in addition. */
   readonly caCert: string | undefined;
+  /** Only what was fetched before is there. */
+  readonly isOffline: boolean;
   /** An empty directory that goes with the build. */
   readonly makeScratchDir: () => string;
   /** The value of a secret; undefined where the build was given none of that id. */
@@ -50,6 +54,7 @@ export class RemoteSources {
         cacheDir: join(cacheDir, "http"),
         environment,
         signal,
+        isOffline: this.#options.isOffline,
         ...(checksum === undefined ? {} : { checksum }),
         ...(authorization === undefined ? {} : { authorization }),
         ...(caCert === undefined ? {} : { caCert }),
@@ -71,15 +76,24 @@ export class RemoteSources {
   /** The commit that a git source means now. Fails as {@link resolveGit} does. */
   resolve(op: GitOp): Promise<ResolvedGit> {
     const { remote, ref, checksum } = op;
-    return this.#once(["resolve", remote, ref ?? null, checksum ?? null], async () =>
-      resolveGit({
+    const key = ["resolve", remote, ref ?? null, checksum ?? null];
+    return this.#once(key, async () => {
+      const learnt = new LearntRefs(join(this.#options.cacheDir, "git", "refs"));
+      if (this.#options.isOffline) {
+        const known = learnt.get(key);
+        if (known) return known;
+        throw offlineError("source", `${redactUrls(remote)}${ref === undefined ? "" : `#${ref}`}`);
+      }
+      const resolved = await resolveGit({
         remote,
         access: await this.#gitAccess(remote),
         signal: this.#options.signal,
         ...(ref === undefined ? {} : { ref }),
         ...(checksum === undefined ? {} : { checksum }),
-      }),
-    );
+      });
+      learnt.put(key, resolved);
+      return resolved;
+    });
   }
 
   /** The files of a git source. Fails as {@link checkoutGit} does. */

@@ -19,7 +19,7 @@ export async function runImage(parts: EngineParts, options: RunOptions): Promise
     store: parts.store,
     client: () => parts.client(),
     isRootless: parts.isRootless,
-    isPullForced: false,
+    pull: "missing",
     kind: "run",
     signal,
   });

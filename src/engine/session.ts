@@ -23,7 +23,8 @@ import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import type { CacheImports } from "./cache-imports.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
-import type { EngineOptions, SecretSource, SshSource } from "./options.ts";
+import type { EngineOptions, SecretSource, SshSource, PullPolicy } from "./options.ts";
+import { offlineError } from "./offline.ts";
 import { pastBuilds } from "./past-builds.ts";
 import type { RemoteSources } from "./remote-sources.ts";
 import type { SourceTrees } from "./source-trees.ts";
@@ -33,7 +34,7 @@ export interface SessionOptions {
   readonly store: Store;
   readonly client: () => Promise<RegistryClient>;
   readonly isRootless: boolean;
-  readonly isPullForced: boolean;
+  readonly pull: PullPolicy;
   readonly kind: "build" | "run" | "pull";
   /** Caches of other machines. */
   readonly imports?: CacheImports | undefined;
@@ -82,10 +83,11 @@ export class Session implements AsyncDisposable {
   #sandbox: Promise<Sandbox> | undefined;
 
   constructor(options: SessionOptions) {
-    const { store, signal, client, isPullForced, imports } = options;
+    const { engine, store, signal, client, pull, imports } = options;
+    const isOffline = engine.isOffline === true;
     this.#options = options;
     this.#onEvent = options.engine.onEvent;
-    this.images = new BaseImages({ store, client, isPullForced, signal });
+    this.images = new BaseImages({ store, client, pull, isOffline, signal, onEvent: engine.onEvent });
     this.faces = new LayerFaces({
       store,
       xattrNamespace: this.xattrNamespace,
@@ -150,6 +152,7 @@ export class Session implements AsyncDisposable {
     }
     const reference = parseReference(repository);
     if (!reference) throw new BuildError("image", `cannot tell where layer ${digest} comes from: ${repository}`);
+    if (this.#options.engine.isOffline === true) throw offlineError("image", `layer ${digest} of ${repository}`);
     const client = await this.#options.client();
     yield* client.openBlob(reference, { mediaType, digest, size, ...(urls ? { urls } : {}) }, { offset, signal });
   }
@@ -223,6 +226,7 @@ export class Session implements AsyncDisposable {
         cacheDir: store.paths.sources,
         environment: engine.environment,
         caCert: engine.caCert,
+        isOffline: engine.isOffline === true,
         makeScratchDir: () => this.makeScratchDir("r"),
         secret: (id) => this.#secretOf(id, inputs),
         sshSocket: (id) => this.#sshSocketOf(id, inputs),

@@ -65,7 +65,7 @@ export async function warm(parts: EngineParts, options: WarmOptions): Promise<Wa
   using caches = await openGivenCaches(parts, options);
   const session = openSession(parts, {
     client: () => parts.client(),
-    isPullForced: options.pull,
+    pull: options.pull,
     imports: caches?.imports,
     signal,
   });

@@ -17,6 +17,8 @@ import { errnoOf, readError } from "./read-error.ts";
 import { redactUrls } from "../base/url-text.ts";
 
 export interface FetchHttpOptions extends HttpAccess {
+  /** Only what was fetched before is there. */
+  readonly isOffline?: boolean;
   readonly url: string;
   /** What the bytes must be. A kept copy that is those bytes needs no request. */
   readonly checksum?: Digest;
@@ -62,6 +64,11 @@ export async function fetchHttp(options: FetchHttpOptions): Promise<FetchedFile>
   touchFolder(folder);
   const kept = await readKept(folder, options.checksum);
   if (kept && options.checksum !== undefined) return result(folder, kept, "kept");
+  if (options.isOffline === true) {
+    if (kept) return result(folder, kept, "kept");
+    const message = `${redactUrls(options.url)} is not in the store, and --offline forbids fetching it`;
+    throw new BuildError("source", message, { help: "build once without --offline" });
+  }
   const known = kept ?? (options.checksum === undefined ? await readKept(folder, undefined) : undefined);
   for (let attempt = 0; ; attempt++) {
     options.signal?.throwIfAborted();

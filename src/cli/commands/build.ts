@@ -24,8 +24,8 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
     renderer.event(event);
   };
   try {
-    const { caCert, runtime, cacheMaxSize } = given;
-    await using engine = await openEngine(terminal, { caCert, runtime, cacheMaxSize, onEvent });
+    const { caCert, runtime, isOffline, cacheMaxSize } = given;
+    await using engine = await openEngine(terminal, { caCert, runtime, isOffline, cacheMaxSize, onEvent });
     const { stdin, writeStdout, signal } = terminal;
     const result = await engine.build({ ...given.build, stdin, writeStdout, signal });
     renderer.end();

@@ -53,7 +53,7 @@ async function asked<T>(given: BuildArguments, terminal: Terminal, ask: (engine:
     renderer.event(event);
   };
   try {
-    await using engine = await openEngine(terminal, { caCert: given.caCert, onEvent });
+    await using engine = await openEngine(terminal, { caCert: given.caCert, isOffline: given.isOffline, onEvent });
     return await ask(engine);
   } finally {
     renderer.end();

@@ -43,7 +43,7 @@ function ofFile(given: BuildArguments, cwd: string): BuildArguments {
 async function fix(given: BuildArguments, terminal: Terminal): Promise<void> {
   const { build } = given;
   if (build.context === "-" || build.dockerfile === "-") throw notWritable();
-  await using engine = await openEngine(terminal, { caCert: given.caCert });
+  await using engine = await openEngine(terminal, { caCert: given.caCert, isOffline: given.isOffline });
   const report = await engine.fix({ ...build, signal: terminal.signal });
   if (report.file === undefined) throw notWritable();
   if (report.fixed.length === 0) return;

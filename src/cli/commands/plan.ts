@@ -20,7 +20,8 @@ export async function plan(words: readonly string[], terminal: Terminal): Promis
     return 0;
   }
   const { stdin, signal } = terminal;
-  await using engine = await openEngine(terminal, { caCert: given.caCert, runtime: given.runtime });
+  const { caCert, runtime, isOffline } = given;
+  await using engine = await openEngine(terminal, { caCert, runtime, isOffline });
   const forecast = await engine.plan({ ...given.build, stdin, signal });
   if (format === "json") {
     const steps = forecast.steps.map((step) => (step.cause ? { ...step, reason: missLine(step.cause) } : step));

@@ -59,14 +59,14 @@ async function warmOne(
   terminal: Terminal,
 ): Promise<boolean> {
   const renderer = await createRenderer(given.progress, terminal.stderr, terminal.environment);
-  const { caCert, runtime, cacheMaxSize } = given;
+  const { caCert, runtime, isOffline, cacheMaxSize } = given;
   try {
     const onEvent = (event: BuildEvent): void => {
       // A round in which no tag has moved has nothing to show.
       if (!isAgain || event.kind === "notice") renderer.event(event);
     };
-    await using engine = await openEngine(terminal, { caCert, runtime, cacheMaxSize, onEvent });
-    const pull = given.build.pull || isAgain;
+    await using engine = await openEngine(terminal, { caCert, runtime, isOffline, cacheMaxSize, onEvent });
+    const pull = isAgain ? "always" : given.build.pull;
     const result = await engine.warm({ ...given.build, pull, until, stages, signal: terminal.signal });
     renderer.end();
     if (!isAgain || result.steps.some(({ isNew }) => isNew)) terminal.print(summary(result));

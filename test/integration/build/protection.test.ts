@@ -25,7 +25,7 @@ test("T50: a layer that went between finding and pinning is noticed, whatever of
         store,
         client: () => Promise.reject(new Error("no registry")),
         isRootless: false,
-        isPullForced: false,
+        pull: "missing",
         kind: "build",
         signal: new AbortController().signal,
       });
