@@ -168,9 +168,10 @@ export class Outputs {
 
   async #makeArchive(output: OutputSpec & { readonly kind: "oci" | "docker" }): Promise<AssembledImage> {
     const { store, options, environment, signal } = this.#context;
-    const { archiveTar, writeLayoutDirectory } = await import("../export/archive.ts");
+    const { archiveTar, familiarName, writeLayoutDirectory } = await import("../export/archive.ts");
     const image = await this.#assemble(output.image);
-    await this.#fetchBlobs(image);
+    const isLoaded = output.kind === "docker" && output.dest === undefined;
+    if (!isLoaded) await this.#fetchBlobs(image);
     const archive = {
       image,
       names: namesOf(output, options.tags),
@@ -186,7 +187,19 @@ export class Outputs {
     } else {
       const { loadIntoEngine } = await import("./load.ts");
       const context = output.kind === "docker" ? output.context : undefined;
-      await loadIntoEngine(archiveTar(archive, signal), { context, environment, signal });
+      const open = async (): Promise<AsyncIterable<Uint8Array>> => {
+        await this.#fetchBlobs(image);
+        return archiveTar(archive, signal);
+      };
+      const imageId = image.configDescriptor.digest;
+      await loadIntoEngine({
+        imageId,
+        names: archive.names.map(familiarName),
+        archive: open,
+        context,
+        environment,
+        signal,
+      });
     }
     return image;
   }

@@ -166,7 +166,8 @@ function tagOf(name: string): string {
   return parseReference(name)?.tag ?? "latest";
 }
 
-function familiarName(name: string): string {
+/** As docker shows a name: without what is the default. */
+export function familiarName(name: string): string {
   const reference = parseReference(name);
   return reference ? familiarReference(reference) : name;
 }

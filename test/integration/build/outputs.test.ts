@@ -329,6 +329,49 @@ test("--load feeds docker or podman, and passes their refusal on", async () => {
   expect(refused.stderr).toContain("docker load failed: Cannot connect to the Docker daemon");
 });
 
+test("pain 6: --load sends nothing of an image that the engine has; at most it gets its names", async () => {
+  const bin = path("engines");
+  mkdirSync(bin);
+  const [calls, images] = [path("calls"), path("images")];
+  // Knows images as "name id" lines, as an engine that numbers them by their configs does.
+  const script = `#!/bin/sh
+echo "$1 $2 $3" >> ${calls}
+case "$1" in
+load) echo "$(/usr/bin/wc -c)" >> ${path("moved")} ;;
+image) shift 4; for name; do /usr/bin/sed -n "s|^$name ||p" ${images} | /usr/bin/grep . || exit 1; done ;;
+tag) echo "$3 $2" >> ${images} ;;
+esac
+`;
+  writeFileSync(join(bin, "docker"), script, { mode: 0o755 });
+  symlinkSync("/usr/bin/readlink", join(bin, "readlink"));
+  const env = { PATH: bin };
+  const build = async (...names: string[]): Promise<string[]> => {
+    writeFileSync(calls, "");
+    await rig.must(["-q", "--load", ...names.flatMap((name) => ["-t", name]), context], { env });
+    return readFileSync(calls, "utf8").split("\n").filter(Boolean).slice(1);
+  };
+  writeFileSync(images, "");
+  const { stdout: id } = await rig.must(["-q", "--load", "-t", "one:1", context], { env });
+  expect(Number(readFileSync(path("moved"), "utf8"))).toBeGreaterThan(1000);
+  expect(readFileSync(calls, "utf8")).toContain("load");
+  const isId = /^sha256:[0-9a-f]{64}$/;
+  const config = id.trim();
+  expect(config).toMatch(isId);
+  writeFileSync(images, `one:1 ${config}\n${config} ${config}\n`);
+  expect(await build("one:1")).toEqual(["image inspect --format"]);
+  // The name is another image's by now.
+  writeFileSync(images, `one:1 sha256:${"0".repeat(64)}\n${config} ${config}\n`);
+  expect(await build("one:1")).toEqual(["image inspect --format", "image inspect --format", `tag ${config} one:1`]);
+  expect(await build("two:1", "two:2")).toContain(`tag ${config} two:2`);
+  expect(await build("two:1", "two:2")).toEqual(["image inspect --format"]);
+  // podman's way of writing it.
+  writeFileSync(images, `one:1 ${config.slice(7)}\n`);
+  expect(await build("one:1")).toEqual(["image inspect --format"]);
+  expect(readFileSync(path("moved"), "utf8").trim().split("\n")).toHaveLength(1);
+  writeFileSync(images, "");
+  expect(await build("one:1")).toContain("load  ");
+});
+
 interface LayoutIndex {
   readonly manifests: readonly { readonly annotations: Readonly<Record<string, string>> }[];
 }
