@@ -98,7 +98,7 @@ function buildArguments(
       outputs,
       ...caches,
       pull: pullPolicy(given.pull),
-      allow: given.allow.flatMap((text) => csvFields(text)).map(entitlement),
+      allow: given.allow.flatMap(entitlements),
       ...optionalFields(given, cwd),
     },
     call: parseCall(given.call, given.check),
@@ -163,12 +163,15 @@ function networkOf(text: string): "default" | "none" | "host" {
   throw new BuildError("usage", `invalid network mode ${JSON.stringify(text)}`, { help: "one of default, none, host" });
 }
 
-const ENTITLEMENTS = ["network.host", "security.insecure", "buildx.local.delete"];
+const ENTITLEMENTS = ["network.host", "security.insecure", "device", "buildx.local.delete"];
+
+/** A comma list, or one device with another name in the Dockerfile: `device=NAME,alias=OTHER`. */
+function entitlements(text: string): readonly string[] {
+  return /^device=[^,]+,alias=[^,]+$/.test(text) ? [text] : csvFields(text).map(entitlement);
+}
 
 function entitlement(text: string): string {
-  if (ENTITLEMENTS.includes(text)) return text;
-  if (text === "device" || text.startsWith("device="))
-    throw new BuildError("unsupported", "--allow device is not built yet");
+  if (ENTITLEMENTS.includes(text) || /^device=./.test(text)) return text;
   throw new BuildError("usage", `unknown entitlement ${text}`, { help: `one of ${ENTITLEMENTS.join(", ")}` });
 }
 

@@ -102,7 +102,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   report: one(
     "Write what the build did as JSON, also when it fails: steps, keys, reasons, times, sizes, critical path",
   ),
-  allow: many("Entitlement: network.host, security.insecure, buildx.local.delete (repeatable)"),
+  allow: many(
+    "Entitlement: network.host, security.insecure, device[=NAME[,alias=NAME]], buildx.local.delete (repeatable)",
+  ),
   attest: many("Attestation (not built yet)"),
   provenance: optional("Provenance attestation (only =false is built)"),
   sbom: optional("SBOM attestation (only =false is built)"),

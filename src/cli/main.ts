@@ -54,7 +54,7 @@ Commands:
   cache du|prune|rm|mounts     what the store holds, and removing some of it (cache --help); du and prune for short
   doctor                       what works on this machine, and what to do about the rest
 
-Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, TSBUILD_CACHE_MAX_SIZE, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR
+Environment: TSBUILD_ROOT (the store), TSBUILD_REGISTRY_MIRRORS (host=url,…), TSBUILD_OCI_RUNTIME, TSBUILD_CACHE_MAX_SIZE, TSBUILD_CDI_DIRS, DOCKER_CONFIG, BUILDKIT_PROGRESS, NO_COLOR
 Exit codes: 0 done, 1 build failed, 2 usage, 3 registry or network, 70 bug in tsbuild, 130/143 interrupted
 `;
 

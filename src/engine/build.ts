@@ -1,5 +1,5 @@
 // One build, from options to result: contexts → text → AST → plan → layers → outputs. Reads as the way through the house.
-import { amend, BuildError, locate } from "../diagnostics/build-error.ts";
+import { amend, BuildError } from "../diagnostics/build-error.ts";
 import type { Graph } from "../graph/graph.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { Scheduler } from "../solve/scheduler.ts";
@@ -9,6 +9,7 @@ import type { EngineParts } from "./parts.ts";
 import { recorded, scopeOf, type Begin } from "./build-recorder.ts";
 import { defaultJobs } from "./jobs.ts";
 import { checkDeletes } from "./delete-guard.ts";
+import { checkEntitlements } from "./entitlements.ts";
 import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
@@ -77,7 +78,7 @@ async function buildOnce(
   const planned = await planBuild(parts, options, session, { signal, begin });
   const { plan: image } = planned.result;
   if (!image || hasErrors(planned.diagnostics)) throw textError(planned.diagnostics);
-  checkEntitlements(image.graph, options.allow);
+  await checkEntitlements(image.graph, options.allow, () => session.devices(options.allow));
   const { onEvent, environment } = parts.options;
   const scheduler = new Scheduler({ jobs: options.jobs ?? defaultJobs(), signal });
   const { contexts, remote } = planned;
@@ -90,6 +91,7 @@ async function buildOnce(
     trees,
     secrets: options.secrets,
     ssh: options.ssh,
+    allow: options.allow,
     extraHosts: planned.extraHosts,
     epoch: image.epoch,
     scope: scopeOf(contexts.place, options.target),
@@ -143,38 +145,6 @@ function withContextHint(error: unknown, { result, contexts }: Planned): unknown
     return amend(error, { summary, help: `take that line out, or add a line below it: !${path}` });
   }
   return error;
-}
-
-const ENTITLEMENTS = {
-  "network.host": {
-    flag: "--network=host",
-    summary: "this RUN wants this machine's own network, which is not allowed",
-  },
-  "security.insecure": {
-    flag: "--security=insecure",
-    summary: "this RUN wants to run without a sandbox, which is not allowed",
-  },
-} as const;
-
-/** What a step wants beyond the sandbox must have been allowed (S40). */
-export function checkEntitlements(graph: Graph, allow: readonly string[]): void {
-  for (const { op, meta } of graph.vertices.values()) {
-    if (op.kind !== "exec") continue;
-    const wanted = [
-      ...(op.network === "host" ? (["network.host"] as const) : []),
-      ...(op.security === "insecure" ? (["security.insecure"] as const) : []),
-    ];
-    const missing = wanted.find((name) => !allow.includes(name));
-    if (missing === undefined) continue;
-    throw locate(
-      new BuildError("entitlement", `entitlement ${missing} is not allowed`, {
-        summary: ENTITLEMENTS[missing].summary,
-        help: `allow it, if you trust this Dockerfile: --allow ${missing}`,
-        details: { word: ENTITLEMENTS[missing].flag },
-      }),
-      meta.span,
-    );
-  }
 }
 
 function cacheMountIds(graph: Graph): string[] {

@@ -21,6 +21,7 @@ import type { Room, RoomClaim, WatchedWork, WatchOptions } from "../store/room.t
 import type { Store } from "../store/store.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import type { CacheImports } from "./cache-imports.ts";
+import type { Devices } from "./devices.ts";
 import { cacheIndex } from "./cache-index.ts";
 import type { ExtraHost } from "./hosts.ts";
 import type { EngineOptions, SecretSource, SshSource, PullPolicy } from "./options.ts";
@@ -45,6 +46,8 @@ export interface BuildInputs {
   readonly trees: SourceTrees;
   readonly secrets: readonly SecretSource[];
   readonly ssh: readonly SshSource[];
+  /** Entitlements. */
+  readonly allow: readonly string[];
   readonly extraHosts: readonly ExtraHost[];
   /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined;
@@ -81,6 +84,7 @@ export class Session implements AsyncDisposable {
   /** Undefined also where there is no ceiling. */
   #room: Room | undefined;
   #sandbox: Promise<Sandbox> | undefined;
+  #devices: Promise<Devices> | undefined;
 
   constructor(options: SessionOptions) {
     const { engine, store, signal, client, pull, imports } = options;
@@ -248,6 +252,15 @@ export class Session implements AsyncDisposable {
     return sshSocketOf(id, { ssh, environment, openAgent: (paths) => this.#openAgent(paths) });
   }
 
+  /** Devices of this machine, with what was allowed of them. Loaded at the first call. */
+  devices(allow: readonly string[]): Promise<Devices> {
+    const { environment } = this.#options.engine;
+    const onProblem = (message: string): void => this.#onEvent({ kind: "notice", message });
+    return (this.#devices ??= import("./devices.ts").then(
+      ({ Devices }) => new Devices({ environment, allow, onProblem }),
+    ));
+  }
+
   /** Everything that the solver may ask for. */
   services(inputs: BuildInputs): SolveServices {
     const { store, engine, imports } = this.#options;
@@ -285,6 +298,7 @@ export class Session implements AsyncDisposable {
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),
       sshSocket: (id) => this.#sshSocketOf(id, inputs),
+      deviceEdits: async (requests) => (await this.devices(inputs.allow)).edits(requests),
       extraHosts: inputs.extraHosts,
       caCert: engine.caCert,
       openArchive: async (bytes, signal) => {

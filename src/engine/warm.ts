@@ -13,7 +13,7 @@ import { Scheduler } from "../solve/scheduler.ts";
 import { isStep } from "../solve/lookups.ts";
 import { Solver } from "../solve/solver.ts";
 import { scopeOf } from "./build-recorder.ts";
-import { checkEntitlements } from "./build.ts";
+import { checkEntitlements } from "./entitlements.ts";
 import type { Caches } from "./caches.ts";
 import { defaultJobs } from "./jobs.ts";
 import type { BuildOptions } from "./options.ts";
@@ -82,7 +82,7 @@ export async function warm(parts: EngineParts, options: WarmOptions): Promise<Wa
   if (!planned.plan) throw textError(planned.diagnostics);
   const wanted = chosenStages(planned.plan.graph, planned, options.stages);
   const graph = stablePrefix(wanted, stopper(options.until, inputs));
-  checkEntitlements(graph, options.allow);
+  await checkEntitlements(graph, options.allow, () => session.devices(options.allow));
   const steps = await solve({ parts, options, session, inputs, graph, epoch: planned.plan.epoch, scope, signal });
   const isWork = (vertex: Vertex): boolean => isStep(vertex);
   const leftCount = countOf(wanted, isWork) - countOf(graph, isWork);
@@ -167,6 +167,7 @@ async function solve(request: SolveRequest): Promise<readonly WarmedStep[]> {
     trees,
     secrets: options.secrets,
     ssh: options.ssh,
+    allow: options.allow,
     extraHosts,
     epoch,
     scope: scopeOf(contexts.place, options.target),

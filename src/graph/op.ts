@@ -100,6 +100,14 @@ export interface SshMount extends MountCommon {
   readonly gid: number;
 }
 
+/** A CDI device of the machine that runs the step. */
+export interface DeviceRequest {
+  /** `vendor.com/class=device`, `vendor.com/class=*`, `vendor.com/class`. */
+  readonly name: string;
+  /** Without it the step does not run. */
+  readonly isRequired: boolean;
+}
+
 export interface Ulimit {
   readonly name: string;
   readonly soft: number;
@@ -119,6 +127,7 @@ export interface ExecOp {
   readonly network: "default" | "none" | "host";
   readonly security: "sandbox" | "insecure";
   readonly mounts: readonly MountOp[];
+  readonly devices?: readonly DeviceRequest[];
   /** Files under /dev/pipes, executable, gone afterwards: heredocs that start with "#!". */
   readonly pipes?: readonly { readonly name: string; readonly content: string }[];
   readonly shmSize?: number;

@@ -84,6 +84,7 @@ function printExec(op: ExecOp): string {
     op.network === "default" ? "" : `network=${op.network}`,
     op.security === "sandbox" ? "" : `security=${op.security}`,
     ...op.mounts.map((mount) => `mount=${printMount(mount)}`),
+    ...(op.devices ?? []).map(({ name, isRequired }) => `device=${name}${isRequired ? ",required" : ""}`),
     ...(op.pipes ?? []).map(({ name, content }) => `pipe=${JSON.stringify([name, content])}`),
     field("shm-size", op.shmSize),
     ...(op.ulimits ?? []).map(({ name, soft, hard }) => `ulimit=${name}=${soft}:${hard}`),

@@ -28,7 +28,7 @@ export type PlanCode =
   | "RemoteSourceInCopy"
   | "StageDefinedLater"
   | "TargetNotFound"
-  | "UnsupportedDevice"
+  | "InvalidDevice"
   | "VariableInFrom";
 
 /** One remedy for an error. */

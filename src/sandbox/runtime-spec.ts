@@ -30,7 +30,7 @@ export interface SpecMount {
 
 export interface SpecDevice {
   readonly path: string;
-  readonly type: "b" | "c";
+  readonly type: "b" | "c" | "u" | "p";
   readonly major: number;
   readonly minor: number;
   readonly fileMode: number;
@@ -44,6 +44,14 @@ export interface SpecDeviceRule {
   readonly type?: "a" | "b" | "c";
   readonly major?: number;
   readonly minor?: number;
+}
+
+export interface SpecHook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
 }
 
 export interface SpecResources {
@@ -100,6 +108,8 @@ export interface RuntimeSpec {
   readonly root: { readonly path: string; readonly readonly: false };
   readonly hostname: string;
   readonly mounts: readonly SpecMount[];
+  /** By when they run: `createRuntime`, `createContainer`, … */
+  readonly hooks?: Readonly<Record<string, readonly SpecHook[]>>;
   readonly linux: {
     readonly namespaces: readonly SpecNamespace[];
     readonly devices?: readonly SpecDevice[];

@@ -1,5 +1,6 @@
 // What a step's container is, as an OCI runtime spec. Pure: the same input gives the same spec; nothing here looks at the machine.
 // Reference 6.1 (S01–S17), the insecure variant below it, and 6.5 (S70, S72).
+import type { DeviceEdits } from "./cdi.ts";
 import { capabilityNames, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 import type {
   RuntimeSpec,
@@ -55,6 +56,8 @@ export interface SpecInput {
   readonly network: { readonly kind: "host" | "none" } | { readonly kind: "path"; readonly path: string };
   /** In the order in which they are mounted. */
   readonly mounts: readonly PreparedMount[];
+  /** Undefined = none. */
+  readonly devices?: DeviceEdits | undefined;
   readonly shmSize: number;
   readonly ulimits: readonly StepUlimit[];
   readonly resources: StepResources;
@@ -110,11 +113,16 @@ export function runtimeSpec(input: SpecInput): RuntimeSpec {
   const seccomp = isInsecure ? undefined : seccompProfile(input.host.arch, bounding);
   const resources = resourcesOf(input);
   const isProcShared = input.processes === "host";
+  const devices = [
+    ...(isInsecure && !input.isRootless ? insecureDevices(input.host.loopDevices) : []),
+    ...nodesOf(input),
+  ];
+  const hooks = hooksOf(input.devices?.hooks ?? []);
   return {
     ociVersion: "1.0.2",
     process: {
       terminal: false,
-      user: { ...user, umask: UMASK, additionalGids: groupsOf(user) },
+      user: { ...user, umask: UMASK, additionalGids: groupsOf(user, input.devices?.gids) },
       args: input.args,
       env: input.env,
       cwd: input.cwd,
@@ -125,9 +133,10 @@ export function runtimeSpec(input: SpecInput): RuntimeSpec {
     root: { path: input.rootfs, readonly: false },
     hostname: input.hostname,
     mounts: [...systemMounts(input), ...input.mounts.map(mountOf)],
+    ...(hooks ? { hooks } : {}),
     linux: {
       namespaces: namespacesOf(input),
-      ...(isInsecure && !input.isRootless ? { devices: insecureDevices(input.host.loopDevices) } : {}),
+      ...(devices.length > 0 ? { devices } : {}),
       ...(resources ? { resources } : {}),
       ...(input.cgroupsPath === undefined ? {} : { cgroupsPath: input.cgroupsPath }),
       ...(seccomp ? { seccomp } : {}),
@@ -146,8 +155,23 @@ function capabilitySets(bounding: readonly string[], isInsecure: boolean, uid: n
 }
 
 /** The primary group is listed among the others too, as containerd does, so that giving up group membership gains nothing. */
-function groupsOf(user: SpecInput["user"]): readonly number[] {
-  return [...new Set([user.gid, ...user.additionalGids])];
+function groupsOf(user: SpecInput["user"], ofDevices: readonly number[] = []): readonly number[] {
+  return [...new Set([user.gid, ...user.additionalGids, ...ofDevices])];
+}
+
+/** Nodes of the step's devices: its user's, where their files say nothing else. */
+function nodesOf({ devices, user }: SpecInput): readonly SpecDevice[] {
+  return (devices?.nodes ?? []).map(({ access: _access, uid = user.uid, gid = user.gid, ...node }) => {
+    return { ...node, uid, gid };
+  });
+}
+
+function hooksOf(hooks: DeviceEdits["hooks"]): RuntimeSpec["hooks"] {
+  if (hooks.length === 0) return undefined;
+  const byName = Object.groupBy(hooks, ({ hookName }) => hookName);
+  return Object.fromEntries(
+    Object.entries(byName).map(([name, list]) => [name, (list ?? []).map(({ hookName: _name, ...hook }) => hook)]),
+  );
 }
 
 /** Without CAP_SYS_RESOURCE over the machine a hard limit can only go down, so steps get what there is. */
@@ -222,7 +246,7 @@ function resourcesOf(input: SpecInput): SpecResources | undefined {
     ...(memorySwap === undefined ? {} : { swap: memorySwap }),
   };
   return {
-    devices: deviceRules(input.security),
+    devices: [...deviceRules(input.security), ...nodeRules(input)],
     ...(Object.keys(memoryLimits).length > 0 ? { memory: memoryLimits } : {}),
     ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
     ...(pidsLimit === undefined ? {} : { pids: { limit: pidsLimit } }),
@@ -233,6 +257,13 @@ function resourcesOf(input: SpecInput): SpecResources | undefined {
 function deviceRules(security: SpecInput["security"]): readonly SpecDeviceRule[] {
   if (security === "insecure") return [{ allow: true, type: "a", access: "rwm" }];
   return [{ allow: false, access: "rwm" }];
+}
+
+/** The nodes of the step's devices may be opened as their files say. */
+function nodeRules({ devices }: SpecInput): readonly SpecDeviceRule[] {
+  return (devices?.nodes ?? []).flatMap(({ type, major, minor, access }): SpecDeviceRule[] =>
+    type === "b" || type === "c" ? [{ allow: true, type, major, minor, access }] : [],
+  );
 }
 
 function insecureDevices(loopDevices: number): readonly SpecDevice[] {

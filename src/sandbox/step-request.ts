@@ -1,4 +1,5 @@
 // What a step is asked to be and how it ended: the nouns of sandbox.ts, which is where others import them from.
+import type { DeviceEdits } from "./cdi.ts";
 import type { OutputConsumer } from "./container.ts";
 import type { StepResources, StepUlimit } from "./spec.ts";
 
@@ -53,6 +54,8 @@ export interface StepRequest {
   readonly network: "default" | "none" | "host";
   readonly security: "sandbox" | "insecure";
   readonly mounts: readonly SandboxMount[];
+  /** What its devices add to the container; undefined = it has none. */
+  readonly devices?: DeviceEdits;
   /** Executable files below /dev/pipes. */
   readonly pipes: readonly { readonly name: string; readonly content: string }[];
   /** Bytes of /dev/shm; default 64 MiB. */

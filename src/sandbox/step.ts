@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { cleanPath, comparePaths } from "../base/container-path.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
+import type { DeviceMount } from "./cdi.ts";
 import { CA_BUNDLE_TARGET, caBundle, withCaVariables } from "./ca-bundle.ts";
 import { oomKillCount, oomVerdict, removeCgroups, stepCgroup, type CgroupLayout } from "./cgroup.ts";
 import { runContainer } from "./container.ts";
@@ -17,7 +18,7 @@ import { resolveInRoot } from "./root-path.ts";
 import type { SpecSeccomp } from "./runtime-spec.ts";
 import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
-import type { StepRequest, StepResult } from "./step-request.ts";
+import type { SandboxMount, StepRequest, StepResult } from "./step-request.ts";
 import type { Starter } from "./starter.ts";
 import { DEFAULT_SHM_SIZE, runtimeSpec, type PreparedMount, type SpecHost, type SpecInput } from "./spec.ts";
 import { MountStubs } from "./stubs.ts";
@@ -63,7 +64,11 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   makeSystemDirectories(rootfs);
   makeCwd(rootfs, request.cwd, user);
   const { isRootless } = world;
-  const opened = await openMounts({ mounts: request.mounts, pipes: request.pipes, scratchDir, isRootless }, held);
+  const deviceMounts = (request.devices?.mounts ?? []).map(mountOfDevice);
+  const opened = await openMounts(
+    { mounts: [...deviceMounts, ...request.mounts], pipes: request.pipes, scratchDir, isRootless },
+    held,
+  );
   const files = writeStepFiles(rootfs, request, network, opened);
   const mounts = [...files, ...opened].sort((a, b) => comparePaths(a.target.slice(1), b.target.slice(1)));
   const input: SpecInput = {
@@ -76,6 +81,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     security: request.security,
     network: specNetwork(request, network),
     mounts: mounts.map((mount) => (mount.isInRootfs ? placeMount(mount, stubs) : mount)),
+    devices: request.devices,
     shmSize: request.shmSize ?? DEFAULT_SHM_SIZE,
     ulimits: request.ulimits,
     resources: request.resources ?? {},
@@ -180,6 +186,13 @@ function makeSystemDirectories(rootfs: string): void {
   }
 }
 
+/** Files of the machine that a device needs. */
+function mountOfDevice({ hostPath, containerPath, options = [], type = "bind" }: DeviceMount): SandboxMount {
+  if (type !== "bind" && type !== "none")
+    throw new BuildError("unsupported", `a device asks for a mount of type ${type} at ${containerPath}`);
+  return { kind: "bind", target: containerPath, source: hostPath, readonly: options.includes("ro") };
+}
+
 /** S11, S65. */
 function makeCwd(rootfs: string, cwd: string, user: StepUser): void {
   try {
@@ -238,7 +251,8 @@ function placeMount(mount: OpenedMount, stubs: MountStubs): PreparedMount {
 /** S10, R08: what the step says, the last of each name; PATH and HOME only where it says nothing. */
 function environmentOf(request: StepRequest, user: StepUser): readonly string[] {
   const byName = new Map<string, string>();
-  for (const variable of request.env) byName.set(variable.split("=", 1)[0] ?? "", variable);
+  for (const variable of [...request.env, ...(request.devices?.env ?? [])])
+    byName.set(variable.split("=", 1)[0] ?? "", variable);
   if (!byName.has("PATH")) byName.set("PATH", `PATH=${DEFAULT_SEARCH_PATH}`);
   if (!byName.has("HOME")) byName.set("HOME", `HOME=${user.home}`);
   const env = [...byName.values()];

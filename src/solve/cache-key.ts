@@ -31,6 +31,7 @@ export function execParts(op: ExecOp): KeyPart[] {
   if (op.extraHosts && op.extraHosts.length > 0) parts.push({ name: "extra hosts", value: op.extraHosts.join(" ") });
   parts.push({ name: "platform", value: formatPlatform(op.platform) });
   for (const mount of op.mounts) parts.push(mountPart(mount));
+  for (const { name } of op.devices ?? []) parts.push({ name: `device ${name}`, value: "" });
   return parts;
 }
 

@@ -110,6 +110,7 @@ export class ExecExecutor {
       network: op.network,
       security: op.security,
       mounts: opened.mounts,
+      ...(op.devices ? { devices: await this.#services.deviceEdits(op.devices) } : {}),
       pipes: op.pipes ?? [],
       ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
       ulimits: op.ulimits ?? [],

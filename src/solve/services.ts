@@ -1,9 +1,10 @@
 // What solving needs from the world, declared here and constructed by the engine.
 import type { Vertex } from "../graph/graph.ts";
-import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
+import type { ExecOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink, KeyPart } from "../progress/events.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
+import type { DeviceEdits } from "../sandbox/cdi.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -170,6 +171,8 @@ export interface SolveServices {
   /** A socket of an ssh agent; undefined where none was given. */
   sshSocket(id: string): Promise<string | undefined>;
   /** Addresses for the names of --add-host. */
+  /** What the devices of a step add to its container; fails where a required one is not there. */
+  deviceEdits(requests: NonNullable<ExecOp["devices"]>): Promise<DeviceEdits>;
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
   readonly caCert: string | undefined;
   /** Opens ADD's archives. */

@@ -42,6 +42,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "xxhash-wasm": ["src/source/"],
   yargs: ["src/cli/"],
   koffi: ["src/base/libc.ts"],
+  yaml: ["src/sandbox/cdi.ts"],
   "node:child_process": ["src/base/process.ts", "src/sandbox/", "src/bin/bundle.ts"],
   "node:sqlite": ["src/store/"],
   "node:http": ["src/registry/transport.ts", "src/source/"],

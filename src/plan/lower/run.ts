@@ -2,8 +2,9 @@
 import { spanText, type Span } from "../../diagnostics/source.ts";
 import type { Heredoc, RunInstruction } from "../../frontend/ast.ts";
 import type { VariableScope } from "../../frontend/expand.ts";
-import type { ExecOp, MountOp } from "../../graph/op.ts";
+import type { DeviceRequest, ExecOp, MountOp } from "../../graph/op.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { parseDevice } from "../devices.ts";
 import { quoteGo } from "../go-format.ts";
 import { historyEntry, runHistory } from "../history.ts";
 import { scopeOf, shellOf, withHistory, workdirOf, type ImageState } from "../image-state.ts";
@@ -19,13 +20,13 @@ export function lowerRun(instruction: RunInstruction, state: ImageState, context
   const mounts = planMounts(instruction, state, context, inputs);
   const network = networkOf(instruction, context);
   const security = securityOf(instruction, context);
-  checkDevices(instruction, context);
-  if (!mounts || !network || !security) return state;
+  const devices = devicesOf(instruction, context);
+  if (!mounts || !network || !security || !devices) return state;
   const step = nextStep(instruction, state, context, {
     suffix: command.summary,
     scope: maskSecrets(scopeOf(state), mounts),
   });
-  const op = execOp(command, { mounts, network, security }, state, context);
+  const op = execOp(command, { mounts, network, security, devices }, state, context);
   const known = new Set(state.env.keys());
   const hiddenEnv = context.proxies.filter((proxy) => !known.has(proxy.slice(0, proxy.indexOf("="))));
   const meta = hiddenEnv.length === 0 ? step.meta : { ...step.meta, hiddenEnv };
@@ -66,10 +67,12 @@ interface RunSetting {
   readonly mounts: readonly MountOp[];
   readonly network: ExecOp["network"];
   readonly security: ExecOp["security"];
+  readonly devices: readonly DeviceRequest[];
 }
 
 function execOp(command: RunCommand, setting: RunSetting, state: ImageState, context: LowerContext): ExecOp {
   const { options } = context;
+  const { devices, ...rest } = setting;
   const hostname = context.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") ?? "";
   return {
     kind: "exec",
@@ -78,7 +81,8 @@ function execOp(command: RunCommand, setting: RunSetting, state: ImageState, con
     cwd: workdirOf(state),
     user: state.config.User ?? "",
     ...(hostname === "" ? {} : { hostname }),
-    ...setting,
+    ...rest,
+    ...(devices.length === 0 ? {} : { devices }),
     ...(command.pipes.length === 0 ? {} : { pipes: command.pipes }),
     ...(options.shmSize === undefined ? {} : { shmSize: options.shmSize }),
     ...(options.ulimits.length === 0 ? {} : { ulimits: options.ulimits }),
@@ -172,9 +176,17 @@ function securityOf(instruction: RunInstruction, context: LowerContext): ExecOp[
   return undefined;
 }
 
-function checkDevices(instruction: RunInstruction, context: LowerContext): void {
-  for (const device of instruction.devices) {
-    const message = `--device=${device.text} is not supported: tsbuild gives no devices to RUN`;
-    context.reporter.error("UnsupportedDevice", device.span, message, { help: "remove the flag" });
+/** Undefined where one is in error. */
+function devicesOf(instruction: RunInstruction, context: LowerContext): readonly DeviceRequest[] | undefined {
+  const devices: DeviceRequest[] = [];
+  let isSound = true;
+  for (const { text, span } of instruction.devices) {
+    const device = parseDevice(text);
+    if ("name" in device) devices.push(device);
+    else {
+      context.reporter.error("InvalidDevice", span, device.problem, { help: device.help });
+      isSound = false;
+    }
   }
+  return isSound ? devices : undefined;
 }

@@ -36,6 +36,7 @@ test.each<[string, Op, Op]>([
   ["security", exec, { ...exec, security: "insecure" }],
   ["mounts", exec, { ...exec, mounts: [{ kind: "tmpfs", target: "/t" }] }],
   ["pipes", exec, { ...exec, pipes: [{ name: "n", content: "c" }] }],
+  ["devices", exec, { ...exec, devices: [{ name: "v.com/c=d", isRequired: true }] }],
   ["hosts", exec, { ...exec, extraHosts: ["h"] }],
   ["shm", exec, { ...exec, shmSize: 1 }],
   ["ulimits", exec, { ...exec, ulimits: [{ name: "n", soft: 1, hard: 2 }] }],

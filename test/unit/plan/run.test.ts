@@ -37,10 +37,34 @@ describe("commands", () => {
     expect(await networks("RUN --network=none x")).toBe("none");
   });
 
-  test("R05, R06: security; devices are refused", async () => {
+  test("R05: security", async () => {
     expect((await run("RUN --security=insecure x")).security).toBe("insecure");
-    expect(await errorsOf("FROM busybox\nRUN --device=vendor.com/d=x x")).toEqual([
-      expect.stringContaining("not supported"),
+  });
+
+  test("R06: devices by name, optional unless they are required", async () => {
+    const devices = async (flags: string) => (await run(`RUN ${flags} x`)).devices;
+    expect(await devices("")).toBeUndefined();
+    expect(await devices("--device=v.com/c=d --device=v.com/c --device=v.com/c=*,required")).toEqual([
+      { name: "v.com/c=d", isRequired: false },
+      { name: "v.com/c", isRequired: false },
+      { name: "v.com/c=*", isRequired: true },
+    ]);
+    expect(await devices("--device=name=v.com/c=d,required=false")).toEqual([{ name: "v.com/c=d", isRequired: false }]);
+    const wrong = [
+      "required",
+      "name=",
+      "v.com/c=d,required=maybe",
+      "v.com/c=d,colour=red",
+      "v.com/c=d,more",
+      "nonsense",
+    ];
+    expect(await errorsOf(`FROM busybox\n${wrong.map((text) => `RUN --device=${text} x`).join("\n")}`)).toEqual([
+      "[required] device has no name",
+      "[name=] device has no name",
+      "[v.com/c=d,required=maybe] invalid value for required: maybe",
+      "[v.com/c=d,colour=red] unexpected key 'colour' in 'colour=red'",
+      "[v.com/c=d,more] invalid field 'more' must be a key=value pair",
+      '[nonsense] invalid device "nonsense"',
     ]);
   });
 

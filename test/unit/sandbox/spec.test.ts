@@ -190,3 +190,29 @@ test("mounts of the step come after the system's, in their order", () => {
     { destination: "/b", type: "tmpfs", source: "tmpfs", options: ["size=1"] },
   ]);
 });
+
+test("R06: a device has its node, the right to open it, its groups and hooks; the node is the user's unless said otherwise", () => {
+  const node = { path: "/dev/x", type: "c", major: 10, minor: 7, fileMode: 0o660, access: "rw" } as const;
+  const devices = {
+    env: [],
+    nodes: [
+      { ...node, uid: undefined, gid: undefined },
+      { ...node, path: "/dev/p", type: "p", major: 0, minor: 0, uid: 1, gid: 2 },
+    ],
+    mounts: [],
+    hooks: [{ hookName: "createContainer", path: "/bin/hook", args: ["hook", "a"] }],
+    gids: [44],
+  } as const;
+  const made = spec({ devices, user: { uid: 5, gid: 6, additionalGids: [] } });
+  expect(made.linux.devices?.map(({ path, uid, gid }) => [path, uid, gid])).toEqual([
+    ["/dev/x", 5, 6],
+    ["/dev/p", 1, 2],
+  ]);
+  expect(made.linux.resources?.devices).toEqual([
+    { allow: false, access: "rwm" },
+    { allow: true, type: "c", major: 10, minor: 7, access: "rw" },
+  ]);
+  expect(made.process.user.additionalGids).toEqual([6, 44]);
+  expect(made.hooks).toEqual({ createContainer: [{ path: "/bin/hook", args: ["hook", "a"] }] });
+  expect([spec().hooks, spec().linux.devices]).toEqual([undefined, undefined]);
+});

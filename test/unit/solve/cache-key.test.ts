@@ -39,6 +39,8 @@ test("Q06, T1: each thing that a RUN can see is in its key", () => {
     { ulimits: [{ name: "nofile", soft: 1, hard: 2 }] },
     { ulimits: [{ name: "nofile", soft: 1, hard: 3 }] },
     { cgroupParent: "p" },
+    { devices: [{ name: "v.com/c=d", isRequired: true }] },
+    { devices: [{ name: "v.com/c=e", isRequired: true }] },
     { extraHosts: ["a"] },
     { extraHosts: ["b"] },
     { pipes: [{ name: "EOF", content: "#!/bin/sh" }] },
