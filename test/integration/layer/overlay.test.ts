@@ -23,7 +23,7 @@ rm dir-link; mkdir dir-link; touch dir-link/in; ln -sfn usr/bin lib; chmod 600 k
 mkdir -p new/deep; echo n >new/deep/n; ln new/deep/n new/n2; mkfifo new/fifo; mknod new/null c 1 3; rm -r var/cache/one; touch var/.hidden
 `;
 
-test("a step's upper directory is the layer that another machine unpacks to the same tree (T01, T04, T05, T11–T13, T15, T20)", async () => {
+test("a step's upper directory is the layer that another machine unpacks to the same tree (S66, T01, T04, T05, T11–T13, T15, T20)", async () => {
   using rig = openOverlayRig();
   for (const name of ["base", "upper", "work", "merged"]) mkdirSync(rig.path(name));
   shell(rig.path("base"), BASE);
@@ -42,6 +42,7 @@ test("a step's upper directory is the layer that another machine unpacks to the 
       "var var/.hidden var/cache -var/cache/one",
   );
   const tar = await gather(packLayer(entries));
+  expect(tar.includes("overlay.")).toBe(false);
   await unpackLayer(inSlices(tar), rig.path("face"), { xattrNamespace: "trusted" });
   overlay(rig, "merged", ["face", "base"]);
   expect(describeTree(rig.path("merged"))).toBe(expected);
@@ -56,7 +57,7 @@ test("a step that changes nothing, or only reads, leaves an empty layer (T07, T2
   expect(await scanUpper(rig.path("upper"), { xattrNamespace: "trusted" })).toEqual([]);
 });
 
-test("in a user namespace: whiteouts, opaque directories, devices that cannot be made", async () => {
+test("S66, S71: in a user namespace: whiteouts, opaque directories, devices that cannot be made", async () => {
   using rig = openOverlayRig();
   for (const name of ["base", "upper", "work", "merged"]) mkdirSync(rig.path(name));
   shell(rig.path("base"), BASE);

@@ -42,7 +42,7 @@ test("S50: default has an interface and a route of its own, and does not reach s
   expect(rig.notices).toEqual([]);
 });
 
-test("S50: steps in a row share a namespace, steps at once do not, an insecure one leaves its to nobody", async () => {
+test("S50, S51: steps in a row share a namespace, steps at once do not, an insecure one leaves its to nobody", async () => {
   const namespace = async (security: "sandbox" | "insecure" = "sandbox"): Promise<string> =>
     rig.output("readlink /proc/self/ns/net; sleep 0.2", { network: "default", security });
   const first = await namespace();
@@ -83,7 +83,7 @@ test("S53, pain 14: a resolver on the machine's loopback is reached by its forwa
   expect(stdout).toContain("10.9.8.7");
 });
 
-test("no helper: the host's network, said once", async () => {
+test("S55: no helper: the host's network, said once", async () => {
   const bin = rig.directory("bin");
   for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc"])
     if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
@@ -95,7 +95,7 @@ test("no helper: the host's network, said once", async () => {
   ]);
 });
 
-test("slirp4netns does where pasta is not installed", async () => {
+test("S55: slirp4netns does where pasta is not installed", async () => {
   const bin = rig.directory("bin");
   for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc", "/usr/bin/slirp4netns"]) {
     if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
@@ -116,7 +116,7 @@ test("nothing is left of the helpers of a sandbox that is disposed", async () =>
   expect(processesMentioning(other.dir)).toEqual([]);
 });
 
-test("no runtime: what to install is said", async () => {
+test("S73: no runtime, no steps: what to install is said", async () => {
   await expect(Rig.open({ searchPath: "/nowhere" })).rejects.toThrow(
     "RUN needs an OCI runtime, and neither crun nor runc is installed",
   );

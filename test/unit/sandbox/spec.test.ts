@@ -191,6 +191,14 @@ test("mounts of the step come after the system's, in their order", () => {
   ]);
 });
 
+test("S14: no AppArmor profile and no SELinux label: a step is confined as tsbuild itself is", () => {
+  for (const security of ["sandbox", "insecure"] as const) {
+    const { process, linux } = spec({ security });
+    expect(Object.keys(process)).not.toEqual(expect.arrayContaining(["apparmorProfile"]));
+    expect([...Object.keys(process), ...Object.keys(linux)].filter((key) => /label|profile/i.test(key))).toEqual([]);
+  }
+});
+
 test("R06: a device has its node, the right to open it, its groups and hooks; the node is the user's unless said otherwise", () => {
   const node = { path: "/dev/x", type: "c", major: 10, minor: 7, fileMode: 0o660, access: "rw" } as const;
   const devices = {
