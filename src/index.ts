@@ -6,6 +6,7 @@ export { excerptOfLines, formatLocation, renderDiagnostic, renderPlace } from ".
 export { spanText, type SourceFile, type Span } from "./diagnostics/source.ts";
 export type { CheckReport, CheckWarning, LineRange, OutlineReport, TargetList, TargetSummary } from "./engine/check.ts";
 export type { FixReport } from "./engine/check-fix.ts";
+export type { GraphReport } from "./engine/graph-report.ts";
 export { diagnoseMachine, diagnoseUser, type Finding } from "./engine/doctor.ts";
 export type { BuildForecast, PlannedPull, PlannedStep } from "./engine/forecast.ts";
 export { Engine } from "./engine/engine.ts";

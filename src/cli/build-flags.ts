@@ -108,7 +108,7 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   attest: many("Attestation (not built yet)"),
   provenance: optional("Provenance attestation (only =false is built)"),
   sbom: optional("SBOM attestation (only =false is built)"),
-  call: one("build, check, outline, targets or subrequests.describe, [,format=json][,ignorestatus=true]", {
+  call: one("build, check, outline, targets, graph or subrequests.describe, [,format=json][,ignorestatus=true]", {
     default: "build",
   }),
   check: toggle("Check the Dockerfile, build nothing (= --call=check)"),

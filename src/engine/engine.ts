@@ -10,6 +10,7 @@ import { build } from "./build.ts";
 import type { BuildRecord, StepRecord } from "./build-record.ts";
 import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
 import type { BuildForecast } from "./forecast.ts";
+import type { GraphReport } from "./graph-report.ts";
 import type { FixReport } from "./check-fix.ts";
 import { ImageCommands } from "./images.ts";
 import { createClient } from "./client.ts";
@@ -93,6 +94,12 @@ export class Engine implements AsyncDisposable {
   async outline(options: BuildOptions): Promise<OutlineReport> {
     const { outline } = await import("./check.ts");
     return outline(this.#parts, options);
+  }
+
+  /** What the target becomes before anything is built. */
+  async graph(options: BuildOptions): Promise<GraphReport> {
+    const { graphOf } = await import("./graph-report.ts");
+    return graphOf(this.#parts, options);
   }
 
   /** The stages that can be built. */

@@ -117,8 +117,9 @@ async function readSpec(path: string): Promise<CdiFile> {
   const { kind, devices } = (value ?? {}) as Partial<CdiFile>;
   if (typeof kind !== "string" || !/^[^/=]+\/[^/=]+$/.test(kind))
     throw new Error("it has no kind like vendor.com/class");
-  if (!Array.isArray(devices) || devices.some((device) => typeof device?.name !== "string"))
-    throw new Error("it has no list of devices with names");
+  const isNamed = (device: unknown): boolean =>
+    device !== null && typeof device === "object" && "name" in device && typeof device.name === "string";
+  if (!Array.isArray(devices) || !devices.every(isNamed)) throw new Error("it has no list of devices with names");
   return value as CdiFile;
 }
 

@@ -1,8 +1,8 @@
-// `--call=NAME[,format=json][,ignorestatus=true]`: what is asked of the Dockerfile instead of a build (reference K40–K45, K48).
+// `--call=NAME[,format=json][,ignorestatus=true]`: what is asked of the Dockerfile instead of a build (reference K40–K45, K48; "graph" is ours).
 import { BuildError } from "../../index.ts";
 import { csvFields } from "../csv.ts";
 
-export type CallName = "build" | "check" | "outline" | "targets" | "subrequests.describe";
+export type CallName = "build" | "check" | "outline" | "targets" | "graph" | "subrequests.describe";
 
 export interface CallRequest {
   readonly name: CallName;
@@ -17,6 +17,7 @@ const NAMES: Readonly<Record<string, CallName>> = {
   lint: "check",
   outline: "outline",
   targets: "targets",
+  graph: "graph",
   "subrequests.describe": "subrequests.describe",
 };
 

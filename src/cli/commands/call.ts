@@ -16,9 +16,14 @@ export async function call(given: BuildArguments, terminal: Terminal): Promise<n
     return 0;
   }
   if (name === "check") return check(given, terminal);
-  const answers = await import("../call/outline-answer.ts");
   const { signal, stdin } = terminal;
   const options = { ...given.build, stdin, signal };
+  if (name === "graph") {
+    const { text, ...graph } = await asked(given, terminal, (engine) => engine.graph(options));
+    terminal.print(isJson ? `${JSON.stringify(graph, undefined, 2)}\n` : text);
+    return 0;
+  }
+  const answers = await import("../call/outline-answer.ts");
   if (name === "outline") {
     const report = await asked(given, terminal, (engine) => engine.outline(options));
     terminal.print(isJson ? answers.outlineJson(report) : answers.outlineText(report));

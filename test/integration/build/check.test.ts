@@ -175,3 +175,23 @@ describe("tsbuild check and fmt", () => {
     expect(readFileSync(file, "utf8")).toBe("FROM busybox\nuserr x\n");
   });
 });
+
+test("K44: the graph that a target becomes, as text and as JSON; nothing is built and nobody's password is shown", async () => {
+  const text = `FROM busybox AS a\nRUN echo must not run; exit 1\nFROM scratch AS b\nCOPY --from=a /x /y\nADD http://me:pw@127.0.0.1:1/f /z\n`;
+  const context = rig.context({ Dockerfile: text });
+  const { stdout } = await rig.must(["--call=graph", context]);
+  expect(stdout.split("\n").map((line) => line.split(" ", 1)[0])).toEqual(["#1", "#2", "#3", "#4", "#5", ""]);
+  expect(stdout).toMatch(/RUN echo must not run; exit 1" \(#1\) exec/);
+  expect(stdout).toMatch(/COPY --from=a .*\(scratch, #2\) copy 1:"x" -> "\/y"/);
+  const target = await rig.must(["--call=graph,format=json", "--target", "a", context]);
+  const graph = JSON.parse(target.stdout) as {
+    target: string;
+    vertices: { id: string; op: { kind: string }; inputs: unknown[] }[];
+  };
+  expect(graph.vertices.map(({ op }) => op.kind)).toEqual(["image", "exec"]);
+  expect([graph.vertices[1]!.id, graph.vertices[1]!.inputs]).toEqual([graph.target, [graph.vertices[0]!.id]]);
+  const json = await rig.must(["--call=graph,format=json", context]);
+  expect(stdout + json.stdout).not.toContain("pw@");
+  const wrong = await rig.tsbuild(["--call=graph", "--target", "none", context]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("could not be found") as string]);
+});

@@ -81,3 +81,22 @@ test("A29, K31: BUILDKIT_DOCKERFILE_CHECK replaces the directive in a build", as
   const bad = await rig.tsbuild(["-q", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=color=red", lax]);
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('invalid check option "color"') as string]);
 });
+
+test("S17, S54: a step sees nothing of our tracing, and of proxies only what build arguments say", async () => {
+  const run = "RUN env > /env; ls -a /dev > /dev.txt; ls -R /etc > /etc.txt";
+  const traced = rig.context({ Dockerfile: `FROM busybox\n${run}\n` });
+  const env = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4317",
+    TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    HTTPS_PROXY: "http://of.the.client",
+  };
+  const args = ["--build-arg", "http_proxy=http://of.the.build", "-o", "traced"];
+  await rig.must(["-q", ...args, traced], { env });
+  const seen = readFileSync(join(rig.root, "traced/env"), "utf8");
+  expect(seen).not.toMatch(/OTEL|TRACEPARENT|of\.the\.client/);
+  expect(seen).toMatch(/^HTTP_PROXY=http:\/\/of\.the\.build$/m);
+  expect(seen).toMatch(/^http_proxy=http:\/\/of\.the\.build$/m);
+  expect(readFileSync(join(rig.root, "traced/dev.txt"), "utf8")).not.toContain("otel");
+  const { code, stderr } = await rig.tsbuild(["-q", "--proxy-network", traced]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("unknown flag: --proxy-network") as string]);
+});

@@ -112,6 +112,20 @@ describe("ADD of a URL", () => {
     expect(site.takeRequests()).toEqual([]);
   });
 
+  test("Q04: a file by its content, name and Last-Modified; not by its URL", async () => {
+    const steps = async (path: string, name = "f"): Promise<string> => {
+      const context = dockerfile(`FROM busybox\nADD ${site.base}/${path}/${name} /x/\n`);
+      return Object.values(await outcomes([context])).at(-1) ?? "";
+    };
+    const headers = { "last-modified": "Wed, 21 Oct 2015 07:28:00 GMT" };
+    site.pages.set("/one/f", { body: "q04", headers });
+    site.pages.set("/two/f", { body: "q04", headers });
+    site.pages.set("/two/g", { body: "q04", headers });
+    site.pages.set("/three/f", { body: "q04 changed", headers });
+    expect([await steps("one"), await steps("one"), await steps("two")]).toEqual(["ran", "cached", "cached"]);
+    expect([await steps("two", "g"), await steps("three")]).toEqual(["ran", "ran"]);
+  });
+
   test("AD04: another content is refused at its line, and nothing of it is kept", async () => {
     site.pages.set("/f", page);
     const wrong = `sha256:${"0".repeat(64)}`;
@@ -288,7 +302,7 @@ describe("ADD of git", () => {
 });
 
 describe("contexts that are fetched", () => {
-  test("X03: a repository; its .dockerignore is a file like any other; -f names a file in it", async () => {
+  test("X03, A24: a repository; its .dockerignore is a file like any other; -f names a file in it", async () => {
     const repo = repository("context");
     const own = {
       ".dockerignore": "*\n",
