@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const CHECKS = ["typecheck", "lint", "format", "unused", "build", "package", "smoke"];
+const CHECKS = ["typecheck", "lint", "format", "unused", "build", "package", "smoke", "coverage:reference"];
 const PROJECTS = ["unit", "integration", "conformance"];
 
 interface Report {

@@ -56,12 +56,9 @@ test("R06: the step has the node, the files, the variable and the group, and not
 
 test("S40: a device needs leave, for all, by name, or under another name", async () => {
   const { code, stderr } = await build(`${ZERO} true`);
-  expect([code, stderr]).toEqual([
-    1,
-    expect.stringMatching(
-      /entitlement device=test\.example\/dev=zero is not allowed[^]*--allow device=test\.example/,
-    ) as string,
-  ]);
+  expect(code).toBe(1);
+  expect(stderr).toContain("entitlement device=test.example/dev=zero is not allowed");
+  expect(stderr).toContain("--allow device=test.example/dev=zero");
   expect((await build(`${ZERO} true`, "--allow", "device=test.example/dev=other")).code).toBe(1);
   expect((await build(`${ZERO} true`, "--allow", "device=test.example/dev=zero")).code).toBe(0);
   const named = "--device=app.example/needs=zero,required test $DEVICE = zero";
