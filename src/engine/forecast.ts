@@ -60,6 +60,7 @@ export async function forecast(parts: EngineParts, options: BuildOptions): Promi
     trees,
     secrets: options.secrets,
     ssh: options.ssh,
+    allow: options.allow,
     extraHosts,
     epoch,
     scope: scopeOf(contexts.place, options.target),
