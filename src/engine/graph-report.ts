@@ -26,7 +26,7 @@ export interface GraphReport {
 /** Plans and does nothing more. Fails where a build would before it runs anything. */
 export async function graphOf(parts: EngineParts, options: BuildOptions): Promise<GraphReport> {
   const signal = options.signal ?? new AbortController().signal;
-  await using session = openSession(parts, { client: () => parts.client(), isPullForced: options.pull, signal });
+  await using session = openSession(parts, { client: () => parts.client(), pull: options.pull, signal });
   if (!readsOnlyDirectories(options)) await session.protect();
   const { result, diagnostics } = await planBuild(parts, options, session, { signal });
   if (!result.plan) throw textError(diagnostics);
