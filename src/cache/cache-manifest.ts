@@ -11,7 +11,6 @@ import {
   isManifestType,
   layerCompression,
   layerMediaType,
-  type Compression,
 } from "../oci/media-type.ts";
 import { selectPlatform } from "../oci/platform-choice.ts";
 import { hostPlatform } from "../oci/platform.ts";
@@ -48,8 +47,8 @@ export function encodeCache(document: CacheDocument, form: ManifestForm, tag: st
 }
 
 function layerType({ mediaType }: Descriptor, form: ManifestForm): string {
-  const compression: Compression = layerCompression(mediaType) ?? "gzip";
-  return layerMediaType(form.ociMediaTypes ? "oci" : "docker", compression);
+  const compression = layerCompression(mediaType);
+  return compression === undefined ? mediaType : layerMediaType(form.ociMediaTypes ? "oci" : "docker", compression);
 }
 
 /** BuildKit's own records, in a manifest or an index. */

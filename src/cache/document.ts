@@ -4,6 +4,7 @@
 import { parseDigest, digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { layerCompression } from "../oci/media-type.ts";
+import { CACHE_PARTS } from "./step-parts.ts";
 
 /** The media type of the document as the config of a manifest. */
 export const CACHE_CONFIG = "application/vnd.tsbuild.cache.config.v1+json";
@@ -54,6 +55,8 @@ export interface CachedMount {
 export interface CacheEntry {
   readonly steps: readonly CachedStep[];
   readonly mounts: readonly CachedMount[];
+  /** The blob that says what the steps were made from: see step-parts.ts. */
+  readonly parts?: Descriptor;
   readonly createdMs: number;
   readonly lastUsedMs: number;
 }
@@ -78,6 +81,7 @@ interface WireDocument {
   readonly entries: readonly {
     readonly steps: readonly number[];
     readonly mounts: readonly number[];
+    readonly parts?: Descriptor;
     readonly createdMs: number;
     readonly lastUsedMs: number;
   }[];
@@ -96,8 +100,9 @@ export function blobsOf(document: CacheDocument): readonly Descriptor[] {
   return [...blobs.values()];
 }
 
-function entryBlobs({ steps, mounts }: CacheEntry): Descriptor[] {
-  return [...steps.map(({ layer }) => layer.blob), ...mounts.flatMap(({ packs }) => packs.map(({ blob }) => blob))];
+function entryBlobs({ steps, mounts, parts }: CacheEntry): Descriptor[] {
+  const packed = mounts.flatMap(({ packs }) => packs.map(({ blob }) => blob));
+  return [...steps.map(({ layer }) => layer.blob), ...packed, ...(parts ? [parts] : [])];
 }
 
 /** The JSON of a document; equal documents give equal bytes. */
@@ -111,6 +116,7 @@ export function encodeDocument(document: CacheDocument): Uint8Array {
       return steps.add(digestOfJson([keys, at]), { keys, op, layer: at, durationMs });
     }),
     mounts: entry.mounts.map((mount) => mounts.add(digestOfJson(mount), mount)),
+    ...(entry.parts ? { parts: entry.parts } : {}),
     createdMs: entry.createdMs,
     lastUsedMs: entry.lastUsedMs,
   }));
@@ -151,6 +157,7 @@ function readDocument(wire: WireDocument): CacheDocument {
     entries: wire.entries.map((entry) => ({
       steps: entry.steps.map((index) => at(steps, index)),
       mounts: entry.mounts.map((index) => at(mounts, index)),
+      ...(entry.parts ? { parts: readParts(entry.parts) } : {}),
       createdMs: number(entry.createdMs),
       lastUsedMs: number(entry.lastUsedMs),
     })),
@@ -177,6 +184,11 @@ function readMount({ pool, id, mode, uid, gid, packs }: CachedMount): CachedMoun
 function readBlob(blob: Descriptor): Descriptor {
   if (layerCompression(blob.mediaType) === undefined) throw new Error("no layer");
   return { mediaType: blob.mediaType, digest: digest(blob.digest), size: number(blob.size) };
+}
+
+function readParts(blob: Descriptor): Descriptor {
+  if (blob.mediaType !== CACHE_PARTS) throw new Error("no parts");
+  return { mediaType: CACHE_PARTS, digest: digest(blob.digest), size: number(blob.size) };
 }
 
 function digest(text: unknown): Digest {

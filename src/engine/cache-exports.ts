@@ -11,10 +11,12 @@ import {
   type CachedStep,
   type CacheDocument,
 } from "../cache/document.ts";
+import { onePart } from "../cache/byte-parts.ts";
 import type { CacheTarget } from "../cache/location.ts";
+import { CACHE_PARTS, encodeParts } from "../cache/step-parts.ts";
 import type { CacheStorage, StoredCache } from "../cache/storage.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
-import { digestOfJson, type Digest } from "../oci/digest.ts";
+import { digestOf, digestOfJson, type Digest } from "../oci/digest.ts";
 import { layerCompression, layerMediaType } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
 import { skipBytes } from "../base/streams.ts";
@@ -26,6 +28,7 @@ import { opDigest } from "../solve/solver.ts";
 import type { Store } from "../store/store.ts";
 import { PATIENCE_MS, withPatience } from "./cache-imports.ts";
 import type { Session } from "./session.ts";
+import { stepParts } from "./step-parts.ts";
 
 /** Keys per layer that are worth their room: the newest. */
 const MAX_KEYS = 8;
@@ -77,6 +80,13 @@ export class CacheExports implements AsyncDisposable {
   }
 }
 
+/** A step whose layer is in the cache now. */
+interface MovedStep {
+  readonly step: SolvedStep;
+  readonly cached: CachedLayer;
+  readonly durationMs: number;
+}
+
 class TargetExport {
   readonly isWhole: boolean;
   readonly #target: CacheTarget;
@@ -84,7 +94,7 @@ class TargetExport {
   readonly #options: CacheExportsOptions;
   readonly #chain: ReadonlySet<Digest>;
   readonly #before: Promise<StoredCache | undefined>;
-  readonly #moves = new Map<Digest, Promise<CachedStep | undefined>>();
+  readonly #moves = new Map<Digest, Promise<MovedStep | undefined>>();
 
   constructor({ target, storage }: OpenTarget, options: CacheExportsOptions) {
     this.#target = target;
@@ -137,16 +147,20 @@ class TargetExport {
   }
 
   /** Makes sure that the layer is there; undefined where it is not worth it. */
-  async #move({ vertex, key, layer }: SolvedStep): Promise<CachedStep | undefined> {
-    const { store } = this.#options;
-    const op = opDigest(vertex.op);
-    const durationMs = Math.round(store.records.duration(op) ?? 0);
+  async #move(step: SolvedStep): Promise<MovedStep | undefined> {
+    const { vertex, layer } = step;
+    const durationMs = Math.round(this.#options.store.records.duration(opDigest(vertex.op)) ?? 0);
     const contentId = await layer.contentId();
     const held = await this.#held(contentId);
     const cached = held ?? (await this.#send(layer, contentId, durationMs));
-    if (!cached) return undefined;
-    const keys = [...new Set([key, ...store.records.keysOf(layer.id, MAX_KEYS)])].sort();
-    return { keys, op, layer: cached, durationMs };
+    return cached && { step, cached, durationMs };
+  }
+
+  /** The record of a step. At the end only: its key by content is found out after it has run. */
+  #record({ step, cached, durationMs }: MovedStep): CachedStep {
+    const { key, layer, vertex } = step;
+    const keys = [...new Set([key, ...this.#options.store.records.keysOf(layer.id, MAX_KEYS)])].sort();
+    return { keys, op: opDigest(vertex.op), layer: cached, durationMs };
   }
 
   /** The same layer from an earlier export, if its blob is still there. */
@@ -233,7 +247,8 @@ class TargetExport {
     const { signal, onEvent } = this.#options;
     const { keep, maxSize, reset } = this.#target;
     const before = await this.#before;
-    const steps = (await Promise.all(this.#moves.values())).filter((step) => step !== undefined);
+    const moved = (await Promise.all(this.#moves.values())).filter((step) => step !== undefined);
+    const steps = moved.map((step) => this.#record(step));
     if (steps.length === 0 && !(this.#target.mounts && this.#options.mountIds.length > 0)) {
       const message = `cache to ${this.#storage.label}: no step has a layer that is worth exporting`;
       onEvent({ kind: "notice", message });
@@ -241,10 +256,12 @@ class TargetExport {
     }
     steps.sort((a, b) => (a.keys[0]! < b.keys[0]! ? -1 : 1));
     const mounts = this.#target.mounts ? await this.#exportMounts(before) : [];
-    const now = nowMs();
-    const entry = { steps, mounts, createdMs: now, lastUsedMs: now };
+    const [now, parts] = [nowMs(), encodeParts(moved.map(({ step }) => stepParts(step)))];
+    const blob = { mediaType: CACHE_PARTS, digest: digestOf(parts), size: parts.length };
+    const entry = { steps, mounts, parts: blob, createdMs: now, lastUsedMs: now };
     const document = withEntry(before?.document, entry, { keep, maxSize });
     if (before && isSame(before.document, document)) return;
+    await this.#storage.put(blob, (offset) => onePart(parts.subarray(offset)), { sources: [], signal });
     const isPruned = reset || keep !== undefined || maxSize !== undefined;
     const onNotice = (message: string): void => {
       onEvent({ kind: "notice", message: `cache to ${this.#storage.label}: ${message}` });

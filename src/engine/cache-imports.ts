@@ -3,10 +3,12 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { CachedMount, CachedStep } from "../cache/document.ts";
+import { wholeOf } from "../cache/byte-parts.ts";
+import { parseParts, stepLike, type StepParts } from "../cache/step-parts.ts";
 import type { CacheStorage } from "../cache/storage.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Descriptor } from "../oci/image.ts";
-import type { Digest } from "../oci/digest.ts";
+import { digestOf, type Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { RemoteBlob } from "../rootfs/layer.ts";
 
@@ -25,6 +27,8 @@ interface Records {
   readonly steps: ReadonlyMap<Digest, CachedStep>;
   /** By pool. */
   readonly mounts: ReadonlyMap<string, CachedMount>;
+  /** What the steps of the newest export were made from; fetched when first asked for. */
+  readonly parts: () => Promise<readonly StepParts[]>;
 }
 
 export interface CacheImportsOptions {
@@ -81,6 +85,15 @@ export class CacheImports {
       this.lose(blob, error);
       throw error;
     }
+  }
+
+  /** What stood in the place of a step when a cache was filled; undefined where there was nothing, or nobody can say. */
+  async stepLike(step: StepParts): Promise<StepParts | undefined> {
+    for (const { records } of this.#sources) {
+      const found = stepLike(step, await (await records).parts());
+      if (found) return found;
+    }
+    return undefined;
   }
 
   /** Fills an empty directory with what a cache has of a mount; false where none has anything that is whole. */
@@ -147,9 +160,11 @@ export class CacheImports {
     const { signal } = this.#options;
     const steps = new Map<Digest, CachedStep>();
     const mounts = new Map<string, CachedMount>();
+    let blob: Descriptor | undefined;
     try {
       const stored = await this.#patiently((limited) => storage.read(limited));
       if (!stored) this.#tell(storage.label, "there is none yet");
+      blob = stored?.document.entries[0]?.parts;
       // The newest entry wins.
       for (const entry of stored?.document.entries ?? []) {
         for (const step of entry.steps) for (const key of step.keys) if (!steps.has(key)) steps.set(key, step);
@@ -158,7 +173,21 @@ export class CacheImports {
     } catch (error) {
       if (!signal.aborted) this.#tell(storage.label, messageOf(error));
     }
-    return { steps, mounts };
+    let parts: Promise<readonly StepParts[]> | undefined;
+    return { steps, mounts, parts: () => (parts ??= this.#readParts(storage, blob)) };
+  }
+
+  /** Explanations are not worth a word where they are not to be had. */
+  async #readParts(storage: CacheStorage, blob: Descriptor | undefined): Promise<readonly StepParts[]> {
+    if (!blob) return [];
+    try {
+      const bytes = await this.#patiently((limited) => wholeOf(storage.open(blob, 0, limited)));
+      return (digestOf(bytes) === blob.digest ? parseParts(bytes) : undefined) ?? [];
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      if (error instanceof BuildError) return [];
+      throw error;
+    }
   }
 
   /** A cache that does not answer is no cache: waiting for it would take longer than building. */

@@ -4,7 +4,9 @@ import type { Digest } from "../oci/digest.ts";
 import type { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { CacheElsewhere, CacheIndex, CacheRecord, NewRecord } from "../solve/services.ts";
 import type { Store } from "../store/store.ts";
+import { differingNames } from "../cache/step-parts.ts";
 import type { CacheImports } from "./cache-imports.ts";
+import { stepParts } from "./step-parts.ts";
 
 export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImports | undefined): CacheIndex {
   const { records } = store;
@@ -48,5 +50,10 @@ function cacheElsewhere({ records }: Store, faces: LayerFaces, imports: CacheImp
       return { layer, durationMs, createdMs };
     },
     knowsOp: (op) => imports.knowsOp(op),
+    async changedParts(vertex, parts) {
+      const now = stepParts({ vertex, parts });
+      const before = await imports.stepLike(now);
+      return before && differingNames(before.parts, now.parts);
+    },
   };
 }

@@ -75,6 +75,8 @@ export class RegistryClient implements Disposable {
   readonly #transport: Transport;
   readonly #exchange: Exchange;
   readonly #unreachableUntil = new Map<string, number>();
+  /** Blobs on their way, by registry and digest. */
+  readonly #uploads = new Map<string, { readonly repository: string; readonly done: Promise<BlobOutcome> }>();
 
   constructor(options: RegistryClientOptions = {}) {
     this.#options = options;
@@ -176,25 +178,37 @@ export class RegistryClient implements Disposable {
   }
 
   /** Makes sure that the repository has the blob, sending bytes only where nothing else helps. `open` is called once per attempt. */
-  pushBlob(
+  async pushBlob(
     reference: Reference,
     descriptor: Descriptor,
     open: OpenBytes,
     { mountFrom = [], onProgress, signal }: PushBlobOptions = {},
   ): Promise<BlobOutcome> {
-    const endpoint = this.#origin(reference);
-    const progress = onProgress === undefined ? {} : { onProgress };
-    return uploadBlob({
+    const key = `${reference.registry} ${descriptor.digest}`;
+    const known = [...mountFrom];
+    // A cache and an image of one build often have the same layers: the second one waits, and finds or mounts what the first one sent.
+    for (let other = this.#uploads.get(key); other; other = this.#uploads.get(key)) {
+      await other.done.catch(() => undefined);
+      signal?.throwIfAborted();
+      known.unshift(other.repository);
+    }
+    const done = uploadBlob({
       exchange: this.#exchange,
       clock: this.#clock,
-      endpoint,
+      endpoint: this.#origin(reference),
       reference,
       descriptor,
       open,
-      mountFrom,
-      ...progress,
+      mountFrom: known,
+      ...(onProgress === undefined ? {} : { onProgress }),
       signal,
     });
+    this.#uploads.set(key, { repository: reference.repository, done });
+    try {
+      return await done;
+    } finally {
+      this.#uploads.delete(key);
+    }
   }
 
   /** Puts a manifest whose blobs are there: under the tag, else under `latest`; by digest alone where the reference has only a digest. */

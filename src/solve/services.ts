@@ -54,6 +54,8 @@ export interface CacheIndex {
 export interface CacheElsewhere {
   find(key: Digest, createdBy: string): Promise<FoundElsewhere | undefined>;
   knowsOp(op: Digest): Promise<boolean>;
+  /** Names of the parts that differ from the step that stood in the same place when a cache was filled; undefined where there was none. */
+  changedParts(vertex: Vertex, parts: readonly KeyPart[]): Promise<readonly string[] | undefined>;
 }
 
 export interface FoundElsewhere {
@@ -67,6 +69,7 @@ export interface FoundElsewhere {
 export interface SolvedStep {
   readonly vertex: Vertex;
   readonly key: Digest;
+  readonly parts: readonly KeyPart[];
   readonly layer: Layer;
 }
 

@@ -133,10 +133,10 @@ export class Solver {
       if (vertex.op.kind === "image") return this.#openImage(vertex, vertex.op);
       assert(isStep(vertex), `${vertex.op.kind} has no root file system`);
       const layers = await this.#solveStep(vertex);
-      const { key } = await this.#lookups.of(vertex);
+      const { key, parts } = await this.#lookups.of(vertex);
       const layer = layers.at(-1)!;
       this.#services.onEvent({ kind: "layer-known", vertex: id, layer: layer.id });
-      this.#services.onSolved?.({ vertex, key, layer });
+      this.#services.onSolved?.({ vertex, key, parts, layer });
       return layers;
     });
   }
@@ -303,11 +303,11 @@ export class Solver {
     const steps: SolvedStep[] = [];
     for (const vertex of this.#graph.vertices.values()) {
       if (!isStep(vertex) || this.#rootfs.has(vertex.id)) continue;
-      const { key, isTrusted } = await this.#lookups.of(vertex);
+      const { key, parts, isTrusted } = await this.#lookups.of(vertex);
       const found = isTrusted
         ? (this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key)))
         : undefined;
-      if (found) steps.push({ vertex, key, layer: found.layer });
+      if (found) steps.push({ vertex, key, parts, layer: found.layer });
     }
     return steps;
   }

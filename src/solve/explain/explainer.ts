@@ -17,7 +17,7 @@ import { changedParts, type PartChange } from "./changed-parts.ts";
 export interface ExplainerOptions {
   readonly graph: Graph;
   readonly past: PastBuilds;
-  readonly cache: Pick<CacheIndex, "fateOf">;
+  readonly cache: Pick<CacheIndex, "fateOf" | "elsewhere">;
   readonly lookups: Lookups;
   readonly results: Results;
   /** Whether the result of a vertex can be looked at; default: of every one. */
@@ -53,10 +53,26 @@ export class Explainer {
     const fate = lookup.isTrusted ? cache.fateOf(lookup.key) : undefined;
     if (fate?.kind === "evicted" || fate?.kind === "lost") return fate;
     const before = this.earlier(vertex.id);
-    if (!before) return { kind: "never-built", isNewInstruction: this.#builds.length > 0 };
+    if (!before) {
+      const changes = this.#builds.length === 0 ? await this.#changesElsewhere(vertex, lookup) : [];
+      if (changes.length > 0) return { kind: "changed", changes };
+      return { kind: "never-built", isNewInstruction: this.#builds.length > 0 };
+    }
     if (before.key === lookup.key && before.outcome === "failed") return { kind: "failed-before" };
     const changes = [...renewed, ...(await this.#changes(vertex, lookup, before, renewed.length > 0))];
     return changes.length > 0 ? { kind: "changed", changes } : { kind: "lost" };
+  }
+
+  /** How the step differs from the one of the machine that filled a cache: it has told names, and no values. */
+  async #changesElsewhere(vertex: StepVertex, { parts }: Lookup): Promise<readonly KeyChange[]> {
+    const names = (await this.#options.cache.elsewhere?.changedParts(vertex, parts)) ?? [];
+    // What is below differs because of a step that has its own reason.
+    const telling = names.length > 1 ? names.filter((name) => name !== "base") : names;
+    return telling.map((name): KeyChange => {
+      if (name === "base") return { kind: "value", what: "what is below" };
+      if (!name.startsWith("files")) return { kind: "value", what: name.replace(/^env /, "variable ") };
+      return { kind: "files", of: parts.find((part) => part.name === name)?.note ?? "its source", files: [], more: 0 };
+    });
   }
 
   /** Remembers the files that the step sees, for the explanation of the next miss. Returns how those differ that a step which ran again has made anew under the same key. */
