@@ -32,19 +32,19 @@ export interface CacheStart {
 const ONE_FILE = "file";
 
 /**
- * A cache starts as what `source` names in `from`, with its mode and owner; without `from` it starts empty, with the mode and owner of the mount (M22, M24).
+ * A cache starts as what `source` names in `from`, with its mode and owner; without `source` the mode and owner are the mount's, and without `from` it starts empty (M22, M24).
  * Fails with `source` where nothing can be at `source`, because there is no `from`.
  */
 export function cacheStart(mount: CacheMount, files: MountedFiles | undefined): CacheStart {
+  const asked = { mode: mount.mode ?? 0o755, uid: mount.uid ?? 0, gid: mount.gid ?? 0 };
   if (!files) {
-    if (mount.source === "")
-      return { entries: [], mode: mount.mode ?? 0o755, uid: mount.uid ?? 0, gid: mount.gid ?? 0 };
+    if (mount.source === "") return { entries: [], ...asked };
     throw new BuildError("source", `open /${mount.source}: no such file or directory`, {
       help: "a cache mount without from starts empty: leave source out, or say where it comes from",
     });
   }
   const { top, below } = files;
-  if (!top) return { entries: below, mode: 0o755, uid: 0, gid: 0 };
+  if (!top) return { entries: below, ...asked };
   if (top.type === "dir") return { entries: below, mode: top.mode, uid: top.uid, gid: top.gid };
   const { hardlink: _hardlink, ...file } = top;
   return { entries: [{ ...file, path: ONE_FILE }], mode: 0o755, uid: 0, gid: 0, file: ONE_FILE };

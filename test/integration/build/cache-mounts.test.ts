@@ -88,6 +88,7 @@ test("M22, M24: a cache starts as what source names, with its mode and owner, be
     return [...stderr.matchAll(/^#\d+ [\d.]+ (.*)$/gm)].map(([, line]) => line!);
   };
   expect(await lines("from=files,source=/a/b,mode=0777,uid=5")).toEqual(["directory 710 7:8", "f"]);
+  expect(await lines("from=files,mode=0711,uid=5")).toEqual(["directory 711 5:0"]);
   expect((await lines("from=files,source=/a/b/f"))[0]).toBe("regular file 644 0:0");
   expect(await lines("from=files,source=/a/b/f")).toContain("more");
   const failed = await rig.tsbuild([look("source=/a")]);
