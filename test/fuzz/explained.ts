@@ -98,8 +98,15 @@ const EXPLANATIONS: readonly Explanation[] = [
     holds: ({ where, docker, tsbuild }, { each }) =>
       /^(layer|tree) /.test(where) &&
       docker !== undefined &&
-      tsbuild === undefined &&
+      // Linked, it also makes the destination anew.
+      (tsbuild === undefined || (docker === "directory 0755 0:0" && tsbuild.startsWith("directory"))) &&
       each.parts.some((part) => /--exclude=[\s\S]*[*?[]/.test(part)),
+  },
+  {
+    row: "T38",
+    why: "BuildKit needs /etc/passwd to be there for a user by number, too; tsbuild takes the number",
+    holds: ({ where, docker, tsbuild }) =>
+      where === "build" && tsbuild === "an image" && /unable to find user \d+: invalid argument/.test(docker ?? ""),
   },
   {
     row: "V24",

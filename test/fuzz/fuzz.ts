@@ -1,7 +1,7 @@
 // `npm run fuzz:diff`: random Dockerfiles and contexts, built with docker (BuildKit) and with tsbuild, edited, built again; prints and keeps, made small,
 // what differs and is not explained in explained.ts. Exit status: 0 = nothing is left unexplained, 1 = something is, 2 = nothing could be compared.
 //
-//   npm run fuzz:diff -- [--seeds N] [--from SEED] [--docker "COMMAND"] [--jobs N] [--out FOLDER] [--edits N] [--shrink N] [--record] [--verbose]
+//   npm run fuzz:diff -- [--seeds N] [--from SEED] [--seed SEED]… [--docker "COMMAND"] [--jobs N] [--out FOLDER] [--edits N] [--shrink N] [--record] [--verbose]
 //
 // `--edits N`: every Nth seed is edited and built again (default 2, 0 = none); `--shrink N`: builds spent on making a failing case small (default 60).
 // `--record` builds each seed once and keeps what came out in fixtures/fuzz, for the test that needs no docker.
@@ -23,6 +23,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "20" },
     from: { type: "string", default: "1" },
+    seed: { type: "string", multiple: true, default: [] },
     docker: { type: "string", default: "docker" },
     jobs: { type: "string", default: "2" },
     out: { type: "string", default: join(tmpdir(), "tsbuild-fuzz-found") },
@@ -53,7 +54,9 @@ async function main(): Promise<number> {
   const place = await preparePlace(folder, values.record ? "as recorded" : "of this run");
   const judged: Judge = { docker: dockerBuilder(command, place), tsbuild: tsbuildBuilder(place), place };
   const first = number("from");
-  const seeds = Array.from({ length: number("seeds") }, (_, at) => first + at);
+  const given = values.seed.map(Number);
+  const seeds = given.length > 0 ? given : Array.from({ length: number("seeds") }, (_, at) => first + at);
+  const count = seeds.length;
   const total = { both: 0, neither: 0, one: 0, comparisons: 0, cutOff: 0, explained: 0, unexplained: 0 };
   const reasons = new Map<string, number>();
   const work = async (): Promise<void> => {
@@ -72,7 +75,7 @@ async function main(): Promise<number> {
   for (const [why, count] of [...reasons].toSorted(([, a], [, b]) => b - a))
     console.log(`${String(count).padStart(6)} × ${why}`);
   console.log(
-    `${number("seeds")} seeds from ${first}: ${total.both} built by both, ${total.neither} by neither, ${total.one} by one; ${total.comparisons} comparisons, ` +
+    `${count} ${given.length > 0 ? "seeds" : `seeds from ${first}`}: ${total.both} built by both, ${total.neither} by neither, ${total.one} by one; ${total.comparisons} comparisons, ` +
       `${total.explained} differences explained, ${total.unexplained} not; ${total.cutOff} steps that docker ran again and tsbuild did not`,
   );
   return total.unexplained === 0 ? 0 : 1;

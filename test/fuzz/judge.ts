@@ -93,6 +93,8 @@ function cacheDifferences([docker, tsbuild]: readonly [Outcome, Outcome]): {
   readonly lost: readonly Difference[];
   readonly cutOff: number;
 } {
+  // What a build that fails does beside its failing step is chance.
+  if (!docker.facts || !tsbuild.facts) return { lost: [], cutOff: 0 };
   const lost: Difference[] = [];
   let cutOff = 0;
   for (const [name, ended] of docker.steps) {
