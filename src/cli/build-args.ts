@@ -131,6 +131,7 @@ function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
     ...(given.iidfile === undefined ? {} : { iidFile: resolve(cwd, given.iidfile) }),
     ...(given.report === undefined ? {} : { reportFile: resolve(cwd, given.report) }),
     ...(given["cache-ttl"] === undefined ? {} : { cacheTtlMs: lifetime("--cache-ttl", given["cache-ttl"]) }),
+    ...(given["context-mode"] === "git" ? { contextMode: "git" } : {}),
     ...(given.jobs === undefined ? {} : { jobs: positiveInteger("--jobs", given.jobs) }),
   };
 }

@@ -26,6 +26,7 @@ type One =
   | "metadata-file"
   | "iidfile"
   | "report"
+  | "context-mode"
   | "pull"
   | "cache-ttl"
   | "ca-cert"
@@ -77,6 +78,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   target: one("Stage to build"),
   "build-arg": many("Value of an ARG, KEY[=VALUE] (repeatable)"),
   "build-context": many("Another context, NAME=PATH|docker-image://REF|oci-layout://DIR|URL (repeatable)"),
+  "context-mode": one("Modes of context files: disk (default), or git, whatever the umask was", {
+    choices: ["disk", "git"],
+  }),
   label: many("Label of the image, KEY=VALUE (repeatable)"),
   annotation: many("Annotation of the manifest, [TYPE:]KEY=VALUE (repeatable)"),
   platform: many("Platform to build for, as linux/amd64"),
@@ -88,7 +92,7 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   "shm-size": one("Size of /dev/shm in RUN, as 64m"),
   ulimit: many("Limit in RUN, NAME=SOFT[:HARD] (repeatable)"),
   "cgroup-parent": one("Parent cgroup of RUN"),
-  secret: many("Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR] (repeatable)"),
+  secret: many("Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR][,cache=content] (repeatable)"),
   ssh: many("Agent or keys for RUN --mount=type=ssh, default|ID[=SOCKET|KEY[,KEY]] (repeatable)"),
   output: many("What to make: DIR, -, or type=oci|docker|local|tar|image|registry,… (repeatable)", { alias: "o" }),
   push: toggle("Push the image to the registries in its names"),

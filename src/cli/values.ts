@@ -58,12 +58,13 @@ export function parseUlimit(text: string): Ulimit {
   return { name, soft, hard };
 }
 
-/** `id=ID[,src=FILE][,env=VAR][,type=file|env]` (U17). */
+/** `id=ID[,src=FILE][,env=VAR][,type=file|env][,cache=content]` (U17). */
 export function parseSecret(text: string, cwd: string, environment: Environment): SecretSource {
   let id: string | undefined;
   let file: string | undefined;
   let env: string | undefined;
   let type: string | undefined;
+  let cache: Pick<SecretSource, "cache"> = {};
   for (const { key, value } of csvAttributes(text)) {
     if (value === undefined) throw new BuildError("usage", `invalid field '${key}' must be a key=value pair`);
     if (key === "id") id = value;
@@ -73,15 +74,23 @@ export function parseSecret(text: string, cwd: string, environment: Environment)
       if (value !== "file" && value !== "env")
         throw new BuildError("usage", `unsupported secret type ${JSON.stringify(value)}`);
       type = value;
+    } else if (key === "cache") {
+      if (value !== "content" && value !== "ignore")
+        throw new BuildError("usage", `unknown cache mode ${JSON.stringify(value)} of a secret`, {
+          help: "cache=content runs steps again when the value changes, cache=ignore does not",
+        });
+      cache = value === "content" ? { cache: value } : {};
     } else
-      throw new BuildError("usage", `unexpected key '${key}' in '${text}'`, { help: "known keys: id, src, env, type" });
+      throw new BuildError("usage", `unexpected key '${key}' in '${text}'`, {
+        help: "known keys: id, src, env, type, cache",
+      });
   }
   if (id === undefined || id === "")
     throw new BuildError("usage", "secret missing ID", { help: "write --secret id=NAME,src=FILE" });
   if (type === "env" && env === undefined) [env, file] = [file ?? id, undefined];
   if (env === undefined && file === undefined && type !== "file" && environment[id] !== undefined) env = id;
-  if (env !== undefined) return { id, env };
-  return { id, file: resolve(cwd, file ?? id) };
+  if (env !== undefined) return { id, env, ...cache };
+  return { id, file: resolve(cwd, file ?? id), ...cache };
 }
 
 /** `default`, `ID=socket` or `ID=key[,key]`. */

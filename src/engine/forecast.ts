@@ -55,7 +55,14 @@ export async function forecast(parts: EngineParts, options: BuildOptions): Promi
   const { result, diagnostics, contexts, remote, extraHosts } = await planBuild(parts, options, session, { signal });
   if (!result.plan) throw textError(diagnostics);
   const { graph, target, epoch } = result.plan;
-  await using trees = new SourceTrees({ store, contexts: contexts.locals, main: contexts.main, remote, onEvent });
+  await using trees = new SourceTrees({
+    store,
+    contexts: contexts.locals,
+    main: contexts.main,
+    remote,
+    contextMode: options.contextMode,
+    onEvent,
+  });
   const services = session.services({
     trees,
     secrets: options.secrets,

@@ -42,6 +42,8 @@ export interface SecretSource {
   /** Absolute path; else the environment variable `env`. */
   readonly file?: string;
   readonly env?: string;
+  /** Steps that use it run again when its value changes: a keyed digest of it is in their keys. */
+  readonly cache?: "content";
 }
 
 export interface SshSource {
@@ -154,6 +156,8 @@ export interface BuildOptions {
   readonly pull: PullPolicy;
   /** Entitlements: `network.host`, `security.insecure`. */
   readonly allow: readonly string[];
+  /** "git": files of local contexts have the modes that git would give them. */
+  readonly contextMode?: "git";
   /** Steps at once; undefined = from the CPUs and memory of the cgroup. */
   readonly jobs?: number;
   readonly metadataFile?: string;

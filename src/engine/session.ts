@@ -246,6 +246,14 @@ export class Session implements AsyncDisposable {
     return readSecret(id, { secrets, environment: this.#options.engine.environment });
   }
 
+  async #secretDigestOf(id: string, { secrets }: Pick<BuildInputs, "secrets">): Promise<string | undefined> {
+    if (secrets.find((secret) => secret.id === id)?.cache !== "content") return undefined;
+    const value = await this.#secretOf(id, { secrets });
+    if (value === undefined) return undefined;
+    const { secretDigest } = await import("./secret-key.ts");
+    return secretDigest(join(this.#options.store.paths.root, "secret-key"), value);
+  }
+
   async #sshSocketOf(id: string, { ssh }: Pick<BuildInputs, "ssh">): Promise<string | undefined> {
     const { environment } = this.#options.engine;
     const { sshSocketOf } = await import("./secrets.ts");
@@ -297,6 +305,7 @@ export class Session implements AsyncDisposable {
       },
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),
+      secretDigest: (id) => this.#secretDigestOf(id, inputs),
       sshSocket: (id) => this.#sshSocketOf(id, inputs),
       deviceEdits: async (requests) => (await this.devices(inputs.allow)).edits(requests),
       extraHosts: inputs.extraHosts,

@@ -30,6 +30,8 @@ export interface SourceTreesOptions {
   /** The main build context. */
   readonly main: LocalOp | GitOp | HttpOp;
   readonly remote: () => Promise<RemoteSources>;
+  /** "git": see git-modes. */
+  readonly contextMode: "git" | undefined;
   readonly onEvent: EventSink;
 }
 
@@ -58,8 +60,11 @@ export class SourceTrees implements AsyncDisposable {
     if (!context) throw new BuildError("source", `there is no context called ${JSON.stringify(name)}`);
     const label = name === "context" ? "the build context" : `context ${name}`;
     if (context.kind === "empty") return { tree: new EmptyTree(), identity: undefined, label };
-    if (context.kind === "files") return { tree: context.tree, identity: undefined, label };
-    return { tree: await this.#openDirectory(context.root, signal, context.ignore()), identity: undefined, label };
+    const tree =
+      context.kind === "files" ? context.tree : await this.#openDirectory(context.root, signal, context.ignore());
+    if (this.#options.contextMode === undefined) return { tree, identity: undefined, label };
+    const { withGitModes } = await import("./git-modes.ts");
+    return { tree: withGitModes(tree), identity: undefined, label };
   }
 
   #openDirectory(root: string, signal: AbortSignal, ignore?: PatternMatcher): Promise<LocalTree> {

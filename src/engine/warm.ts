@@ -161,7 +161,14 @@ async function solve(request: SolveRequest): Promise<readonly WarmedStep[]> {
   const { contexts, remote, extraHosts } = inputs;
   const { store } = parts;
   const { onEvent } = parts.options;
-  await using trees = new SourceTrees({ store, contexts: contexts.locals, main: contexts.main, remote, onEvent });
+  await using trees = new SourceTrees({
+    store,
+    contexts: contexts.locals,
+    main: contexts.main,
+    remote,
+    contextMode: options.contextMode,
+    onEvent,
+  });
   const clock = new StepClock();
   const services = session.services({
     trees,

@@ -67,6 +67,7 @@ export class Forecast {
       },
       rootfsKey: (id) => this.#lookups.rootfsKey(id),
       tree: (id) => this.#tree(id),
+      secretDigest: (id) => services.secretDigest(id),
     };
     this.#inputs = new KeyInputs(results, signal);
     this.#lookups = new Lookups({

@@ -18,6 +18,8 @@ export interface Results {
   rootfs(id: Digest): Promise<Rootfs>;
   rootfsKey(id: Digest): Promise<Digest>;
   tree(id: Digest): Promise<SourceTree>;
+  /** See {@link SolveServices.secretDigest}. */
+  secretDigest(id: string): Promise<string | undefined>;
 }
 
 /** Files of one input that a step selects: paths or patterns, relative to its root. */
@@ -61,7 +63,7 @@ export class KeyInputs {
         parts.push({ name, value: await this.#sourceDigest(source, selection), note: source.label });
       }
     }
-    return parts;
+    return [...parts, ...(await this.#secretParts(vertex))];
   }
 
   /** Parts known once the inputs are there: the base by the content of its layers, other inputs by what is selected of them. */
@@ -76,6 +78,16 @@ export class KeyInputs {
         ? new RootfsView(await this.#results.rootfs(selection.input))
         : (await this.#results.tree(selection.input)).tree;
       parts.push({ name: selection.name, value: await this.#selectionDigest(tree, selection) });
+    }
+    return [...parts, ...(await this.#secretParts(vertex))];
+  }
+
+  /** Values of secrets are in no key, unless the user wants a change of them to count. */
+  async #secretParts({ op }: Vertex): Promise<KeyPart[]> {
+    const parts: KeyPart[] = [];
+    for (const mount of op.kind === "exec" ? op.mounts : []) {
+      const value = mount.kind === "secret" ? await this.#results.secretDigest(mount.id) : undefined;
+      if (mount.kind === "secret" && value !== undefined) parts.push({ name: `secret ${mount.id} content`, value });
     }
     return parts;
   }

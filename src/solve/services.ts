@@ -171,6 +171,8 @@ export interface SolveServices {
   openLog(vertex: Vertex): StepLog;
   /** The value of a secret; undefined where none was given. */
   secret(id: string): Promise<Uint8Array | undefined>;
+  /** What of a secret's value belongs into the keys of the steps that use it; undefined = nothing. */
+  secretDigest(id: string): Promise<string | undefined>;
   /** A socket of an ssh agent; undefined where none was given. */
   sshSocket(id: string): Promise<string | undefined>;
   /** Addresses for the names of --add-host. */

@@ -67,6 +67,7 @@ export class Solver {
       rootfs: (id) => this.rootfs(id),
       rootfsKey: (id) => this.#lookups.rootfsKey(id),
       tree: (id) => this.tree(id),
+      secretDigest: (id) => services.secretDigest(id),
     };
     this.#reports = new StepReports({ onEvent: services.onEvent, signal });
     this.#inputs = new KeyInputs(this.#results, signal);
