@@ -1,8 +1,7 @@
 // `npm run bench -- [flags] [WORKLOAD…]`: builds with tsbuild, docker and buildah in turns and prints a table and one line of JSON.
 // --smoke looks at counts instead of clocks and is a part of `npm test`; --scaling plots time per file, step and layer. docs/performance.md describes all of it.
-import { cpus } from "node:os";
 import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { release, tmpdir } from "node:os";
+import { cpus, release, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { openDockerRegistry } from "../test/support/docker-registry.ts";
@@ -69,6 +68,12 @@ function parse() {
 
 async function bench(): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "tsbuild-bench-"));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      rmSync(root, { recursive: true, force: true });
+      process.exit(signal === "SIGINT" ? 130 : 143);
+    });
+  }
   try {
     const size = sizes(root);
     const all = workloads(size);

@@ -63,10 +63,12 @@ export async function scaling({ maxFiles, isWritten }: ScalingOptions): Promise<
     });
     if (isWritten) writeFileSync(join(DOCS, `scaling-${dimension.unit}s.svg`), plot);
   }
-  const table = lines.join("\n");
-  console.log(table);
+  console.log(lines.join("\n"));
+  if (!isWritten) return;
+  const images = dimensions(maxFiles).map(({ unit }) => `![time per ${unit}](scaling-${unit}s.svg)`);
   const document = join(DOCS, "performance.md");
-  if (isWritten) writeFileSync(document, replaceMarked(readFileSync(document, "utf8"), "scaling", table));
+  const content = [...lines, "", ...images].join("\n");
+  writeFileSync(document, replaceMarked(readFileSync(document, "utf8"), "scaling", content));
 }
 
 function dimensions(maxFiles: number): readonly Dimension[] {
