@@ -47,6 +47,8 @@ export interface ErrorDetails {
   readonly step?: string;
   /** HTTP status of a registry's answer. */
   readonly status?: number;
+  /** Something in the store was damaged and has been set aside: the same build makes it anew. */
+  readonly isDamage?: boolean;
   /** Whether trying again may help. */
   readonly isTransient?: boolean;
   /** The word of the instruction that is at fault, as far as it is known. */

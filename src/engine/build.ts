@@ -29,15 +29,25 @@ async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin:
   checkDeletes(options, { cwd: parts.options.cwd, storeRoot: parts.store.paths.root });
   using caches = await givenCaches(parts, options);
   let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
-  for (;;) {
+  for (let damages = 0; ;) {
     try {
       return await buildOnce(parts, options, { protection, caches, begin });
     } catch (error) {
       const isGone = error instanceof LayersGone && protection === "late";
-      if (!isGone && !isMiss(error, caches, options)) throw error;
+      const isDamaged = isDamage(error, options) && ++damages <= MOST_DAMAGES;
+      if (!isGone && !isDamaged && !isMiss(error, caches, options)) throw error;
       protection = "early";
     }
   }
+}
+
+/** Each time something damaged is set aside, so this is only for a disk that damages what is written to it. */
+const MOST_DAMAGES = 20;
+
+/** Whether a build found damage in the store, which is a miss: pain 13. Not where standard input has been read. */
+function isDamage(error: unknown, options: BuildOptions): boolean {
+  const isDamaged = error instanceof BuildError && error.details.isDamage === true;
+  return isDamaged && options.signal?.aborted !== true && readsOnlyDirectories(options);
 }
 
 /** Whether the lease is taken at once, or when something has to be done. */

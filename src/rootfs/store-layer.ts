@@ -169,7 +169,7 @@ export class StoreLayer implements Layer {
 
   async #makeDirectory(): Promise<string> {
     const { store, xattrNamespace, signal } = this.#options;
-    const known = store.layers.directory(this.id);
+    const known = await this.#intactDirectory();
     if (known !== undefined) return known;
     const temp = join(this.#options.makeScratchDir(), "d");
     mkdirSync(temp, { mode: 0o755 });
@@ -195,6 +195,22 @@ export class StoreLayer implements Layer {
     return path;
   }
 
+  /** The directory that is there, unless it is damaged: then it is made again from what else there is, or the step that made it has to run again. */
+  async #intactDirectory(): Promise<string | undefined> {
+    const { layers } = this.#options.store;
+    const known = layers.directory(this.id);
+    const entries = known === undefined ? undefined : layers.readEntries(this.id);
+    if (known === undefined || !entries) return known;
+    const { isIntactDirectory } = await import("./intact-directory.ts");
+    if (await isIntactDirectory(known, entries)) return known;
+    layers.setDirectoryAside(this.id);
+    if (this.manifest || this.#origin || this.#storedBlob()) return undefined;
+    throw new BuildError("content", `${this.#name} is damaged in the store and has been set aside`, {
+      help: "build again: it is made anew",
+      details: { isDamage: true },
+    });
+  }
+
   /** Feeds the layer's tar to `read`, from the store or, kept on the way, from where the base image is. Checks the diffID. */
   async #readBlob<T>(read: (tar: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
     const { store, signal } = this.#options;
@@ -210,6 +226,8 @@ export class StoreLayer implements Layer {
         this.#options.onCachedLost(this.cached, error);
         await store.layers.discard(this.id);
       }
+      // Decompressing fails before the digest does; a blob that is intact has another problem.
+      if (stored && !signal.aborted) for await (const _ of store.content.open(stored.digest)) signal.throwIfAborted();
       throw error;
     }
   }
@@ -224,7 +242,10 @@ export class StoreLayer implements Layer {
     const { store, openRemote, openCached, signal } = this.#options;
     const remote = this.#origin;
     if (!remote)
-      throw new BuildError("store", `layer ${this.id} has lost its content`, { help: "build again with --no-cache" });
+      throw new BuildError("store", `layer ${this.id} has lost its content`, {
+        help: "build again with --no-cache",
+        details: { isDamage: true },
+      });
     this.#count("blob.fetched", remote.size);
     const { digest, size } = remote;
     await using _claim = await this.#options.claim(`layer ${digest}`, size);

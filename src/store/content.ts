@@ -232,6 +232,7 @@ export class ContentStore {
     }
     return new BuildError("content", `blob ${digest} in the store is damaged and has been set aside`, {
       help: "build again: it is made or fetched anew",
+      details: { isDamage: true },
     });
   }
 

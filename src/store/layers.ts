@@ -8,7 +8,7 @@ import { parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { LayerEntry } from "../tree/entry.ts";
-import { TMP_GONE } from "./content.ts";
+import { TMP_DAMAGED, TMP_GONE } from "./content.ts";
 import type { Database } from "./database.ts";
 import { decodeEntries, encodeEntries } from "./entry-list.ts";
 import { storeError, type StorePaths } from "./layout.ts";
@@ -253,6 +253,16 @@ export class LayerTable {
   async discard(id: string): Promise<void> {
     const gone = this.#database.transaction(() => this.detach(id));
     if (gone !== undefined) await removeTree(gone);
+  }
+
+  /** Takes a damaged directory face out of the way. It stays for a while, because another build may have it mounted. */
+  setDirectoryAside(id: string): void {
+    this.#database.run("UPDATE layers SET has_dir = 0, disk_size = NULL WHERE id = ?", id);
+    try {
+      renameSync(this.#diffPath(id), join(this.#paths.tmp, `${TMP_DAMAGED}${id}-${randomName(2)}`));
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw storeError(error, this.#paths.root);
+    }
   }
 
   #detach(path: string): string | undefined {

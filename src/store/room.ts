@@ -253,7 +253,7 @@ export class Room implements AsyncDisposable {
     const needed = used + bytes;
     return new BuildError(
       "store",
-      `${what} needs ${formatBytes(bytes)} more, but ${formatBytes(used)} of the ${formatBytes(maxSize)} that --cache-max-size allows are in use by this build, by other builds and by images with names`,
+      `${what} needs ${bytes === 0 ? "what it has written" : `${formatBytes(bytes)} more`}, but ${formatBytes(used)} of the ${formatBytes(maxSize)} that --cache-max-size allows are in use by this build, by other builds and by images with names`,
       { help: `allow at least ${formatBytes(needed)}, or take names from images that are not needed: tsbuild rmi` },
     );
   }

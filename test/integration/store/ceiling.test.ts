@@ -47,11 +47,13 @@ test(
   async () => {
     const peaks: number[] = [];
     for (let i = 0; i < BUILDS; i++) {
-      const build = rig.must(["--cache-max-size", String(CEILING), "-t", "app", unique(`serial ${i}`, LAYER)]);
+      const build = rig.must(["--cache-max-size", String(CEILING), "-t", "app", unique(`serial-${i}`, LAYER)]);
       peaks.push(await peakOf(build));
     }
     expect(Math.max(...peaks)).toBeLessThan(CEILING + LAYER);
     expect(bytesOf(rig.store)).toBeLessThan(CEILING);
+    // Each of them was another layer, so the first ones had to make room.
+    expect(Math.max(...peaks)).toBeGreaterThan(CEILING / 2);
     expect((await rig.must(["run", "app", "ls", "/big"])).stdout).toBe("/big\n");
   },
 );
@@ -62,17 +64,20 @@ test(
   async () => {
     writeFileSync(join(rig.store, "config.json"), JSON.stringify({ cacheMaxSize: CEILING }));
     const builds = Array.from({ length: 4 }, (_, i) =>
-      rig.must(["-o", "type=cacheonly", unique(`parallel ${i}`, LAYER)]),
+      rig.must(["-o", "type=cacheonly", unique(`parallel-${i}`, LAYER)]),
     );
-    expect(await peakOf(Promise.all(builds))).toBeLessThan(CEILING + LAYER);
+    // Nobody knows what a RUN will write: each of the four may be over it by what it writes until it is looked at.
+    expect(await peakOf(Promise.all(builds))).toBeLessThan(CEILING + builds.length * LAYER);
+    expect(bytesOf(rig.store)).toBeLessThan(CEILING);
   },
 );
 
 test("pain 3: a step that needs more than the ceiling is stopped, and the error says the sizes and the remedy", async () => {
-  const { code, stderr } = await rig.tsbuild(["--cache-max-size", "30m", unique("too big", 1_000_000_000)]);
+  await rig.must(["rmi", "app"]);
+  const { code, stderr } = await rig.tsbuild(["--cache-max-size", "30m", unique("too-big", 1_000_000_000)]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/RUN echo .* needs .*MB more, but .*MB of the 31.5MB that --cache-max-size allows/);
-  expect(stderr).toMatch(/Dockerfile:3\n/);
+  expect(stderr).toMatch(/Dockerfile:3/);
   expect(stderr).toMatch(/help: allow at least \d+/);
   expect(bytesOf(rig.store)).toBeLessThan(32_000_000);
 });
