@@ -195,7 +195,9 @@ export function checkOverride(
   if (text === undefined) return undefined;
   const parsed = parseCheckOptions(text);
   if ("message" in parsed)
-    throw new BuildError("usage", `${parsed.message} in BUILDKIT_DOCKERFILE_CHECK of ${dockerfile.source.path}`);
+    throw new BuildError("usage", `failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK: ${parsed.message}`, {
+      help: `write it as the check directive of ${dockerfile.source.path}: skip=RULE,RULE;error=true`,
+    });
   return parsed;
 }
 

@@ -5,7 +5,14 @@ import { expandWord } from "../frontend/expand.ts";
 import { quoteGo } from "./go-format.ts";
 import type { PlanOptions } from "./options.ts";
 import { didYouMean, type Reporter } from "./reporter.ts";
-import { COMMON_IMAGES, externalRequest, findStage, type SourceRequest, type StageNode } from "./stages.ts";
+import {
+  COMMON_IMAGES,
+  externalRequest,
+  findStage,
+  type SourceRequest,
+  type StageNode,
+  unparsableName,
+} from "./stages.ts";
 
 export interface Link {
   readonly request: SourceRequest;
@@ -81,7 +88,7 @@ function requestFor(text: string, span: Span, scope: LinkScope, kind: Link["kind
   const request = externalRequest(text, options.platform, options);
   if (!request) {
     const names = nodes.map(({ name }) => name).filter((name) => name !== "");
-    reporter.error("InvalidBaseName", span, `failed to parse stage name ${quoteGo(text)}`, {
+    reporter.error("InvalidBaseName", span, unparsableName(text), {
       help: didYouMean(text, [...names, ...COMMON_IMAGES]),
     });
   }

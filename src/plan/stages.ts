@@ -88,7 +88,7 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   }
   const base = baseText === undefined || baseText === "" ? undefined : requestOf(baseText, byName, platform, scope);
   if (base === undefined && baseText !== undefined && baseText !== "") {
-    scope.reporter.error("InvalidBaseName", from.image.span, `failed to parse stage name ${quoteGo(baseText)}`, {
+    scope.reporter.error("InvalidBaseName", from.image.span, unparsableName(baseText), {
       help:
         /[:@]$/.test(baseText) && from.image.text.includes("$")
           ? valueHelp(from.image, scope)
@@ -119,6 +119,17 @@ function valueHelp({ text }: Word, { globals }: StageScope): string {
   const near = globals.declared.has(empty) ? undefined : suggest(empty, globals.declared);
   if (near !== undefined) return `did you mean $${near}?`;
   return `${empty} has no value: give it one before the first FROM, ARG ${empty}=…, or in the command, --build-arg ${empty}=…`;
+}
+
+/** BuildKit's error for a name that is no reference. */
+export function unparsableName(text: string): string {
+  const lower = parseReference(text.toLowerCase());
+  const name = text.replace(/@.*$/, "").replace(/:[^/]*$/, "");
+  const { repository = "" } = lower ?? {};
+  const asWritten =
+    repository.startsWith("library/") && !name.includes("/") ? `library/${name}` : name.slice(-repository.length);
+  const why = lower === undefined ? "" : `: repository name (${asWritten}) must be lowercase`;
+  return `failed to parse stage name ${quoteGo(text)}: invalid reference format${why}`;
 }
 
 function nameHelp(text: string, byName: ReadonlyMap<string, number>): string | undefined {
@@ -190,10 +201,11 @@ function readPlatform(word: Word, stageName: string, scope: StageScope): Platfor
 function checkDefaultBases({ dockerfile, options, reporter }: StageScope): void {
   const scope = defaultGlobals(dockerfile, options);
   if (!scope) return;
+  const names = new Set(dockerfile.stages.map(({ from }) => from.name?.text.toLowerCase()));
   for (const { from } of dockerfile.stages) {
     const expansion = expandWord(from.image.text, scope, { escape: dockerfile.escape });
     if (expansion.error !== undefined) return;
-    if (parseReference(expansion.value) || /^[a-z][a-z0-9-_.]*$/i.test(expansion.value)) continue;
+    if (parseReference(expansion.value) || names.has(expansion.value.toLowerCase())) continue;
     const message = `Default value for ARG ${from.image.text} results in empty or invalid base image name`;
     reporter.warn("InvalidDefaultArgInFrom", from.image.span, message);
   }

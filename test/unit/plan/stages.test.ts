@@ -59,7 +59,7 @@ describe("FROM", () => {
     await planned("FROM busybox", { onResolve: (reference) => void asked.push(reference) });
     expect(asked).toEqual(["docker.io/library/busybox:latest"]);
     expect(await errorsOf("ARG X\nFROM $X")).toEqual(["[$X] base name ($X) should not be blank"]);
-    expect(await errorsOf("FROM a::b")).toEqual(['[a::b] failed to parse stage name "a::b"']);
+    expect(await errorsOf("FROM a::b")).toEqual(['[a::b] failed to parse stage name "a::b": invalid reference format']);
   });
 
   test("F05: a missing image is the world's failure, at its word, with a guess", async () => {
