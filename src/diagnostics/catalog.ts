@@ -71,7 +71,7 @@ export type CheckCode =
   | "WorkdirRelativePath";
 
 /** Ours: shown beside the checks, but they fail nothing. */
-export type HintCode = "HeredocWithoutErrexit" | "InvalidCacheComment" | "MalformedJsonForm";
+export type HintCode = "HeredocWithoutErrexit" | "HugeUserId" | "InvalidCacheComment" | "MalformedJsonForm";
 
 export type DiagnosticCode = SyntaxCode | CheckCode | HintCode;
 
@@ -127,6 +127,7 @@ export const catalog: Readonly<Record<DiagnosticCode, CatalogEntry>> = {
   HeredocWithoutErrexit: hint(
     "A shell that runs a heredoc of several lines goes on after one that fails, unless set -e",
   ),
+  HugeUserId: hint("useradd writes logs whose size grows with the uid, unless --no-log-init"),
   InvalidCacheComment: hint("A tsbuild comment is no-cache or ttl=<lifetime>, above an instruction that makes a layer"),
   MalformedJsonForm: hint("An array that is not valid JSON runs as shell text"),
 

@@ -27,6 +27,10 @@ export async function build(parts: EngineParts, options: BuildOptions): Promise<
 async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin: Begin): Promise<BuildResult> {
   checkNames(options);
   checkDeletes(options, { cwd: parts.options.cwd, storeRoot: parts.store.paths.root });
+  if (options.buildArgs.size > 0) {
+    const { noteSecretArguments } = await import("./secret-arguments.ts");
+    noteSecretArguments(options.buildArgs, parts.options.onEvent);
+  }
   using caches = await givenCaches(parts, options);
   let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
   for (let damages = 0; ;) {

@@ -1,5 +1,6 @@
-// Ours: HeredocWithoutErrexit. `RUN <<EOF` gives all lines to one shell, which goes on after a command that failed and ends with what the last one says:
+// Ours, about what RUN executes: HeredocWithoutErrexit and HugeUserId. `RUN <<EOF` gives all lines to one shell, which goes on after a command that failed and ends with what the last one says:
 // unlike lines joined by `&&`, and unlike what most who write it expect. Reads the script only as far as it must.
+import { formatBytes } from "../../base/size-text.ts";
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
 import type { Dockerfile, Heredoc, RunInstruction, Stage } from "../ast.ts";
 import { warn, type LintRule } from "./rule.ts";
@@ -82,6 +83,43 @@ function isHarmless(line: string): boolean {
   return /^[A-Za-z_]\w*=(?:"[^"`$]*"|'[^']*'|[^\s"'`$;&|]*)$/.test(line);
 }
 
+/** `lastlog` and `faillog` have a fixed place for each uid, so these make files of up to a terabyte, full of holes (pain 36). */
+const HUGE_UID = 1_000_000;
+/** Bytes of one user in lastlog(8). */
+const LASTLOG_ENTRY = 292;
+const addsUser = /(?:^|[\s;&|(])useradd\s([^;&|\n]*)/g;
+
+function* hugeUserId(stage: Stage): Generator<Diagnostic> {
+  for (const node of stage.instructions) {
+    if (node.kind !== "run") continue;
+    const { source, start, end } = node.span;
+    for (const match of source.text.slice(start, end).matchAll(addsUser)) {
+      const words = match[1]!.split(/[\s\\]+/);
+      const id = uidIn(words);
+      if (id === undefined || id < HUGE_UID || words.some(keepsNoLog)) continue;
+      const at = start + match.index + match[0].indexOf("useradd");
+      const message = `useradd with the uid ${id} makes /var/log/lastlog a file of ${formatBytes(id * LASTLOG_ENTRY)}, most of it holes`;
+      const span = { source, start: at, end: at + "useradd".length };
+      yield warn("HugeUserId", span, message, { help: "write useradd --no-log-init" });
+    }
+  }
+}
+
+/** The number after -u or --uid; undefined where it is none, or a variable. */
+function uidIn(words: readonly string[]): number | undefined {
+  for (const [i, word] of words.entries()) {
+    const glued = /^(?:--uid=|-u)(\d+)$/.exec(word)?.[1];
+    const text = glued ?? (/^(?:--uid|-[a-zA-Z]*u)$/.test(word) ? words[i + 1] : undefined);
+    if (text !== undefined && /^\d{1,10}$/.test(text)) return Number(text);
+  }
+  return undefined;
+}
+
+function keepsNoLog(word: string): boolean {
+  return word === "--no-log-init" || /^-[a-zA-Z]*l/.test(word);
+}
+
 export const scriptRules: readonly LintRule[] = [
   { code: "HeredocWithoutErrexit", scope: "stage", run: heredocWithoutErrexit },
+  { code: "HugeUserId", scope: "stage", run: hugeUserId },
 ];
