@@ -201,11 +201,10 @@ function readPlatform(word: Word, stageName: string, scope: StageScope): Platfor
 function checkDefaultBases({ dockerfile, options, reporter }: StageScope): void {
   const scope = defaultGlobals(dockerfile, options);
   if (!scope) return;
-  const names = new Set(dockerfile.stages.map(({ from }) => from.name?.text.toLowerCase()));
   for (const { from } of dockerfile.stages) {
     const expansion = expandWord(from.image.text, scope, { escape: dockerfile.escape });
     if (expansion.error !== undefined) return;
-    if (parseReference(expansion.value) || names.has(expansion.value.toLowerCase())) continue;
+    if (parseReference(expansion.value)) continue;
     const message = `Default value for ARG ${from.image.text} results in empty or invalid base image name`;
     reporter.warn("InvalidDefaultArgInFrom", from.image.span, message);
   }

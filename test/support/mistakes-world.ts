@@ -86,6 +86,7 @@ export async function openMistakesWorld(): Promise<MistakesWorld> {
         .replaceAll(site.host, SITE)
         .replaceAll(cwd, "CONTEXT")
         .replace(new RegExp(`${disk}/s|${rig.store}`, "g"), "STORE")
+        .replace(/(?<=private\/app@sha256:)[0-9a-f]{64}/g, "DIGEST")
         .replace(/STORE\/logs\/\S+/g, "STORE/logs/BUILD/STEP"),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };

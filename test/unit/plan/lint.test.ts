@@ -75,7 +75,7 @@ test("K17: a FROM that needs a build argument", async () => {
   expect(await warningsOf("ARG TAG\nFROM busybox:$TAG", { buildArgs })).toEqual([
     "InvalidDefaultArgInFrom [busybox:$TAG] Default value for ARG busybox:$TAG results in empty or invalid base image name",
   ]);
-  expect(await warningsOf("ARG TAG=latest\nFROM busybox:$TAG AS Base\nFROM Base", { buildArgs })).toEqual([]);
+  expect(await warningsOf("ARG TAG=latest\nFROM busybox:$TAG AS Base\nFROM base", { buildArgs })).toEqual([]);
 });
 
 test("K34: only stages that are needed are checked", async () => {

@@ -9,7 +9,9 @@ const arm64 = { os: "linux", architecture: "arm64" };
 
 describe("FROM", () => {
   test("F02, T45: names are compared without case, by --from and --target; FROM wants lower case, as BuildKit does", async () => {
-    expect(await errorsOf("FROM busybox AS Build\nFROM BUILD")).toEqual(['[BUILD] failed to parse stage name "BUILD"']);
+    expect(await errorsOf("FROM busybox AS Build\nFROM BUILD")).toEqual([
+      '[BUILD] failed to parse stage name "BUILD": invalid reference format: repository name (library/BUILD) must be lowercase',
+    ]);
     const text = "FROM busybox AS Build\nRUN one\nFROM build\nCOPY --from=bUILD /x /\nRUN two";
     expect(execs(await planned(text))).toHaveLength(2);
     expect(execs(await planned(text, { target: "BUILD" }))).toHaveLength(1);
