@@ -3,7 +3,7 @@ export { suggest } from "./base/suggest.ts";
 export { BuildError, messageOf, type BuildErrorCode, type ErrorDetails } from "./diagnostics/build-error.ts";
 export type { Diagnostic, Severity } from "./diagnostics/diagnostic.ts";
 export { excerptOfLines, formatLocation, renderDiagnostic, renderPlace } from "./diagnostics/render.ts";
-export { spanText, type SourceFile, type Span } from "./diagnostics/source.ts";
+export { positionAt, spanText, type SourceFile, type Span } from "./diagnostics/source.ts";
 export type { CheckReport, CheckWarning, LineRange, OutlineReport, TargetList, TargetSummary } from "./engine/check.ts";
 export type { FixReport } from "./engine/check-fix.ts";
 export type { GraphReport } from "./engine/graph-report.ts";

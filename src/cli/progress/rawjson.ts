@@ -1,5 +1,5 @@
 // `--progress rawjson`: BuildKit's SolveStatus, one JSON object a line, for tools that read buildx's.
-import type { BuildEvent } from "../../index.ts";
+import { positionAt, type BuildEvent, type Diagnostic } from "../../index.ts";
 import { isoOfMs } from "../../base/clock.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
 
@@ -57,10 +57,8 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
         });
       }
       case "diagnostic": {
-        const { code, message, url, description } = happened.diagnostic;
-        const short = Buffer.from(`${code}: ${message}`).toString("base64");
-        const detail = description === undefined ? [] : [Buffer.from(description).toString("base64")];
-        return send({ warnings: [{ level: 1, short, detail, ...(url === undefined ? {} : { url }) }] });
+        if (happened.diagnostic.severity === "warning") send({ warnings: [rawWarning(happened.diagnostic)] });
+        return undefined;
       }
       case "step-keyed":
       case "layer-known":
@@ -72,4 +70,19 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
     }
   };
   return { event, end: () => {} };
+}
+
+/** BuildKit's VertexWarning, without the LLB definition of the source. */
+function rawWarning({ code, message, url, description, span }: Diagnostic): object {
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const line = (offset: number): number => positionAt(span.source, offset).line;
+  const [first, last] = [line(span.start), line(Math.max(span.start, span.end - 1))];
+  return {
+    level: 1,
+    short: base64(`${code}: ${message} (line ${first})`),
+    detail: description === undefined ? [] : [base64(description)],
+    ...(url === undefined ? {} : { url }),
+    sourceInfo: { filename: span.source.path, data: base64(span.source.text), language: "Dockerfile" },
+    range: [{ start: { line: first }, end: { line: last } }],
+  };
 }

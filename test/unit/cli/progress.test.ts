@@ -95,6 +95,36 @@ test("U21: rawjson is BuildKit's SolveStatus, a line each", async () => {
   });
 });
 
+test("U21: a build check in rawjson is BuildKit's VertexWarning, with its line and the Dockerfile", async () => {
+  let written = "";
+  const renderer = await createRenderer(
+    "rawjson",
+    { write: (text) => (written += text), isTerminal: false, color: false, columns: () => 80, rows: () => 24 },
+    {},
+  );
+  const text = "FROM busybox AS Base\nCMD x\n";
+  const span = { source: { path: "Dockerfile", text }, start: 16, end: 20 };
+  const found = {
+    code: "StageNameCasing",
+    severity: "warning",
+    message: "Stage name 'Base' should be lowercase",
+    span,
+  } as const;
+  renderer.event({ kind: "diagnostic", diagnostic: { ...found, description: "Stage names should be lowercase" } });
+  const base64 = (one: string) => Buffer.from(one).toString("base64");
+  expect(JSON.parse(written)).toEqual({
+    warnings: [
+      {
+        level: 1,
+        short: base64("StageNameCasing: Stage name 'Base' should be lowercase (line 1)"),
+        detail: [base64("Stage names should be lowercase")],
+        sourceInfo: { filename: "Dockerfile", data: base64(text), language: "Dockerfile" },
+        range: [{ start: { line: 1 }, end: { line: 1 } }],
+      },
+    ],
+  });
+});
+
 test("tty writes what has ended for good, and no line wider than the terminal", async () => {
   const text = await shown("tty");
   expect(text).toContain("✓ [build 2/2] RUN make");
