@@ -86,8 +86,7 @@ async function buildOnce(
   const isInsecure = options.outputs.some((output) => "image" in output && output.image.insecureRegistry);
   const client = () => parts.client({ isInsecure });
   const { store } = parts;
-  const { imports } = caches ?? {};
-  await using session = openSession(parts, { client, pull: options.pull, imports, signal });
+  await using session = openSession(parts, { client, pull: options.pull, imports: caches?.imports, signal });
   if (protection === "early") await session.protect();
   const planned = await planBuild(parts, options, session, { signal, begin });
   const { plan: image } = planned.result;
