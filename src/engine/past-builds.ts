@@ -19,8 +19,13 @@ export function pastBuilds(store: Store, scope: string): PastBuilds {
       return bytes && decodeEntries(bytes);
     },
     keepFiles(value, entries) {
-      store.fileLists.write(listName(value), encodeEntries(entries));
+      try {
+        store.fileLists.write(listName(value), encodeEntries(entries));
+      } catch {
+        // The next explanation will name no file; no build fails for that.
+      }
     },
+    layerFiles: (layer) => store.layers.readEntries(layer),
   };
 }
 

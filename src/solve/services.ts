@@ -107,7 +107,10 @@ export interface PastBuilds {
   hasFiles(value: string): boolean;
   /** Files that stood behind a part of a key with this value; undefined where that is not known any more. */
   files(value: string): readonly LayerEntry[] | undefined;
+  /** Never fails. */
   keepFiles(value: string, entries: readonly LayerEntry[]): void;
+  /** What a layer of the store holds; undefined where that is not known any more. */
+  layerFiles(layer: string): readonly LayerEntry[] | undefined;
 }
 
 /** Makes layers; each is whole and durable as far as its faces go when the promise settles. */

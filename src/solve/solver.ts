@@ -11,6 +11,7 @@ import type { Graph, Vertex } from "../graph/graph.ts";
 import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Layer, Rootfs } from "../rootfs/layer.ts";
+import type { LayerEntry } from "../tree/entry.ts";
 import { execParts, keyOf, storedParts } from "./cache-key.ts";
 import { Executors } from "./executors.ts";
 import type { Explainer } from "./explain/explainer.ts";
@@ -251,7 +252,7 @@ export class Solver {
       this.#record(vertex, lookup, { layer: equal.layer, durationMs: 0, createdMs: equal.createdMs });
       return isAnew ? this.#keep(vertex, lookup, equal.layer) : this.#reuse(vertex, equal.layer);
     }
-    const before = await this.#explain(vertex, lookup);
+    const before = await this.#explain(vertex, lookup, manifest.entries);
     this.#reruns.set(vertex.id, { layer, before });
     this.#reports.started(vertex.id, startedMs);
     const durationMs = nowMs() - startedMs;
@@ -331,9 +332,9 @@ export class Solver {
   }
 
   /** Tells why the step runs. Returns the layer that it had made before, where that is known. */
-  async #explain(vertex: StepVertex, lookup: Lookup): Promise<Layer | undefined> {
+  async #explain(vertex: StepVertex, lookup: Lookup, made?: readonly LayerEntry[]): Promise<Layer | undefined> {
     const explainer = await this.#explainer();
-    const cause = await explainer.explain(vertex, lookup);
+    const cause = await explainer.explain(vertex, lookup, made);
     this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, cause });
     const key = explainer.earlier(vertex.id)?.key ?? lookup.key;
     return this.#services.cache.find(key)?.layer;

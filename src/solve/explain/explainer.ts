@@ -43,7 +43,8 @@ export class Explainer {
     );
   }
 
-  async explain(vertex: StepVertex, lookup: Lookup): Promise<MissCause> {
+  /** `made`: the entries of its layer, where they are known already. */
+  async explain(vertex: StepVertex, lookup: Lookup, made?: readonly LayerEntry[]): Promise<MissCause> {
     const { meta } = vertex;
     const { cache } = this.#options;
     const renewed = await this.keepFiles(vertex, lookup);
@@ -59,7 +60,8 @@ export class Explainer {
       return { kind: "never-built", isNewInstruction: this.#builds.length > 0 };
     }
     if (before.key === lookup.key && before.outcome === "failed") return { kind: "failed-before" };
-    const changes = [...renewed, ...(await this.#changes(vertex, lookup, before, renewed.length > 0))];
+    const found = await this.#changes(vertex, lookup, before, renewed.length > 0);
+    const changes = [...renewed, ...found.map((change) => this.#withFiles(change, before, made))];
     return changes.length > 0 ? { kind: "changed", changes } : { kind: "lost" };
   }
 
@@ -137,6 +139,13 @@ export class Explainer {
       next = vertex.inputs[0];
     }
     return chain;
+  }
+
+  /** Where files are too many to be listed by their source, the layers say what differs. */
+  #withFiles(change: KeyChange, before: PastStep, made: readonly LayerEntry[] | undefined): KeyChange {
+    if (change.kind !== "files" || change.files.length > 0 || before.layer === undefined || !made) return change;
+    const old = this.#options.past.layerFiles(before.layer);
+    return old ? filesChange(change.of, diffEntries(old, made), true) : change;
   }
 
   /** Whether the step leads to the files that it had led to. Where nobody knows what those were, its key has to say. */
