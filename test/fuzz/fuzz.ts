@@ -54,8 +54,8 @@ async function main(): Promise<number> {
   const place = await preparePlace(folder, values.record ? "as recorded" : "of this run");
   const judged: Judge = { docker: dockerBuilder(command, place), tsbuild: tsbuildBuilder(place), place };
   const first = number("from");
-  const given = values.seed.map(Number);
-  const seeds = given.length > 0 ? given : Array.from({ length: number("seeds") }, (_, at) => first + at);
+  const given = values.seed.map((text) => wholeNumber("seed", text));
+  const seeds = given.length > 0 ? [...given] : Array.from({ length: number("seeds") }, (_, at) => first + at);
   const count = seeds.length;
   const total = { both: 0, neither: 0, one: 0, comparisons: 0, cutOff: 0, explained: 0, unexplained: 0 };
   const reasons = new Map<string, number>();
@@ -82,8 +82,12 @@ async function main(): Promise<number> {
 }
 
 function number(name: "seeds" | "from" | "jobs" | "edits" | "shrink"): number {
-  const value = Number(values[name]);
-  if (!Number.isInteger(value) || value < 0) throw new Error(`--${name}: "${values[name]}" is no number`);
+  return wholeNumber(name, values[name]);
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`--${name}: "${text}" is no number`);
   return value;
 }
 
