@@ -95,14 +95,9 @@ async function buildOnce(
   const { onEvent, environment } = parts.options;
   const scheduler = new Scheduler({ jobs: options.jobs ?? defaultJobs(), signal });
   const { contexts, remote } = planned;
-  await using trees = new SourceTrees({
-    store,
-    contexts: contexts.locals,
-    main: contexts.main,
-    remote,
-    contextMode: options.contextMode,
-    onEvent,
-  });
+  const { locals, main } = contexts;
+  const read = { store, contexts: locals, main, remote, contextMode: options.contextMode, onEvent };
+  await using trees = new SourceTrees(read);
   const chain = chainOf(image.graph, image.target);
   const mountIds = cacheMountIds(image.graph);
   await using exports = caches?.exports({ store, session, scheduler, chain, mountIds, onEvent, signal });
