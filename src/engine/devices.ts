@@ -23,10 +23,13 @@ export interface DevicesOptions {
 export class Devices {
   readonly #options: DevicesOptions;
   readonly #aliases: ReadonlyMap<string, string>;
+  readonly #directories: readonly string[];
   #known: Promise<readonly CdiDevice[]> | undefined;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
+    const own = options.environment["TSBUILD_CDI_DIRS"]?.split(":").filter((path) => path !== "");
+    this.#directories = own ?? CDI_DIRECTORIES;
     this.#aliases = new Map(
       options.allow.flatMap((text) => {
         const [, name, alias] = /^device=([^,]+),alias=(.+)$/.exec(text) ?? [];
@@ -52,12 +55,10 @@ export class Devices {
   /** What a step with these devices gets. Fails where a required one is not there. */
   async edits(requests: Requests): Promise<DeviceEdits> {
     const named = requests.map((request) => ({ ...request, name: this.#aliases.get(request.name) ?? request.name }));
-    return deviceEdits(await this.#devices(), named);
+    return deviceEdits(await this.#devices(), named, this.#directories);
   }
 
   #devices(): Promise<readonly CdiDevice[]> {
-    const { environment, onProblem } = this.#options;
-    const own = environment["TSBUILD_CDI_DIRS"]?.split(":").filter((path) => path !== "");
-    return (this.#known ??= readCdiDevices(own ?? CDI_DIRECTORIES, onProblem));
+    return (this.#known ??= readCdiDevices(this.#directories, this.#options.onProblem));
   }
 }

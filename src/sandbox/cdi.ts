@@ -169,14 +169,18 @@ export interface DeviceEdits {
 }
 
 /** Collects what `requests` need, each device and each file once. Fails with "runtime" where one that is required is not there, or cannot be given. */
-export function deviceEdits(devices: readonly CdiDevice[], requests: readonly DeviceRequest[]): DeviceEdits {
+export function deviceEdits(
+  devices: readonly CdiDevice[],
+  requests: readonly DeviceRequest[],
+  directories: readonly string[] = CDI_DIRECTORIES,
+): DeviceEdits {
   const chosen = new Map<string, CdiDevice>();
   for (const { name, isRequired } of requests) {
     const found = findDevices(devices, name);
     if (found.length === 0 && isRequired) {
       const known = devices.map((device) => device.name).join(", ");
       throw new BuildError("runtime", `required CDI device "${name}" is not registered on this machine`, {
-        help: known === "" ? `describe it in ${CDI_DIRECTORIES.join(" or ")}` : `the devices are ${known}`,
+        help: known === "" ? `describe it in ${directories.join(" or ")}` : `the devices are ${known}`,
       });
     }
     for (const device of found) chosen.set(device.name, device);

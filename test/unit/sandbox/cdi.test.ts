@@ -140,6 +140,9 @@ test("R06: a required device that is missing, and what cannot be given, are erro
   const devices = await read();
   const failure = (text: string) => () => deviceEdits(devices, [{ name: text, isRequired: true }]);
   expect(failure("v.com/none=x")).toThrow('required CDI device "v.com/none=x" is not registered on this machine');
+  expect(() => deviceEdits([], [{ name: "v.com/x", isRequired: true }], ["/here"])).toThrow(
+    expect.objectContaining({ help: "describe it in /here" }) as Error,
+  );
   expect(failure("v.com/wrong=d")).toThrow("cannot give the device /dev/null: it is no such device");
   expect(failure("v.com/gone=d")).toThrow("cannot give the device /dev/no-such-device: ENOENT");
   expect(failure("v.com/rdt=d")).toThrow("asks for intelRdt or netDevices");
