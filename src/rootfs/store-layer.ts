@@ -216,6 +216,11 @@ export class StoreLayer implements Layer {
     const { store, signal } = this.#options;
     const { readLayer } = await import("../layer/blob.ts");
     const stored = this.#storedBlob();
+    if (!stored && !this.#origin)
+      throw new BuildError("store", `layer ${this.id} has lost its content`, {
+        help: "build again",
+        details: { isDamage: true },
+      });
     const compression = stored?.compression ?? compressionOf(this.#origin);
     const bytes = stored ? store.content.open(stored.digest) : this.#fetch();
     try {
@@ -241,11 +246,7 @@ export class StoreLayer implements Layer {
   async *#fetch(): AsyncGenerator<Uint8Array> {
     const { store, openRemote, openCached, signal } = this.#options;
     const remote = this.#origin;
-    if (!remote)
-      throw new BuildError("store", `layer ${this.id} has lost its content`, {
-        help: "build again with --no-cache",
-        details: { isDamage: true },
-      });
+    assert(remote, "a layer that is fetched lies somewhere else");
     this.#count("blob.fetched", remote.size);
     const { digest, size } = remote;
     await using _claim = await this.#options.claim(`layer ${digest}`, size);
