@@ -19,7 +19,7 @@ import { checkFlags, flagBool, flagWord, flagWords } from "./flags.ts";
 import { buildHealthcheck } from "./healthcheck.ts";
 import { parseHeredocWord } from "./heredoc.ts";
 import { firstWord, listWords, quotedWords } from "./lexer.ts";
-import { spanIn, type LogicalLine, type Range } from "./logical-line.ts";
+import { spanIn, trimSpace, type LogicalLine, type Range } from "./logical-line.ts";
 import { parseMount } from "./mount-flag.ts";
 import { goQuote } from "./quote.ts";
 import type { Report } from "./report.ts";
@@ -247,7 +247,7 @@ function buildStopsignal(draft: Draft): Instruction | undefined {
 function buildVolume(draft: Draft): Instruction | undefined {
   const words = readPaths(draft);
   if (words === undefined || !checkCount(draft, words.length)) return undefined;
-  const paths = words.map((word) => ({ text: word.text.trim(), span: word.span }));
+  const paths = words.map((word) => ({ text: trimSpace(word.text), span: word.span }));
   for (const { text, span } of paths) {
     if (text === "") draft.report("InvalidVolume", span, "VOLUME specified can not be an empty string");
   }

@@ -185,6 +185,14 @@ describe("properties", () => {
   });
 });
 
+test("O09: VOLUME trims what Go calls blank, which a byte order mark is not", () => {
+  const paths = (text: string): unknown => {
+    const node = parse(text).dockerfile.stages[0]!.instructions[0];
+    return node?.kind === "volume" && node.paths.map((path) => path.text);
+  };
+  expect(paths('FROM a\nVOLUME [" /b\u00a0", "/c\uFEFF"]\n')).toEqual(["/b", "/c\uFEFF"]);
+});
+
 describe("recovery", () => {
   test("every error of a file is reported, in file order", () => {
     const text = "FROM a\nRUM x\nENV k\nCOPY --x a b\nRUN --mount=type=x true\nUSER\n";
