@@ -253,7 +253,8 @@ async function readPiece(handle: FileHandle): Promise<Uint8Array> {
 }
 
 function missing(digest: Digest): BuildError {
-  return new BuildError("content", `blob ${digest} is not in the store`);
+  // Somebody looked a moment ago and found it: another build has set it aside since.
+  return new BuildError("content", `blob ${digest} is not in the store`, { details: { isDamage: true } });
 }
 
 function hexOf(digest: Digest, bytes: Uint8Array): string {
