@@ -349,7 +349,7 @@ describe("registries that lie or are not there", () => {
       try {
         const { code, stderr } = await machine.tsbuild(["-q", "-t", "x", context]);
         expect(code).not.toBe(0);
-        expect(stderr).toMatch(/^error: /m);
+        expect(stderr).toMatch(/Dockerfile:2:1: error: /);
         expect(stderr).toMatch(/digest|size|ended|bytes|does not match|damaged/);
         expect(stderr).not.toMatch(/ {4}at /);
         const { code: pullCode } = await machine.tsbuild(["pull", reference]);
@@ -374,7 +374,7 @@ describe("registries that lie or are not there", () => {
     const nobody = await build("127.0.0.1:1/x/y:1");
     expect([nobody.code, nobody.stderr]).toEqual([
       3,
-      expect.stringMatching(/127\.0\.0\.1:1.*ECONNREFUSED|ECONNREFUSED.*127\.0\.0\.1:1/) as string,
+      expect.stringContaining("Dockerfile:1:6: error: cannot reach registry 127.0.0.1:1: connection refused") as string,
     ]);
     const image = rig.context({ Dockerfile: "FROM scratch\nLABEL a=b\n" });
     const push = await machine.tsbuild(["-q", "-t", "127.0.0.1:1/x/y:1", "--push", image]);

@@ -221,7 +221,7 @@ test.each(["type=tar", "type=oci", "type=docker", "type=oci,tar=false", "type=lo
       const own = rig.context({ Dockerfile: `FROM busybox\nRUN echo ${output} > /x; cp /bin/busybox /y\n` });
       const { code, stderr } = await rig.tsbuild(["-q", "-o", `${output},dest=${dest}`, own]);
       expect(code).toBe(1);
-      expect(stderr).toMatch(/^error: cannot write .*ENOSPC: no space left on device/m);
+      expect(stderr).toMatch(/^error: cannot write .*: no space left on device: the disk is full$/m);
       expect(stderr).toContain("help: free disk space");
       if (existsSync(dest) && statSync(dest).isFile()) expect(readFileSync(dest, "utf8")).toBe("old");
       expect(readdirSync(disk)).toEqual(["out"]);
@@ -241,10 +241,18 @@ test("destinations that cannot be are errors with their path", async () => {
   const file = path("plain-file");
   writeFileSync(file, "x");
   const cases: [flags: string[], code: number, message: string][] = [
-    [["-o", join(file, "below")], 1, `cannot write to ${file}/below: E`],
-    [["-o", `type=tar,dest=${join(file, "below")}`], 1, `cannot write ${file}/below: E`],
+    [["-o", join(file, "below")], 1, `cannot write to ${file}/below: a part of the path is a file, not a directory`],
+    [
+      ["-o", `type=tar,dest=${join(file, "below")}`],
+      1,
+      `cannot write ${file}/below: a part of the path is a file, not a directory`,
+    ],
     [["-o", `type=tar,dest=${rig.root}`], 1, `cannot write ${rig.root}: it is a directory`],
-    [["-o", `type=oci,tar=false,dest=${file}`], 1, `cannot write the OCI layout ${file}: E`],
+    [
+      ["-o", `type=oci,tar=false,dest=${file}`],
+      1,
+      `cannot write the OCI layout ${file}: a part of the path is a file, not a directory`,
+    ],
     [["-o", "/proc/nowhere"], 1, "cannot write to /proc/nowhere: E"],
     [["--metadata-file", join(file, "m.json")], 1, `cannot write ${file}/m.json: E`],
     [["-o", "type=local"], 2, "dest is required for output type local"],
