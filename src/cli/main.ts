@@ -30,6 +30,22 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** They need neither the store nor privileges, or see to those themselves. */
 const TEXT_COMMANDS: ReadonlySet<string> = new Set(["doctor", "fmt", "parse"]);
 
+/** They explain themselves in one line: the usage that they answer a wrong flag with. */
+const BRIEF_COMMANDS: ReadonlySet<string> = new Set([
+  "doctor",
+  "du",
+  "images",
+  "inspect",
+  "parse",
+  "prune",
+  "pull",
+  "push",
+  "rmi",
+  "run",
+  "tag",
+  "why",
+]);
+
 const HELP = `Usage: tsbuild [build] [flags] CONTEXT
        tsbuild COMMAND …
 
@@ -88,8 +104,21 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<n
     return 0;
   }
   const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  if (load && BRIEF_COMMANDS.has(first) && (rest[0] === "--help" || rest[0] === "-h"))
+    return explain(await load(), terminal);
   if (!TEXT_COMMANDS.has(first) && process.geteuid?.() !== 0)
     await (await import("./rootless.ts")).enterUserNamespace(words);
   const command = await (load ?? COMMANDS["build"]!)();
   return command(load ? rest : words, terminal);
+}
+
+async function explain(command: Command, terminal: Terminal): Promise<number> {
+  try {
+    return await command(["--help"], terminal);
+  } catch (error) {
+    const { BuildError } = await import("../index.ts");
+    if (!(error instanceof BuildError) || error.code !== "usage" || error.help === undefined) throw error;
+    terminal.print(`${error.help}\n`);
+    return 0;
+  }
 }

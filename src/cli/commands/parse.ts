@@ -5,11 +5,9 @@ import type { Terminal } from "../terminal.ts";
 
 export async function parse(words: readonly string[], terminal: Terminal): Promise<number> {
   const [path, ...rest] = words;
-  if (path === undefined || rest.length > 0) {
-    throw new BuildError("usage", "parse takes one file", {
-      help: "usage: tsbuild parse FILE, or - for standard input",
-    });
-  }
+  const help = "usage: tsbuild parse FILE, or - for standard input";
+  if (path === undefined || rest.length > 0) throw new BuildError("usage", "parse takes one file", { help });
+  if (path.startsWith("-") && path !== "-") throw new BuildError("usage", `unknown flag: ${path}`, { help });
   terminal.print(`${formatAst(parseSound(await readSource(path, terminal)))}\n`);
   return 0;
 }

@@ -175,3 +175,14 @@ test("S64: a secret shows in no output, no error and no log", async () => {
   expect(stderr).not.toContain("hunter2");
   expect(stderr).not.toContain(Buffer.from("hunter2-secret-value").toString("base64"));
 });
+
+test("every command that --help lists explains itself, with exit status 0", async () => {
+  const { stdout } = await rig.must(["--help"]);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name]) => name!).concat("du", "prune");
+  expect(commands.length).toBeGreaterThan(15);
+  const answers = await Promise.all(commands.map(async (name) => ({ name, ...(await rig.tsbuild([name, "--help"])) })));
+  const silent = answers.filter(({ code, stdout: text }) => code !== 0 || !/^(usage: )?tsbuild /im.test(text));
+  expect(silent).toEqual([]);
+  // Behind an image's name it is for the image's command.
+  expect((await rig.tsbuild(["run", "busybox", "echo", "--help"])).stdout).toBe("--help\n");
+});
