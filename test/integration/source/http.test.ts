@@ -136,7 +136,7 @@ test("a damaged copy or record is fetched again", async () => {
 });
 
 test.each([
-  [404, "check the URL"],
+  [404, "check the URL, for example with curl -I"],
   [403, "pass credentials by --secret id=HTTP_AUTH_TOKEN_127.0.0.1,env=…"],
 ])("AD03: status %i is told with a remedy, and not tried again", async (status, help) => {
   answer = send("no", {}, status);

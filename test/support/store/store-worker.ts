@@ -49,7 +49,7 @@ const tasks: Readonly<Record<string, () => Promise<void>>> = {
       const isHit = record !== undefined && lease.pin("layer", record.layerId);
       if (!isHit) await makeStep(store, lease, n);
       const { layerId } = isHit ? record : store.records.find(keyFor(n))!;
-      checkLayer(store, layerId, n);
+      checkLayer(store, layerId, n, { mayBePacked: isHit });
       if (isKeepingNames === "no-names")
         store.images.removeManifest(store.images.get(`docker.io/library/app:${n}`)?.manifest.digest ?? digestFor(""));
     }
