@@ -174,21 +174,21 @@ export class StoreLayer implements Layer {
     const temp = join(this.#options.makeScratchDir(), "d");
     mkdirSync(temp, { mode: 0o755 });
     await using claim = await this.#options.claim(this.#name, 0);
+    let entries: readonly LayerEntry[];
     if (this.manifest) {
       this.#count("layer.materialized");
       const { materializeLayer } = await import("../layer/materialize.ts");
       await claim.atLeast(allocatedBytes(this.manifest.entries));
-      await materializeLayer(this.manifest.entries, temp, { xattrNamespace, locate: this.#places(), signal });
-      store.layers.writeEntries(this.id, this.manifest.entries);
+      ({ entries } = this.manifest);
+      await materializeLayer(entries, temp, { xattrNamespace, locate: this.#places(), signal });
     } else {
       this.#count("layer.unpacked");
       const { unpackLayer } = await import("../layer/unpack.ts");
-      const { entries } = await this.#readBlob((tar) =>
-        unpackLayer(claimed(tar, claim), temp, { xattrNamespace, signal }),
-      );
-      store.layers.writeEntries(this.id, entries);
+      ({ entries } = await this.#readBlob((tar) => unpackLayer(claimed(tar, claim), temp, { xattrNamespace, signal })));
     }
-    await store.layers.adoptDirectory(this.id, temp);
+    // Equal files with other times are the same layer: a list from before must not be taken for this directory's, nor ours for the one of who was faster.
+    if (store.layers.directory(this.id) === undefined) store.layers.forgetEntries(this.id);
+    if (await store.layers.adoptDirectory(this.id, temp)) store.layers.writeEntries(this.id, entries);
     const path = store.layers.directory(this.id);
     if (path === undefined)
       throw new BuildError("store", `layer ${this.id} was removed while it was being made`, { help: "build again" });
@@ -296,7 +296,8 @@ export class StoreLayer implements Layer {
     if (isPlain) {
       this.#diffId = packed.diffId;
       store.layers.setDiffId(this.id, packed.diffId, packed.uncompressedSize);
-      if (this.manifest) store.layers.writeEntries(this.id, this.manifest.entries);
+      if (this.manifest && store.layers.directory(this.id) === undefined)
+        store.layers.writeEntries(this.id, this.manifest.entries);
       this.#noteBlob(compression, digest, size);
     }
     return { digest, size, diffId: packed.diffId, compression };

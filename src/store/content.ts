@@ -222,15 +222,14 @@ export class ContentStore {
     return path;
   }
 
-  /** Takes a blob that does not match its name out of the layout, so that the next who needs it fetches or makes it again. */
+  /** Removes a blob that does not match its name, so that the next who needs it fetches or makes it again. Who has it open reads on. */
   #damaged(digest: Digest): BuildError {
-    const aside = join(this.#paths.tmp, `${TMP_DAMAGED}${digestHex(digest).slice(0, 16)}-${randomName(2)}`);
     try {
-      renameSync(this.blobPath(digest), aside);
+      rmSync(this.blobPath(digest));
     } catch {
       // Gone already, or the store is read-only; the error to report is the damage.
     }
-    return new BuildError("content", `blob ${digest} in the store is damaged and has been set aside`, {
+    return new BuildError("content", `blob ${digest} in the store is damaged and has been removed`, {
       help: "build again: it is made or fetched anew",
       details: { isDamage: true },
     });

@@ -188,9 +188,9 @@ export class LayerTable {
 
   /**
    * Makes the directory `from` (in the same file system, complete, not mounted) the directory face. Where another process was faster, its
-   * directory stays and `from` is removed. `diskSize` in bytes saves a walk later, where the caller knows it.
+   * directory stays and `from` is removed; returns whether it was this one. `diskSize` in bytes saves a walk later, where the caller knows it.
    */
-  async adoptDirectory(id: string, from: string, options: { readonly diskSize?: number } = {}): Promise<void> {
+  async adoptDirectory(id: string, from: string, options: { readonly diskSize?: number } = {}): Promise<boolean> {
     const path = this.#diffPath(id);
     let isSuperfluous = false;
     try {
@@ -202,9 +202,10 @@ export class LayerTable {
     const sql = "UPDATE layers SET has_dir = 1, disk_size = ?, last_used_ms = ? WHERE id = ?";
     this.#database.run(sql, isSuperfluous ? null : (options.diskSize ?? null), nowMs(), id);
     if (isSuperfluous) await removeTree(from);
+    return !isSuperfluous;
   }
 
-  /** Writes the entry list; the last writer wins. */
+  /** Writes the entry list; the last writer wins. Where there is a directory face it is to say what that is, down to its times. */
   writeEntries(id: string, entries: readonly LayerEntry[]): void {
     const temp = join(this.#paths.tmp, `put-${randomName()}`);
     try {
@@ -217,6 +218,10 @@ export class LayerTable {
       throw storeError(error, this.#paths.root);
     }
     this.#database.run("UPDATE layers SET has_entries = 1 WHERE id = ?", id);
+  }
+
+  forgetEntries(id: string): void {
+    rmSync(this.#entriesPath(id), { force: true });
   }
 
   /** The entry list without places of bytes; undefined where there is none or it is damaged. */

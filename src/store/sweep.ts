@@ -36,7 +36,9 @@ export async function sweep(options: SweepOptions): Promise<number> {
   const { leases, tmp, locks } = options.paths;
   let count = 0;
   for (const name of readdirSync(leases)) if (await sweepLease(options, name)) count++;
-  for (const name of readdirSync(tmp)) if (await sweepTemporary(join(tmp, name), name)) count++;
+  // Only a build that runs may have mounted what was set aside.
+  const isQuiet = readdirSync(leases).length === 0;
+  for (const name of readdirSync(tmp)) if (await sweepTemporary(join(tmp, name), name, isQuiet)) count++;
   // Locks are rarely left over, so the third readdir is for days on which something else was found as well.
   if (count > 0) for (const name of readdirSync(locks)) sweepLock(join(locks, name));
   return count;
@@ -76,10 +78,11 @@ function isLockless(directory: string): boolean {
   }
 }
 
-async function sweepTemporary(path: string, name: string): Promise<boolean> {
+async function sweepTemporary(path: string, name: string, isQuiet: boolean): Promise<boolean> {
   const prefix = Object.keys(TMP_AGES_MS).find((known) => name.startsWith(known));
   // Nothing of ours: leave a stranger's file for a day, in case it is in the making.
-  if (ageMs(path) < (prefix === undefined ? DAY_MS : TMP_AGES_MS[prefix]!)) return false;
+  const isFree = prefix === TMP_DAMAGED && isQuiet;
+  if (!isFree && ageMs(path) < (prefix === undefined ? DAY_MS : TMP_AGES_MS[prefix]!)) return false;
   if (prefix !== TMP_INGEST && prefix !== TMP_RESUME) {
     await removeTree(path);
     return true;
