@@ -195,14 +195,23 @@ export class Session implements AsyncDisposable {
   }
 
   sandbox(): Promise<Sandbox> {
-    return (this.#sandbox ??= this.#createSandbox());
+    return (this.#sandbox ??= this.#openSandbox());
   }
 
-  async #createSandbox(): Promise<Sandbox> {
+  /** Held from the start: a build that fails while its sandbox is being made ends it as well. */
+  #openSandbox(): Promise<Sandbox> {
+    const opening = this.#createSandbox();
+    this.#held.defer(async () => {
+      await (await opening.catch(() => undefined))?.[Symbol.asyncDispose]();
+    });
+    return opening;
+  }
+
+  async #createSandbox(): Promise<Sandbox & AsyncDisposable> {
     const { engine, store, isRootless } = this.#options;
     const searchPath = engine.environment["PATH"];
     const { createSandbox } = await import("../sandbox/sandbox.ts");
-    const sandbox = await createSandbox({
+    return createSandbox({
       stateDir: this.makeScratchDir("s"),
       cacheDir: join(store.paths.root, "sandbox"),
       isRootless,
@@ -213,8 +222,6 @@ export class Session implements AsyncDisposable {
       ...(searchPath === undefined ? {} : { searchPath: `${searchPath}:/usr/sbin:/sbin` }),
       ...(engine.runtime === undefined ? {} : { runtime: engine.runtime }),
     });
-    this.#held.use(sandbox);
-    return sandbox;
   }
 
   makeScratchDir(name: string): string {

@@ -47,11 +47,12 @@ function seeded(seed: number): (below: number) => number {
 /** Truncates or flips a byte of one file of the cache: a blob, a layer's file, an entry list, an index. Leaves what is not a cache: mounts, locks, leases, logs. */
 function damageOne(store: string, random: (below: number) => number): boolean {
   const folder = join(store, ["content/blobs", "layers", "layers", "contexts"][random(4)]!);
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const file = files[random(Math.max(1, files.length))];
-  if (!file) return false;
-  const path = join(file.parentPath, file.name);
+  // The collector is at work: what is listed may be gone a moment later.
   try {
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const file = files[random(Math.max(1, files.length))];
+    if (!file) return false;
+    const path = join(file.parentPath, file.name);
     const { size } = statSync(path);
     if (size === 0) return false;
     if (random(2) === 0) truncateSync(path, random(size));
