@@ -55,6 +55,8 @@ const STALE_MS = 60_000;
 const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1000;
 const LOOK_MS = 25;
+/** Others may free what the work writes, so that the disk shows nothing of it: after this time it is looked at anyway. */
+const BLIND_MS = 400;
 
 export class Room implements AsyncDisposable {
   readonly #options: RoomOptions;
@@ -117,19 +119,22 @@ export class Room implements AsyncDisposable {
     }
   }
 
-  /** Looks whenever the disk has lost some space, and once more when the work has ended. */
+  /** Looks whenever the disk has lost some space or nobody has looked for a while, and once more when the work has ended. */
   async #follow(claim: RoomClaim, { what, scratch, kept }: WatchOptions, ended: AbortSignal): Promise<void> {
     const bases = await Promise.all(kept.map((path) => measureTree(path)));
     let landed = 0;
     let free = this.#freeBytes();
     let pause = LOOK_MS;
+    let lookedMs = monotonicMs();
     for (;;) {
       if (!ended.aborted) await setTimeout(pause, undefined, { signal: ended }).catch(() => undefined);
       const isLast = ended.aborted;
       const now = this.#freeBytes();
-      if (free - now < this.#step / 4 && !isLast) continue;
-      free = now;
+      free = Math.max(free, now);
       const startedMs = monotonicMs();
+      const isDue = startedMs - lookedMs >= Math.max(BLIND_MS, pause);
+      if (free - now < this.#step / 4 && !isDue && !isLast) continue;
+      free = now;
       let written = 0;
       for (const path of scratch) written += await measureTree(path);
       let grown = 0;
@@ -141,7 +146,8 @@ export class Room implements AsyncDisposable {
       await claim.atLeast(written, isLast ? 0 : this.#step);
       if (isLast) return;
       // Big trees are looked at less often, for a tenth of the time at most.
-      pause = Math.max(LOOK_MS, (monotonicMs() - startedMs) * 10);
+      lookedMs = monotonicMs();
+      pause = Math.max(LOOK_MS, (lookedMs - startedMs) * 10);
     }
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Lease } from "../../../src/store/leases.ts";
@@ -80,8 +80,13 @@ test("pain 3: the work that writes past the ceiling is stopped, and what it wrot
   const scratch = build.lease.tempDirectory("u");
   const signal = new AbortController().signal;
   const claim = await build.room.claim("RUN dd", 0);
+  // Somebody else on the disk frees more than that meanwhile.
+  using elsewhere = tempStore();
+  const other = join(elsewhere.root, "other");
+  writeFileSync(other, Buffer.alloc(24 * MIB, 2));
   const work = build.room.watch(claim, { what: "RUN dd", scratch: [scratch], kept: [], signal }, async (stop) => {
     writeFileSync(join(scratch, "big"), Buffer.alloc(12 * MIB, 1));
+    rmSync(other);
     const { promise, reject } = Promise.withResolvers<never>();
     stop.addEventListener("abort", () => {
       reject(new Error("stopped"));
