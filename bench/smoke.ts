@@ -82,13 +82,16 @@ export async function smoke({ isRecorded }: { readonly isRecorded: boolean }): P
   const root = mkdtempSync(join(tmpdir(), "tsbuild-smoke-"));
   try {
     await using registry = await startRegistry();
-    const counted = await countAll(root, registry);
+    const first = await countAll(join(root, "1"), registry);
     if (isRecorded) {
-      writeFileSync(RECORD, `${JSON.stringify(counted, null, 2)}\n`);
+      writeFileSync(RECORD, `${JSON.stringify(first, null, 2)}\n`);
       console.log(`wrote ${RECORD}`);
       return 0;
     }
-    const recorded = JSON.parse(readFileSync(RECORD, "utf8")) as typeof counted;
+    const recorded = JSON.parse(readFileSync(RECORD, "utf8")) as typeof first;
+    // A file that was too young for its times to be trusted is read again, on a machine that stood still for a moment: what the code does it does twice.
+    const isGrown = grown(recorded, first).length > 0;
+    const counted = isGrown ? least(first, await countAll(join(root, "2"), registry)) : first;
     for (const line of shrunk(recorded, counted)) console.log(`${line}: write it down with --record`);
     const faults = grown(recorded, counted);
     for (const line of faults) console.error(line);
@@ -101,7 +104,7 @@ export async function smoke({ isRecorded }: { readonly isRecorded: boolean }): P
 
 async function countAll(root: string, registry: TestRegistry): Promise<Record<string, Counts>> {
   const base = join(root, "base");
-  mkdirSync(base);
+  mkdirSync(base, { recursive: true });
   writeBase(base);
   const counted: Record<string, Counts> = {};
   for (const [index, scenario] of SCENARIOS.entries()) {
@@ -119,6 +122,18 @@ async function countAll(root: string, registry: TestRegistry): Promise<Record<st
     counted[scenario.name] = { ...(await build()), requests: registry.log.length };
   }
   return counted;
+}
+
+/** Of each count the smaller one. */
+function least(a: Readonly<Record<string, Counts>>, b: Readonly<Record<string, Counts>>): Record<string, Counts> {
+  const smaller = (name: string, counts: Counts): Counts =>
+    Object.fromEntries(
+      Object.entries<number>({ ...counts }).map(([key, count]) => [
+        key,
+        Math.min(count, b[name]?.[key as keyof Counts] ?? count),
+      ]),
+    ) as unknown as Counts;
+  return Object.fromEntries(Object.entries(a).map(([name, counts]) => [name, smaller(name, counts)]));
 }
 
 function openContext(path: string): Context {
