@@ -16,15 +16,21 @@ beforeAll(async () => {
 });
 afterAll(() => rig[Symbol.asyncDispose]());
 
-/** What `du -sb` says, as often as it can be asked until `work` has ended; the largest. Files that go meanwhile are no error. */
+/**
+ * What `du -sb` says, as often as it can be asked until `work` has ended; the largest that was seen twice in a row, because what is moved while du walks
+ * counts twice. Files that go meanwhile are no error.
+ */
 async function peakOf(work: Promise<unknown>): Promise<number> {
   const done = new AbortController();
   const ended = work.finally(() => {
     done.abort();
   });
   let peak = 0;
+  let last = 0;
   while (!done.signal.aborted) {
-    peak = Math.max(peak, bytesOf(rig.store));
+    const now = bytesOf(rig.store);
+    peak = Math.max(peak, Math.min(last, now));
+    last = now;
     await new Promise((resolve) => setImmediate(resolve));
   }
   await ended;
@@ -63,10 +69,11 @@ test(
   { timeout: 600_000 },
   async () => {
     writeFileSync(join(rig.store, "config.json"), JSON.stringify({ cacheMaxSize: CEILING }));
-    const builds = Array.from({ length: 4 }, (_, i) =>
+    // Two, because where more hold a part each and all wait, the youngest gives up.
+    const builds = Array.from({ length: 2 }, (_, i) =>
       rig.must(["-o", "type=cacheonly", unique(`parallel-${i}`, LAYER)]),
     );
-    // Nobody knows what a RUN will write: each of the four may be over it by what it writes until it is looked at.
+    // Nobody knows what a RUN will write: each of them may be over it by what it writes until it is looked at.
     expect(await peakOf(Promise.all(builds))).toBeLessThan(CEILING + builds.length * LAYER);
     expect(bytesOf(rig.store)).toBeLessThan(CEILING);
   },
