@@ -4,10 +4,8 @@ import { missLine, type BuildEvent } from "../../index.ts";
 import { nowMs } from "../../base/clock.ts";
 import { formatBytes } from "../../base/size-text.ts";
 import { formatSeconds, keptText } from "./format.ts";
-import { LineSplitter } from "./line-splitter.ts";
+import { endText, LoggedSteps, since, type EventOf, type LoggedStep } from "./logged-steps.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
-
-type EventOf<K extends BuildEvent["kind"]> = Extract<BuildEvent, { readonly kind: K }>;
 
 const HEARTBEAT_MS = 30_000;
 /** Of a step that waits for its turn so many lines are kept; its complete log is in the store. */
@@ -22,11 +20,7 @@ export interface CiOptions {
   readonly now?: () => number;
 }
 
-interface Step {
-  readonly number: number;
-  readonly name: string;
-  startedMs: number;
-  readonly splitter: LineSplitter;
+interface Step extends LoggedStep {
   /** Lines that wait for the step's turn. */
   waiting: string[];
   droppedCount: number;
@@ -50,8 +44,14 @@ class CiProgress implements ProgressRenderer {
   readonly #fold: Fold;
   readonly #now: () => number;
   readonly #timer: Disposable;
-  readonly #names = new Map<string, string>();
-  readonly #steps = new Map<string, Step>();
+  readonly #steps = new LoggedSteps<Step>((step) => ({
+    ...step,
+    waiting: [],
+    droppedCount: 0,
+    transferredCount: 0,
+    transferredBytes: 0,
+    isEnded: false,
+  }));
   /** Steps that have begun to say something and are not wholly shown, oldest first; the first one's block is open. */
   #turns: Step[] = [];
   /** Lines that wait for the open block's end. */
@@ -75,14 +75,14 @@ class CiProgress implements ProgressRenderer {
   event(event: BuildEvent): void {
     switch (event.kind) {
       case "vertex-added":
-        this.#names.set(event.vertex, event.name);
+        this.#steps.name(event.vertex, event.name);
         return;
       case "vertex-started":
-        this.#step(event.vertex).startedMs = event.atMs;
+        this.#steps.get(event.vertex).startedMs = event.atMs;
         return;
       case "vertex-output": {
-        const step = this.#step(event.vertex);
-        for (const line of step.splitter.push(event.data)) this.#say(step, `${since(step, event.atMs)} ${line}`);
+        const step = this.#steps.get(event.vertex);
+        for (const line of step.lines.push(event.data)) this.#say(step, `${since(step, event.atMs)} ${line}`);
         return;
       }
       case "vertex-status":
@@ -92,10 +92,10 @@ class CiProgress implements ProgressRenderer {
         this.#finish(event);
         return;
       case "cache-missed":
-        this.#say(this.#step(event.vertex), `not cached: ${missLine(event.cause)}`);
+        this.#say(this.#steps.get(event.vertex), `not cached: ${missLine(event.cause)}`);
         return;
       case "result-kept":
-        if (event.keptCount > 0) this.#aside(`#${this.#step(event.vertex).number} ${keptText(event.keptCount)}\n`);
+        if (event.keptCount > 0) this.#aside(`#${this.#steps.get(event.vertex).number} ${keptText(event.keptCount)}\n`);
         return;
       case "notice":
         this.#write(`note: ${event.message}\n`);
@@ -116,24 +116,18 @@ class CiProgress implements ProgressRenderer {
 
   #noteStatus({ vertex, total, completedMs }: EventOf<"vertex-status">): void {
     if (completedMs === undefined || total === 0) return;
-    const step = this.#step(vertex);
+    const step = this.#steps.get(vertex);
     step.transferredCount++;
     step.transferredBytes += total;
   }
 
   #finish(event: EventOf<"vertex-finished">): void {
-    const step = this.#step(event.vertex);
-    const rest = step.splitter.end();
+    const step = this.#steps.get(event.vertex);
+    const rest = step.lines.end();
     if (rest !== undefined) this.#say(step, `${since(step, event.atMs)} ${rest}`);
-    const seconds = formatSeconds(event.atMs - (step.startedMs || event.atMs));
     const parts = step.transferredCount === 1 ? "" : ` in ${step.transferredCount} parts`;
     const moved = step.transferredCount === 0 ? "" : ` (${formatBytes(step.transferredBytes)}${parts})`;
-    const outcome = {
-      succeeded: `DONE ${seconds}${moved}`,
-      cached: "CACHED",
-      failed: `ERROR: ${event.error ?? "failed"}`,
-      cancelled: "CANCELED",
-    }[event.result];
+    const outcome = endText(step, event) + (event.result === "succeeded" ? moved : "");
     step.isEnded = true;
     if (this.#turns.includes(step)) this.#say(step, outcome);
     // A step that said nothing is one line, and waits for nobody.
@@ -181,31 +175,13 @@ class CiProgress implements ProgressRenderer {
   #beat(): void {
     const now = this.#now();
     if (now - this.#saidMs < HEARTBEAT_MS) return;
-    const running = [...this.#steps.values()].filter((step) => step.startedMs > 0 && !step.isEnded);
+    const running = this.#steps.running((step) => step.isEnded);
     if (running.length === 0) return;
     const named = running
       .slice(0, MAX_NAMED)
       .map((step) => `#${step.number} ${step.name} (${formatSeconds(now - step.startedMs)})`);
     const more = running.length > MAX_NAMED ? ` and ${running.length - MAX_NAMED} more` : "";
     this.#write(`still running: ${named.join(", ")}${more}\n`);
-  }
-
-  #step(vertex: string): Step {
-    const known = this.#steps.get(vertex);
-    if (known) return known;
-    const step: Step = {
-      number: this.#steps.size + 1,
-      name: this.#names.get(vertex) ?? vertex,
-      startedMs: 0,
-      splitter: new LineSplitter(),
-      waiting: [],
-      droppedCount: 0,
-      transferredCount: 0,
-      transferredBytes: 0,
-      isEnded: false,
-    };
-    this.#steps.set(vertex, step);
-    return step;
   }
 }
 
@@ -225,9 +201,4 @@ function foldOf(environment: CiOptions["environment"], now: () => number): Fold 
     return { open: (step) => `${mark("start", step)}${title(step)}\n`, close: (step) => `${mark("end", step)}\n` };
   }
   return { open: (step) => `${title(step)}\n`, close: () => "\n" };
-}
-
-/** Seconds since the step began, as BuildKit prints them. */
-function since(step: Step, atMs: number): string {
-  return ((atMs - step.startedMs) / 1000).toFixed(3);
 }

@@ -2,17 +2,8 @@
 import { missLine, type BuildEvent } from "../../index.ts";
 import { formatBytes } from "../../base/size-text.ts";
 import { formatSeconds, keptText } from "./format.ts";
-import { LineSplitter } from "./line-splitter.ts";
+import { endText, LoggedSteps, since, type EventOf } from "./logged-steps.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
-
-type EventOf<K extends BuildEvent["kind"]> = Extract<BuildEvent, { readonly kind: K }>;
-
-interface Step {
-  readonly number: number;
-  readonly name: string;
-  startedMs: number;
-  readonly lines: LineSplitter;
-}
 
 export function plainProgress(target: ProgressTarget): ProgressRenderer {
   return new PlainProgress(target);
@@ -20,8 +11,7 @@ export function plainProgress(target: ProgressTarget): ProgressRenderer {
 
 class PlainProgress implements ProgressRenderer {
   readonly #write: (text: string) => void;
-  readonly #names = new Map<string, string>();
-  readonly #steps = new Map<string, Step>();
+  readonly #steps = new LoggedSteps((step) => step);
   /** The step that spoke last and has not ended. */
   #current: string | undefined;
 
@@ -32,13 +22,13 @@ class PlainProgress implements ProgressRenderer {
   event(event: BuildEvent): void {
     switch (event.kind) {
       case "vertex-added":
-        this.#names.set(event.vertex, event.name);
+        this.#steps.name(event.vertex, event.name);
         return;
       case "vertex-started":
-        this.#step(event.vertex).startedMs = event.atMs;
+        this.#steps.get(event.vertex).startedMs = event.atMs;
         return;
       case "vertex-output": {
-        const step = this.#step(event.vertex);
+        const step = this.#steps.get(event.vertex);
         for (const line of step.lines.push(event.data)) this.#say(event.vertex, `${since(step, event.atMs)} ${line}`);
         return;
       }
@@ -77,16 +67,10 @@ class PlainProgress implements ProgressRenderer {
   }
 
   #showEnd(event: EventOf<"vertex-finished">): void {
-    const step = this.#step(event.vertex);
+    const step = this.#steps.get(event.vertex);
     const rest = step.lines.end();
     if (rest !== undefined) this.#say(event.vertex, `${since(step, event.atMs)} ${rest}`);
-    const outcome = {
-      succeeded: `DONE ${formatSeconds(event.atMs - (step.startedMs || event.atMs))}`,
-      cached: "CACHED",
-      failed: `ERROR: ${event.error ?? "failed"}`,
-      cancelled: "CANCELED",
-    }[event.result];
-    this.#say(event.vertex, outcome);
+    this.#say(event.vertex, endText(step, event));
     this.#write("\n");
     this.#current = undefined;
   }
@@ -99,18 +83,9 @@ class PlainProgress implements ProgressRenderer {
     this.#current = undefined;
   }
 
-  #step(vertex: string): Step {
-    const known = this.#steps.get(vertex);
-    if (known) return known;
-    const name = this.#names.get(vertex) ?? vertex;
-    const step = { number: this.#steps.size + 1, name, startedMs: 0, lines: new LineSplitter() };
-    this.#steps.set(vertex, step);
-    return step;
-  }
-
   /** Prints a line of a step, naming the step first where another one spoke last. */
   #say(vertex: string, text: string): void {
-    const step = this.#step(vertex);
+    const step = this.#steps.get(vertex);
     if (this.#current !== vertex) {
       this.#leave();
       this.#write(`#${step.number} ${step.name}\n`);
@@ -121,12 +96,7 @@ class PlainProgress implements ProgressRenderer {
 
   /** Leaves a step that has not ended. */
   #leave(): void {
-    if (this.#current !== undefined) this.#write(`#${this.#step(this.#current).number} ...\n\n`);
+    if (this.#current !== undefined) this.#write(`#${this.#steps.get(this.#current).number} ...\n\n`);
     this.#current = undefined;
   }
-}
-
-/** Seconds since the step began, as BuildKit prints them. */
-function since(step: Step, atMs: number): string {
-  return ((atMs - step.startedMs) / 1000).toFixed(3);
 }

@@ -4,9 +4,8 @@ import { nowMs } from "../../base/clock.ts";
 import { formatBytes } from "../../base/size-text.ts";
 import { fit, formatSeconds, keptText } from "./format.ts";
 import { LineSplitter } from "./line-splitter.ts";
+import type { EventOf } from "./logged-steps.ts";
 import type { ProgressRenderer, ProgressTarget } from "./target.ts";
-
-type EventOf<K extends BuildEvent["kind"]> = Extract<BuildEvent, { readonly kind: K }>;
 
 const FRAME_MS = 100;
 /** Lines of output shown under each running step. */
