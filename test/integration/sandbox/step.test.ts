@@ -67,7 +67,9 @@ test("S04 S05 S06: masked and read-only paths, file systems, no /run, no new dev
     "/sys sysfs ro",
   ])
     expect(text).toContain(`\n${mount}`);
-  expect(text).toMatch(/\n\/etc\/resolv.conf \S+ ro,nosuid,nodev,noexec/);
+  for (const name of ["resolv.conf", "hosts"])
+    expect(text).toMatch(new RegExp(`\n/etc/${name} \\S+ ro,nosuid,nodev,noexec`));
+  expect(text).toContain("\n/sys/fs/cgroup ");
   expect(text).not.toMatch(/\n\/run /);
   expect(text).not.toMatch(/\n(kmsg|fuse|loop0)\n/);
 });
@@ -82,6 +84,9 @@ test("S07 S34: device nodes do not open, namespaces and mounts are refused", asy
   const { stdout } = await rig.run(
     "mknod /tmp/vda b 254 0 && dd if=/tmp/vda of=/dev/null count=1 2>&1 | tail -1; unshare -m true 2>&1; mount -t tmpfs x /tmp 2>&1; rm /tmp/vda",
   );
+  const open =
+    "for name in null zero full random urandom; do head -c 1 /dev/$name > /dev/null || echo $name; done; ls -d /dev/tty /dev/ptmx";
+  expect(await rig.output(open)).toBe("/dev/ptmx\n/dev/tty\n");
   expect(stdout).toMatch(/vda.*Operation not permitted/);
   expect(stdout).toMatch(/unshare.*Operation not permitted/);
   expect(stdout).toMatch(/mount.*(denied|not permitted)/);

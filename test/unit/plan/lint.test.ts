@@ -2,6 +2,9 @@
 import { expect, test } from "vitest";
 import { imageWith, plan, warningsOf } from "./rig.ts";
 
+/** Every word that makes a name a secret, in some place and case. */
+const SECRET_NAMES = "X_APIKEY AUTH_X CREDENTIAL credentials Key A_password_B PWORD PASSWD SECRET token".split(" ");
+
 test.each([
   [
     "K09",
@@ -41,11 +44,20 @@ test.each([
     ],
   ],
   [
+    "K16",
+    `FROM busybox\nARG ${SECRET_NAMES.join(" ")}`,
+    SECRET_NAMES.map(
+      (name) => `SecretsUsedInArgOrEnv [${name}] Do not use ARG or ENV instructions for sensitive data (ARG "${name}")`,
+    ),
+  ],
+  ["K16", "FROM busybox\nARG PUBLIC_KEY SECRET_FILE TOKEN_version MONKEY SECRETS", []],
+  [
     "K18",
     "FROM --platform=linux/amd64 busybox AS b",
     ['FromPlatformFlagConstDisallowed [linux/amd64] FROM --platform flag should not use constant value "linux/amd64"'],
   ],
   ["K18", "FROM --platform=linux/amd64 busybox AS build-amd64", []],
+  ["K18", "FROM --platform=linux/amd64 busybox AS linux-tools", []],
   [
     "K21",
     "FROM busybox\nEXPOSE 80/TCP",

@@ -108,6 +108,25 @@ describe("mounts", () => {
     ]);
   });
 
+  test.each([
+    ["", false],
+    [",rw", true],
+    [",readwrite", true],
+    [",rw=true", true],
+    [",readwrite=false", false],
+    [",ro", false],
+    [",readonly", false],
+    [",ro=false", true],
+    [",readonly=false", true],
+  ])("M02, M11, M12: a bind with%s is writable: %s", async (option, writable) => {
+    for (const target of ["target", "dst", "destination"]) {
+      for (const source of ["source", "src"]) {
+        const flag = `--mount=${target}=/a,${source}=/s${option}`;
+        expect(await mountsOf(flag)).toEqual([{ kind: "bind", target: "/a", input: 1, source: "s", writable }]);
+      }
+    }
+  });
+
   test("M02: relative targets are below WORKDIR", async () => {
     expect(await mountsOf("--mount=target=a/../b", "WORKDIR /w")).toMatchObject([{ target: "/w/b" }]);
     expect(await mountErrors("target=/")).toEqual(['[--mount=target=/] invalid mount target "/"']);
@@ -117,6 +136,10 @@ describe("mounts", () => {
     expect(await mountsOf("--mount=type=cache,target=/a//b/")).toEqual([
       { kind: "cache", target: "/a/b", id: "/a/b", sharing: "shared", source: "", readonly: false },
     ]);
+    for (const sharing of ["shared", "private", "locked"])
+      expect(await mountsOf(`--mount=type=cache,target=/c,sharing=${sharing}`)).toMatchObject([{ sharing }]);
+    for (const option of ["ro", "readonly", "ro=true", "rw=false"])
+      expect(await mountsOf(`--mount=type=cache,target=/c,${option}`)).toMatchObject([{ readonly: true }]);
     const full = "--mount=type=cache,id=i,target=/c,sharing=LOCKED,from=tools,source=/s,ro,mode=0700,uid=1,gid=2";
     const ns = { buildArgs: { BUILDKIT_CACHE_MOUNT_NS: "ns" } };
     expect(await mountsOf(full, "", ns)).toEqual([
@@ -180,6 +203,11 @@ describe("mounts", () => {
       { kind: "ssh", id: "k", target: "/s", required: true, mode: 0o666, uid: 0, gid: 0 },
     ]);
     expect(envOf(op)["SSH_AUTH_SOCK"]).toBe("/run/buildkit/ssh_agent.0");
+    const two = await run("RUN --mount=type=ssh,target=/s --mount=type=ssh,id=b --mount=type=ssh,id=c x");
+    expect([two.mounts.map(({ target }) => target), envOf(two)["SSH_AUTH_SOCK"]]).toEqual([
+      ["/s", "/run/buildkit/ssh_agent.1", "/run/buildkit/ssh_agent.2"],
+      "/s",
+    ]);
     expect(envOf(await run("RUN --mount=type=ssh x", "ENV SSH_AUTH_SOCK=mine"))["SSH_AUTH_SOCK"]).toBe("mine");
   });
 
@@ -207,6 +235,18 @@ describe("mounts", () => {
     ["type=bind,target=/$E", '[--mount=type=bind,target=/$E] invalid mount target "/"'],
   ])("M61: %s", async (flag, message) => {
     expect(await mountErrors(flag)).toEqual([message]);
+  });
+
+  test.each([
+    ["type=secret,id=a$E,source=b", "both source and id can't be set"],
+    ["type=tmpfs,target=/x,mode=0700", 'mode not allowed for "tmpfs" type mounts'],
+    ["type=tmpfs,target=/x,uid=1", 'uid not allowed for "tmpfs" type mounts'],
+    ["type=tmpfs,target=/x,gid=1", 'gid not allowed for "tmpfs" type mounts'],
+    ["target=/x,gid=1", 'gid not allowed for "bind" type mounts'],
+    ["type=cache,target=/x,size=1g", "unexpected key 'size' for mount type 'cache'"],
+    ["type=cache,target=/x,required", "unexpected key 'required' for mount type 'cache'"],
+  ])("M40, M60: %s, known without variables", async (flag, message) => {
+    await expect(mountErrors(flag)).rejects.toThrow(message);
   });
 });
 

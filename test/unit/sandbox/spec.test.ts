@@ -56,9 +56,10 @@ test("S03 S50: namespaces; cgroup only on v2; the host's network is no namespace
 
 test("S04 S05: masked and read-only paths", () => {
   const { maskedPaths, readonlyPaths } = spec().linux;
-  expect([maskedPaths.length, readonlyPaths.length]).toEqual([11, 5]);
-  expect(maskedPaths).toContain("/proc/kcore");
-  expect(readonlyPaths).toContain("/proc/sys");
+  const below = (folder: string, names: string): string[] => names.split(" ").map((name) => `${folder}/${name}`);
+  const proc = "acpi asound kcore keys latency_stats timer_list timer_stats sched_debug scsi";
+  expect(maskedPaths).toEqual([...below("/proc", proc), ...below("/sys", "firmware devices/virtual/powercap")]);
+  expect(readonlyPaths).toEqual(below("/proc", "bus fs irq sys sysrq-trigger"));
 });
 
 test("S06: file systems and their options; nothing on /run", () => {
@@ -81,6 +82,15 @@ test("S06: file systems and their options; nothing on /run", () => {
   expect([mountAt(made, "/sys")?.options, mountAt(made, "/sys/fs/cgroup")?.options]).toEqual([
     expect.arrayContaining(["ro"]),
     expect.arrayContaining(["ro"]),
+  ]);
+  expect(made.mounts.map(({ type }) => type)).toEqual([
+    "proc",
+    "tmpfs",
+    "devpts",
+    "tmpfs",
+    "mqueue",
+    "sysfs",
+    "cgroup",
   ]);
 });
 
@@ -149,7 +159,7 @@ test("insecure: everything this process may have, no filter, nothing hidden, dev
     ambient: all,
   });
   expect([made.linux.seccomp, made.linux.maskedPaths, made.linux.readonlyPaths]).toEqual([undefined, [], []]);
-  expect(mountAt(made, "/sys")?.options).toContain("rw");
+  for (const path of ["/sys", "/sys/fs/cgroup"]) expect(mountAt(made, path)?.options).toContain("rw");
   expect(made.linux.resources?.devices).toEqual([{ allow: true, type: "a", access: "rwm" }]);
   expect(made.linux.devices?.map(({ path }) => path)).toEqual(
     [

@@ -1,0 +1,56 @@
+// What a RUN asks of whoever builds: secrets and agents that may be missing, and rights over the machine. Reference M42, M43, M52, R05, S40.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openRig, type Rig } from "../../support/rig.ts";
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+const withRun = (run: string): string => rig.context({ Dockerfile: `FROM busybox\nRUN ${run}\n` });
+
+async function seen(run: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+  await rig.must(["-q", "--no-cache", ...args, "-o", "seen", withRun(`${run} > /seen`)], { env });
+  return readFileSync(join(rig.root, "seen/seen"), "utf8");
+}
+
+test("M42, M43: a secret is a variable, and a file only where a target says so; without it the variable is empty and no file is there", async () => {
+  const asVariable = "--mount=type=secret,id=s,env=WORD";
+  const both = `${asVariable},target=/s/word`;
+  const look = '{ echo "${WORD-unset} $(cat /s/word)"; ls /run/secrets; ls /s; echo; } 2> /dev/null';
+  const given = ["--secret", "id=s,env=SOURCE"];
+  expect(await seen(`${both} ${look}`, given, { SOURCE: "tell-nobody" })).toBe("tell-nobody tell-nobody\nword\n\n");
+  expect(await seen(`${asVariable} ${look}`, given, { SOURCE: "tell-nobody" })).toBe("tell-nobody \n\n");
+  expect(await seen(`${asVariable} ${look}`, [])).toBe(" \n\n");
+  expect(await seen(`--mount=type=secret,id=s ${look}`, [])).toBe("unset \n\n");
+});
+
+test("M51, M52: an ssh mount without an agent leaves nothing, and a required one fails the build at its line", async () => {
+  const look = "ls /run/buildkit 2>/dev/null || echo nothing";
+  expect(await seen(`--mount=type=ssh ${look}`, [])).toBe("nothing\n");
+  const { code, stderr } = await rig.tsbuild([withRun("--mount=type=ssh,id=k,required true")]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("unset ssh forward key k") as string]);
+  expect(stderr).toContain("Dockerfile:2");
+  expect(stderr).toContain("--ssh k=FILE");
+});
+
+test("R04, R05, S40: rights over the machine are given by name, and one does not give another", async () => {
+  const insecure = "--security=insecure grep -c '^Seccomp:.0$' /proc/self/status";
+  expect(await seen(insecure, ["--allow", "security.insecure"])).toBe("1\n");
+  const host = "--network=host readlink /proc/self/ns/net";
+  const own = await seen(host, ["--allow", "network.host,security.insecure"]);
+  expect(await seen("readlink /proc/self/ns/net", [])).not.toBe(own);
+  const refused = await rig.tsbuild(["--allow", "network.host", withRun(insecure)]);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining("entitlement security.insecure is not allowed") as string,
+  ]);
+  const unknown = await rig.tsbuild(["--allow", "network.hots", withRun("true")]);
+  expect([unknown.code, unknown.stderr]).toEqual([
+    2,
+    expect.stringContaining("unknown entitlement network.hots") as string,
+  ]);
+});

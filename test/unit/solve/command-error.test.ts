@@ -1,0 +1,34 @@
+// What a failed RUN says where no container is needed to know it: reference R03, S13.
+import { expect, test } from "vitest";
+import { GraphBuilder } from "../../../src/graph/graph.ts";
+import type { ExecOp } from "../../../src/graph/op.ts";
+import type { StepResult } from "../../../src/sandbox/sandbox.ts";
+import { commandError } from "../../../src/solve/command-error.ts";
+
+const OP: ExecOp = {
+  kind: "exec",
+  args: ["/bin/sh", "-c", "make"],
+  env: [],
+  cwd: "/",
+  user: "",
+  network: "default",
+  security: "sandbox",
+  mounts: [],
+  platform: { os: "linux", architecture: "amd64" },
+};
+
+async function failure(result: StepResult): Promise<string> {
+  const graph = new GraphBuilder();
+  const id = graph.add(OP, [undefined], { name: "RUN make", stage: "", cache: "use", instruction: "RUN make" });
+  const step = { vertex: graph.get(id)!, op: OP, result, lastOutput: [], logPath: "/log", below: [] };
+  return (await commandError(step)).message;
+}
+
+test("R03, S13: want of memory is said behind the exit code, with the limit where there was one", async () => {
+  const exit = 'process "/bin/sh -c make" did not complete successfully: exit code: 137';
+  expect(await failure({ exitCode: 137, oomKilled: false })).toBe(exit);
+  expect(await failure({ exitCode: 137, oomKilled: true })).toBe(`${exit}: OOM killed, cannot allocate memory`);
+  expect(await failure({ exitCode: 137, oomKilled: true, oomLimit: 4096 })).toBe(
+    `${exit}: OOM killed (limit 4096 bytes), cannot allocate memory`,
+  );
+});
