@@ -87,6 +87,12 @@ describe("image options", () => {
     expect(execFileSync("tar", ["--utc", "--full-time", "-tvf", tar], { encoding: "utf8" })).toMatch(
       /2004-11-09 11:33:20 d\/a/,
     );
+    const ofDockerfile = rig.context({
+      Dockerfile: "ARG SOURCE_DATE_EPOCH=1000000000\nFROM busybox\nCOPY a /a\n",
+      a: "a",
+    });
+    expect((await layout("", [], ofDockerfile)).config.created).toBe("2001-09-09T01:46:40Z");
+    expect((await layout("source-date-epoch=", [], ofDockerfile)).config.created).toMatch(/^20[2-9]/);
     const folder = path("dated");
     await rig.must(["-q", ...dated, "-o", `type=local,dest=${folder},source-date-epoch=`, context]);
     expect(lstatSync(join(folder, "d/a")).mtimeMs).toBeGreaterThan(1.6e12);
@@ -225,7 +231,11 @@ describe("where images go", () => {
   });
 
   test("E01: push-by-digest takes no tag, and the tag of a push is needed", async () => {
-    await refused(["-o", `type=image,name=${registry.host}/x:1,push=true,push-by-digest=true`], 2, "by digest");
+    await refused(
+      ["-o", `type=image,name=${registry.host}/x:1,push=true,push-by-digest=true`],
+      2,
+      `can't push tagged ref ${registry.host}/x:1 by digest`,
+    );
     const file = path("by-digest.json");
     const flags = [
       "--metadata-file",

@@ -39,6 +39,8 @@ describe("ENV and LABEL", () => {
   test("O03, V21: in the place of the same name, else at the end; keys are expanded", async () => {
     const { Env } = await configOf("ENV B=2 A=3 $K=4\nENV K=key\nENV $K=5", { Env: ["PATH=/p", "A=1"] });
     expect(Env).toEqual(["PATH=/p", "A=3", "B=2", "=4", "K=key", "key=5"]);
+    const first = await configOf("ENV A=2 BARE=3", { Env: ["A=1", "BARE", "PATH=/p"] });
+    expect(first.Env).toEqual(["A=2", "BARE=3", "PATH=/p"]);
   });
 
   test("O04: --label comes last, without history; labels are sorted", async () => {

@@ -1,0 +1,82 @@
+// What `--output` says, as the build takes it (reference 4.1). What comes out of it: integration/build/output-options.test.ts.
+import { expect, test } from "vitest";
+import { parseOutputs } from "../../../src/cli/output-spec.ts";
+import type { OutputSpec } from "../../../src/engine/options.ts";
+
+const NAMED = "type=image,name=h.example/a:1";
+
+function outputs(...output: readonly string[]): readonly OutputSpec[] {
+  return parseOutputs({ output, push: false, load: false, annotation: [], tags: [], cwd: "/cwd" });
+}
+
+function image(text: string): object {
+  const [spec] = outputs(text);
+  return spec !== undefined && "image" in spec ? spec.image : {};
+}
+
+test.each([
+  ["", true],
+  ["=true", true],
+  ["=1", true],
+  ["=false", false],
+  ["=0", false],
+])("E31: a key%s is %s", (value, expected) => {
+  expect(image(`${NAMED},registry.insecure${value}`)).toMatchObject({ insecureRegistry: expected });
+  expect(image(`${NAMED},force-compression${value}`)).toMatchObject({ forceCompression: expected });
+  expect(image(`${NAMED},name-canonical${value}`)).toMatchObject({ nameCanonical: expected });
+  expect(image(`${NAMED},prefer-nondist-layers${value}`)).toMatchObject({ keepsForeignLayers: expected });
+  expect(outputs(`${NAMED},push${value}`)).toMatchObject([{ push: expected }]);
+  expect(outputs(`${NAMED},store${value}`)).toMatchObject([{ isStored: expected }]);
+  expect(outputs(`${NAMED},unpack${value}`)).toMatchObject([{ isUnpacked: expected }]);
+  expect(outputs(`type=oci,dest=x,tar${value}`)).toMatchObject([{ tar: expected }]);
+});
+
+test("E01, E02, E20–E24: what holds where nothing is said", () => {
+  expect(outputs("type=image")).toMatchObject([{ kind: "image", push: false, isStored: true, isUnpacked: false }]);
+  expect(outputs("type=registry,name=h.example/a:1")).toMatchObject([{ kind: "image", push: true, isUnpacked: false }]);
+  expect(image("type=image")).toEqual({
+    ociMediaTypes: true,
+    compression: "gzip",
+    isSeekable: false,
+    forceCompression: false,
+    keepsForeignLayers: false,
+    rewriteTimestamp: false,
+    pushByDigest: false,
+    nameCanonical: false,
+    insecureRegistry: false,
+    annotations: {},
+    descriptorAnnotations: {},
+    annotatedPlatforms: [],
+  });
+  expect(outputs()).toMatchObject([{ kind: "image", push: false }]);
+});
+
+test("E03–E08: kinds and where they write; several, in their order", () => {
+  expect(outputs("type=oci", "type=oci,tar=false,dest=d", "type=docker", "type=tar", "type=cacheonly")).toMatchObject([
+    { kind: "oci", tar: true, dest: "-" },
+    { kind: "oci", tar: false, dest: "/cwd/d" },
+    { kind: "docker", image: { ociMediaTypes: false } },
+    { kind: "tar", dest: "-" },
+    { kind: "cacheonly" },
+  ]);
+  expect(outputs("-", "out", "type=local,dest=/abs,mode=delete")).toMatchObject([
+    { kind: "tar", dest: "-" },
+    { kind: "local", dest: "/cwd/out", mode: "copy" },
+    { kind: "local", dest: "/abs", mode: "delete" },
+  ]);
+  expect(() => outputs("type=oci,oci-mediatypes=false")).toThrow(
+    'exporter option "oci-mediatypes=false" conflicts with type=oci',
+  );
+});
+
+test.each([
+  ["gzip", 9],
+  ["estargz", 9],
+  ["zstd", 22],
+])("E23: %s has levels 0 to %i", (compression, last) => {
+  const at = (level: number | string): object =>
+    image(`${NAMED},compression=${compression},compression-level=${level}`);
+  expect([at(0), at(last)]).toMatchObject([{ compressionLevel: 0 }, { compressionLevel: last }]);
+  for (const level of [last + 1, -1, "best", ""])
+    expect(() => at(level)).toThrow(`compression-level ${JSON.stringify(String(level))} is not 0 to ${String(last)}`);
+});
