@@ -233,6 +233,14 @@ describe("recovery", () => {
   });
 });
 
+test("P05: a JSON file names its frontend in its key; a broken one, or one without, names none", () => {
+  expect(messages('{"syntax": "example.com/mopy:1", "more": [1]}\n')).toEqual([
+    'the frontend image "example.com/mopy:1" is not supported',
+  ]);
+  for (const text of ['{"syntax": "example.com/mopy:1"', '{"image": "x"}', '{"syntax": 1}'])
+    expect(messages(`${text}\nFROM a\n`).join()).not.toContain("frontend image");
+});
+
 describe("ONBUILD triggers (O12)", () => {
   test("a stored trigger parses back, heredoc included", () => {
     const { dockerfile } = parse("FROM a\nONBUILD RUN --mount=type=cache,target=/c <<E\nmake\nE\n");

@@ -56,6 +56,15 @@ describe("paths", () => {
     expect([result.localContexts, result.contextCopies]).toEqual([[], []]);
   });
 
+  test("HI03: the history has --parents, --chown and --chmod, in this order, and no other flag", async () => {
+    const flags = "--chmod=0600 --link --exclude=*.md --chown=$U --parents";
+    const plan = await planned(`FROM busybox\nENV U=1:2\nCOPY ${flags} a b/ /d$U/\nADD --unpack=false --chown=5 c d`);
+    expect(createdBy(plan).slice(1)).toEqual([
+      "COPY --parents --chown=1:2 --chmod=0600 a b/ /d1:2/ # buildkit",
+      "ADD --chown=5 c d # buildkit",
+    ]);
+  });
+
   test("C16: one instruction is one layer, in the history too", async () => {
     const plan = await planned("FROM busybox\nCOPY a b c /d/");
     expect(plan.history).toEqual([
@@ -82,6 +91,17 @@ describe("heredocs", () => {
       { kind: "inline", name: "two", content: "$A\n" },
     ]);
     expect(createdBy(await planned(`FROM busybox\n${lines}`))).toEqual(["COPY file <<one <<two /d/ # buildkit"]);
+  });
+
+  test("H03, H04: one quoted letter of the word quotes the body; tabs go with <<- only", async () => {
+    const sources = async (word: string, end = "EOF") =>
+      (await copy(`COPY ${word} /d\n\t$A\n${end}`, "ENV A=1")).sources;
+    for (const word of ["<<'E'OF", '<<E"OF"'])
+      expect(await sources(word)).toEqual([{ kind: "inline", name: "EOF", content: "\t$A\n" }]);
+    // An escape is no quote.
+    expect(await sources("<<\\EOF")).toEqual([{ kind: "inline", name: "EOF", content: "\t1\n" }]);
+    expect(await sources("<<-'E'OF", "\tEOF")).toEqual([{ kind: "inline", name: "EOF", content: "$A\n" }]);
+    expect(await sources("<<-EOF", "\t\tEOF")).toEqual([{ kind: "inline", name: "EOF", content: "1\n" }]);
   });
 
   test("an undefined variable in a body is a warning at the body", async () => {

@@ -21,6 +21,18 @@ describe("CMD and ENTRYPOINT", () => {
 
   test("V28: nothing is expanded", async () => {
     expect((await configOf("ENV A=1\nCMD echo $A")).Cmd?.[2]).toBe("echo $A");
+    const plan = await planned(
+      'FROM busybox\nENV A=1\nSHELL ["$A"]\nENTRYPOINT e $A\nHEALTHCHECK CMD h ${A}\nMAINTAINER "$A"\nONBUILD RUN $A',
+    );
+    expect(plan).toMatchObject({
+      author: '"$A"',
+      config: {
+        Shell: ["$A"],
+        Entrypoint: ["$A", "e $A"],
+        Healthcheck: { Test: ["CMD-SHELL", "h ${A}"] },
+        OnBuild: ["RUN $A"],
+      },
+    });
   });
 });
 
@@ -32,6 +44,9 @@ describe("HEALTHCHECK, T39", () => {
       Interval: 60_000_000_000,
     });
     expect((await configOf("HEALTHCHECK NONE", below)).Healthcheck).toEqual({ Test: ["NONE"] });
+    expect(createdBy(await planned("FROM busybox\nHEALTHCHECK --interval=1m CMD a"))).toEqual([
+      "HEALTHCHECK {Test:[CMD-SHELL a] Interval:1m0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+    ]);
   });
 });
 
@@ -41,6 +56,10 @@ describe("ENV and LABEL", () => {
     expect(Env).toEqual(["PATH=/p", "A=3", "B=2", "=4", "K=key", "key=5"]);
     const first = await configOf("ENV A=2 BARE=3", { Env: ["A=1", "BARE", "PATH=/p"] });
     expect(first.Env).toEqual(["A=2", "BARE=3", "PATH=/p"]);
+  });
+
+  test("V21: keys of LABEL are expanded too", async () => {
+    expect((await configOf("ENV K=key V=value\nLABEL a.$K=$V")).Labels).toEqual({ "a.key": "value" });
   });
 
   test("O04: --label comes last, without history; labels are sorted", async () => {
@@ -114,6 +133,17 @@ describe("USER, VOLUME, STOPSIGNAL, MAINTAINER", () => {
       config: { User: "x:g", Volumes: { "/b": {}, "/c d": {}, x: {} }, StopSignal: "sigterm" },
     });
   });
+});
+
+test.each(["9", "-1", "64", "kill", "SIGKILL", "SigTerm", "RTMIN", "rtmin+3", "SIGRTMIN+15", "SIGRTMAX-1", "RTMAX"])(
+  "O09: STOPSIGNAL %s is a signal, kept as written",
+  async (signal) => {
+    expect((await configOf(`STOPSIGNAL ${signal}`)).StopSignal).toBe(signal);
+  },
+);
+
+test.each(["0", "SIG", "FOO", "RTMIN+99", "9x"])("O09: STOPSIGNAL %s is none", async (signal) => {
+  expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
 });
 
 describe("WORKDIR", () => {

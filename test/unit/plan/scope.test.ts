@@ -51,6 +51,11 @@ describe("ARG and ENV", () => {
     expect(plan.config.Env).toEqual(["X=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
   });
 
+  test("A05: names that differ in case are different names", async () => {
+    const { config } = await planned("FROM busybox\nENV Path=/p\nENV PATH=/q path=$Path");
+    expect(config.Env).toEqual(["PATH=/q", "Path=/p", "path=/p"]);
+  });
+
   test("A06: a build argument that nothing declares changes nothing", async () => {
     const plain = await planned("FROM busybox\nRUN x");
     expect((await planned("FROM busybox\nRUN x", { buildArgs: { X: "1" } })).target).toBe(plain.target);
@@ -81,6 +86,14 @@ describe("predefined arguments", () => {
     expect(plan.config).toEqual(plain.config);
   });
 
+  test.each(["HTTP", "HTTPS", "FTP", "NO", "ALL"])("A20: %s_PROXY, in either case", async (scheme) => {
+    const name = `${scheme}_PROXY`;
+    for (const given of [name, name.toLowerCase()]) {
+      const plan = await planned("FROM busybox\nRUN x", { buildArgs: { [given]: "p" } });
+      expect(vertices(plan).at(-1)!.meta.hiddenEnv).toEqual([`${name}=p`, `${name.toLowerCase()}=p`]);
+    }
+  });
+
   test("A20: a declared proxy is an ordinary argument", async () => {
     const plan = await planned("FROM busybox\nARG HTTP_PROXY\nRUN x", { buildArgs: { HTTP_PROXY: "p" } });
     expect(envOf(execs(plan)[0])["HTTP_PROXY"]).toBe("p");
@@ -94,6 +107,29 @@ describe("predefined arguments", () => {
     expect((await planned(text, { platform })).config.Labels).toEqual({ a: "linux/arm/v7/v7/amd64/[]" });
     const given = await planned(text, { platform, buildArgs: { BUILDARCH: "mine" } });
     expect(given.config.Labels).toEqual({ a: "linux/arm/v7/v7/mine/[]" });
+  });
+
+  test("A21: every one of them, in FROM and, declared, in a stage; undeclared they are unset", async () => {
+    const kinds = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
+    const all = ["TARGET", "BUILD"].flatMap((side) => kinds.map((kind) => `${side}${kind}`));
+    const platform = { os: "linux", architecture: "arm", variant: "v7" };
+    const buildPlatform = { os: "linux", architecture: "amd64", variant: "v2" };
+    const label = `LABEL all="${all.map((name) => `$${name}`).join("|")}"`;
+    const declared = await planned(`FROM scratch\nARG ${all.join(" ")}\n${label}`, { platform, buildPlatform });
+    expect(declared.config.Labels).toEqual({ all: "linux/arm/v7|linux||arm|v7|linux/amd64/v2|linux||amd64|v2" });
+    const versioned = {
+      platform: { ...platform, osVersion: "5" },
+      buildPlatform: { ...buildPlatform, osVersion: "6" },
+    };
+    const versions = "FROM scratch\nARG TARGETOSVERSION BUILDOSVERSION\nLABEL v=$TARGETOSVERSION-$BUILDOSVERSION";
+    expect((await planned(versions, versioned)).config.Labels).toEqual({ v: "5-6" });
+    const undeclared = await planned(`FROM scratch\n${label}`, { platform, buildPlatform });
+    expect(undeclared.config.Labels).toEqual({ all: "|".repeat(9) });
+    const inFrom = await planned(`FROM scratch AS v7\nFROM $TARGETVARIANT AS amd64\nFROM $BUILDARCH\nLABEL a=b`, {
+      platform,
+      buildPlatform,
+    });
+    expect(inFrom.config.Labels).toEqual({ a: "b" });
   });
 
   test.each([

@@ -70,6 +70,8 @@ describe("FROM", () => {
     expect(error).toBeInstanceOf(BuildError);
     expect(error).toMatchObject({ code: "image", help: 'did you mean the stage "build"?' });
     expect(spanText(error.span!)).toBe("biuld");
+    const common = (await plan("FROM alpin").catch((one: unknown) => one)) as BuildError;
+    expect(common.help).toBe('did you mean "alpine"?');
     const from = (await plan("FROM busybox\nCOPY --from=nowhere /a /b").catch((one: unknown) => one)) as BuildError;
     expect(spanText(from.span!)).toBe("nowhere");
   });
@@ -85,6 +87,9 @@ describe("FROM", () => {
     ["linux/arm64/v8", "linux/arm64"],
     ["arm64", "linux/arm64"],
     ["linux/arm", "linux/arm/v7"],
+    ["linux", "linux/amd64"],
+    ["LINUX/x86_64", "linux/amd64"],
+    ["aarch64", "linux/arm64"],
   ])("F06: --platform=%s means %s", async (flag, platform) => {
     const plan = await planned(`FROM --platform=${flag} busybox\nRUN x`);
     const [os, architecture, variant] = platform.split("/");
