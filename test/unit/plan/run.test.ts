@@ -35,10 +35,16 @@ describe("commands", () => {
     expect(await networks("RUN x")).toBe("host");
     expect(await networks("RUN --network=default x")).toBe("host");
     expect(await networks("RUN --network=none x")).toBe("none");
+    expect((await run("RUN --network=host x", "", { network: "none" })).network).toBe("host");
+    expect(await errorsOf("FROM busybox\nRUN --network=none$X x").catch(String)).toContain(
+      'invalid network mode "none$X"',
+    );
   });
 
   test("R05: security", async () => {
     expect((await run("RUN --security=insecure x")).security).toBe("insecure");
+    expect((await run("RUN --security=sandbox x")).security).toBe("sandbox");
+    expect((await run("RUN x")).security).toBe("sandbox");
   });
 
   test("R06: devices by name, optional unless they are required", async () => {
@@ -158,6 +164,17 @@ describe("mounts", () => {
     ]);
   });
 
+  test("M21, pain 30: what package managers lock is locked by default, wherever below, and nothing else is", async () => {
+    const apt = ["/var/cache/apt", "/var/lib/apt", "/var/lib/apt/lists"];
+    const rpm = ["/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum", "/var/cache/zypp", "/var/lib/dnf"];
+    for (const target of [...apt, ...rpm])
+      expect(await mountsOf(`--mount=type=cache,target=${target}`)).toMatchObject([
+        { sharing: "locked", isLockedByDefault: true },
+      ]);
+    for (const target of ["/var/cache", "/var/cache/apt-more", "/root/.npm"])
+      expect(await mountsOf(`--mount=type=cache,target=${target}`)).toMatchObject([{ sharing: "shared" }]);
+  });
+
   test.each([
     ["64m", 64 * 2 ** 20],
     ["1.5GiB", 1.5 * 2 ** 30],
@@ -223,6 +240,21 @@ describe("mounts", () => {
       { kind: "tmpfs", target: "/b" },
       { kind: "tmpfs", target: "/a" },
     ]);
+  });
+
+  test("R07, M42: secrets that are variables only are told apart by these", async () => {
+    const flags = ["id=a,env=A", "id=b,env=B", "id=c,env=A"].map((text) => `--mount=type=secret,${text}`).join(" ");
+    expect(await mountsOf(flags)).toMatchObject([
+      { id: "b", env: "B" },
+      { id: "c", env: "A" },
+    ]);
+  });
+
+  test("M10: mounts of one stage are one input", async () => {
+    const flags = "--mount=from=t,target=/a --mount=from=t,target=/b --mount=target=/c";
+    const plan = await planned(`FROM busybox AS t\nRUN t\nFROM busybox\nRUN ${flags} x`);
+    expect(vertices(plan).at(-1)!.inputs).toHaveLength(3);
+    expect(execs(plan).at(-1)!.mounts).toMatchObject([{ input: 1 }, { input: 1 }, { input: 2 }]);
   });
 
   test.each([
