@@ -30,6 +30,10 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
 const SEEK_DATA = 3;
+/** Inode flags as `chattr` sets them (linux/fs.h, 64-bit); "T" is the one of ext2 to ext4. */
+const FS_IOC_GETFLAGS = 0x80086601;
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_TOPDIR_FL = 0x20000;
 const SEEK_HOLE = 4;
 const NANOSECONDS = 1_000_000_000n;
 const XATTR_SIZE_MAX = 65_536;
@@ -52,6 +56,7 @@ interface Libc {
   readonly flock: CFunction;
   readonly utimensat: CFunction;
   readonly lseek: CFunction;
+  readonly ioctl: CFunction;
 }
 
 /** Attaches `source` at `target`. `fstype` and `data` may be undefined where the kernel ignores them (bind, remount, propagation). */
@@ -153,6 +158,21 @@ export function seekHole(fd: number, offset: number): number | undefined {
   return seek(fd, offset, SEEK_HOLE);
 }
 
+/** Tells the file system that the directories in the open directory `fd` have nothing to do with each other, and may lie apart. False where it takes no such hint. */
+export function spreadChildren(fd: number): boolean {
+  const { ioctl } = load();
+  const flags = new Uint32Array(2);
+  if (ioctl(fd, FS_IOC_GETFLAGS, flags) !== 0) return false;
+  flags[0]! |= FS_TOPDIR_FL;
+  return ioctl(fd, FS_IOC_SETFLAGS, flags) === 0;
+}
+
+/** Whether {@link spreadChildren} was told so. */
+export function areChildrenSpread(fd: number): boolean {
+  const flags = new Uint32Array(2);
+  return load().ioctl(fd, FS_IOC_GETFLAGS, flags) === 0 && (flags[0]! & FS_TOPDIR_FL) !== 0;
+}
+
 function seek(fd: number, offset: number, whence: number): number | undefined {
   const libc = load();
   const found = libc.lseek(fd, offset, whence);
@@ -230,6 +250,7 @@ function bind(): Libc {
     utimensat: bound("utimensat", "int", ["int", "void *", "void *", "int"]),
     // off_t is 64 bits wide in glibc and musl on both architectures.
     lseek: bound("lseek", "int64_t", ["int", "int64_t", "int"]),
+    ioctl: bound("ioctl", "int", ["int", "ulong", "void *"]),
   };
 }
 
