@@ -138,12 +138,18 @@ async function exitOf(
   }
 }
 
+/** A user namespace gets no new /proc where something covers parts of the one that is there (S72), as container engines do. */
+const HIDDEN_PROC = /mount(?:ing)? [`"']?proc[`"']? to .*(?:operation not permitted|permission denied)/i;
+const SHOW_PROC =
+  "parts of /proc are hidden here: start the container around this with --security-opt systempaths=unconfined (Kubernetes: securityContext procMount Unmasked), or build as root";
+
 /** Throws where the runtime failed for another reason than what the step wants to run. Its message is among the step's output too, as with other builders. */
 function checkRuntimeLog({ invocation, bundle }: ContainerOptions): void {
   const log = join(bundle, "log.json");
   const message = lastErrorOf(readFileIfExists(log)?.toString() ?? "");
   if (message === undefined || BAD_COMMAND.test(message)) return;
-  throw new BuildError("runtime", `${invocation.runtime.name} could not run the container: ${message}`);
+  const help = HIDDEN_PROC.test(message) ? { help: SHOW_PROC } : {};
+  throw new BuildError("runtime", `${invocation.runtime.name} could not run the container: ${message}`, help);
 }
 
 /** Message of the last error in a runtime's log, JSON or plain; undefined where it has none. */

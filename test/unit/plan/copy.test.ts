@@ -14,6 +14,7 @@ const errors = async (line: string) => errorsOf(`FROM busybox\nARG E=\n${line}`)
 describe("paths", () => {
   test("C02: sources stay below their root", async () => {
     expect(await patterns("COPY /a/ ../../b ./c/../d . * /dest/")).toEqual(["a", "b", "d", "", "*"]);
+    expect(await patterns("COPY a/./b /dest/")).toEqual(["a/b"]);
   });
 
   test.each([
@@ -163,6 +164,12 @@ describe("ADD", () => {
     expect(await errors("ADD --checksum=xyz https://h/r.git /")).toEqual([
       "[https://h/r.git] invalid checksum xyz for Git URL, expected hex commit hash",
     ]);
+  });
+
+  test("AD04, AD08: --checksum and the query's agree, or it is an error", async () => {
+    const add = (flag: string) => errors(`ADD --checksum=${flag} https://h/r.git?ref=v1&checksum=abcd /`);
+    expect(await add("abcd")).toEqual([]);
+    expect(await add("abce")).toEqual(['[https://h/r.git?ref=v1&checksum=abcd] checksum mismatch "abce" != "abcd"']);
   });
 
   test("C15: COPY takes no remote sources", async () => {

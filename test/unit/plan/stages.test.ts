@@ -101,6 +101,9 @@ describe("FROM", () => {
       "[$P] empty platform value from expression $P",
     ]);
     expect(await errorsOf("FROM --platform=a/b/c/d busybox")).toEqual(["[a/b/c/d] failed to parse platform a/b/c/d"]);
+    expect(await errorsOf("FROM --platform=${P busybox")).toEqual([
+      expect.stringContaining("failed to process arguments for platform: "),
+    ]);
   });
 
   test("the image is called what its base is, unless the user named a platform", async () => {

@@ -1,0 +1,103 @@
+// A whole build by a user other than root, in a mount namespace that has such a user and his subordinate ids, whatever the machine has. Reference 6.5.
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runProcess, type ProcessResult } from "../../../src/base/process.ts";
+import { openRig, type Rig } from "../../support/rig.ts";
+
+const PROJECT = resolve(import.meta.dirname, "../../..");
+const UID = 4321;
+
+const DOCKERFILE = `FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/bin
+RUN mkdir -p /d/gone /e && touch /d/kept && chown 33:44 /d/kept && chmod 4755 /d/kept && touch /e/f
+RUN rm -r /d/gone /e && mkdir /e && touch /e/g
+`;
+
+/** What a step writes down of where it is; never from the cache. */
+const LOOK = `RUN --network=none { id -u; cat /proc/self/uid_map; ls -A /sys | wc -l; ls /sys/fs 2>/dev/null; ip -o link | wc -l; } > /look
+RUN grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status > /rights; test -d /proc/1/root && ls -d /proc/[0-9]* | wc -l > /processes
+`;
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+  chmodSync(rig.root, 0o711);
+  for (const name of ["home", "project", "etc"]) mkdirSync(join(rig.root, name));
+  chownSync(join(rig.root, "home"), UID, UID);
+  const files = {
+    passwd: `root:x:0:0::/root:/bin/sh\nsomebody:x:${String(UID)}:${String(UID)}::/:/bin/sh\n`,
+    group: `root:x:0:\nsomebody:x:${String(UID)}:\n`,
+    subuid: "somebody:200000:65536\n",
+    subgid: "somebody:200000:65536\n",
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(rig.root, "etc", name), text);
+});
+afterAll(async () => {
+  await rig[Symbol.asyncDispose]();
+});
+
+/** Runs tsbuild as that user; `before` is done by root in his mount namespace. */
+function asUser(args: readonly string[], before = "true"): Promise<ProcessResult> {
+  const { root } = rig;
+  const script = `for name in passwd group subuid subgid; do mount --bind ${root}/etc/$name /etc/$name; done
+    mount --rbind ${PROJECT} ${root}/project; ${before}; cd /
+    exec setpriv --reuid ${String(UID)} --regid ${String(UID)} --clear-groups -- "$@" 2>&1`;
+  const env = ["env", "-i", "PATH=/usr/bin:/bin", `HOME=${root}/home`, "USER=somebody", `TSBUILD_ROOT=${root}/home/s`];
+  const words = [...env, `${root}/project/src/bin/tsbuild`, ...args];
+  const isolated = ["--mount", "--propagation", "private", "sh", "-ec", script, "sh"];
+  return runProcess("unshare", [...isolated, ...words]);
+}
+
+function context(more = ""): string {
+  const made = rig.context({ Dockerfile: DOCKERFILE + more });
+  copyFileSync("/bin/busybox", join(made, "busybox"));
+  chmodSync(made, 0o755);
+  return made;
+}
+
+const readOut = (name: string): string => readFileSync(join(rig.root, "home", name), "utf8");
+
+test("S70, S71: the user is root of a namespace with his subordinate ids; no /sys, no cgroup, the same rights and networks", async () => {
+  expect(await asUser(["-o", join(rig.root, "home/out"), context(LOOK)])).toMatchObject({ exitCode: 0 });
+  const [uid, own, others, ...rest] = readOut("out/look").trimEnd().split("\n");
+  expect(uid).toBe("0");
+  expect(own!.trim().split(/\s+/)).toEqual(["0", String(UID), "1"]);
+  expect(others!.trim().split(/\s+/).slice(0, 2)).toEqual(["1", "200000"]);
+  // Nothing in /sys, and of the network loopback alone.
+  expect(rest).toEqual(["0", "1"]);
+  expect(readOut("out/rights")).toBe("CapEff:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t2\n");
+  expect(Number(readOut("out/processes"))).toBeLessThan(6);
+});
+
+test("S70, S71: the image is the one that root builds, owners, mode bits and deletions included", async () => {
+  const from = context();
+  const digestIn = (file: string): string =>
+    (JSON.parse(readFileSync(file, "utf8")) as Record<string, string>)["containerimage.digest"]!;
+  const dated = ["--build-arg", "SOURCE_DATE_EPOCH=1600000000", "-o", "type=image,rewrite-timestamp=true"];
+  expect(await asUser([...dated, "--metadata-file", join(rig.root, "home/meta.json"), from])).toMatchObject({
+    exitCode: 0,
+  });
+  await rig.must(["-q", ...dated, "--metadata-file", join(rig.root, "meta.json"), from]);
+  expect(digestIn(join(rig.root, "home/meta.json"))).toBe(digestIn(join(rig.root, "meta.json")));
+});
+
+test("S70: without subordinate ids it is said what to do", async () => {
+  const { exitCode, stdout } = await asUser([context()], "mount --bind /dev/null /etc/subuid");
+  expect([exitCode, stdout]).toEqual([
+    1,
+    "error: somebody has no subordinate ids in /etc/subuid, and building without root needs 65536\n  help: usermod --add-subuids 100000-165535 somebody\n",
+  ]);
+});
+
+test("S72: where parts of /proc are hidden no step runs, and it is said how to show them; the doctor says so too", async () => {
+  const others = `awk '$3 == "proc" && $2 != "/proc" {print $2}' /proc/mounts | sort -r | xargs -r umount -l`;
+  const hidden = `${others}; mount --bind /dev/null /proc/version`;
+  const { exitCode, stdout } = await asUser(["--no-cache", context()], hidden);
+  expect(exitCode).not.toBe(0);
+  expect(stdout).toMatch(/could not run the container: .*proc.*not permitted/i);
+  expect(stdout).toContain("--security-opt systempaths=unconfined");
+  expect((await asUser(["doctor"], hidden)).stdout).toMatch(/^NO {2}OCI runtime: .*\n.*systempaths=unconfined/m);
+});
