@@ -1,5 +1,5 @@
-// Traps that need a whole build to fall into: what is deleted, ignored, written below a VOLUME, or mounted. Rows I05, T2, T6, T7, T40, T41.
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+// Traps that need a whole build to fall into: what is deleted, ignored, written below a VOLUME, or mounted. Rows I05, K07, X05, T2, T6, T7, T40, T41.
+import { cpSync, existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openRig, type Rig } from "../../support/rig.ts";
@@ -81,4 +81,40 @@ test("T41: nothing in a RUN's comment or heredoc is run by the builder, and a sc
   expect(readdirSync(found)).toEqual(expect.arrayContaining(["out", "script"]));
   expect(readdirSync(found)).not.toContain("comment");
   expect(readFileSync(join(found, "out"), "utf8")).toBe("in\n");
+});
+
+test("K07: a SHELL that the base image has makes the shell form what is meant", async () => {
+  const says = async (base: string): Promise<string> => {
+    const context = rig.context({ Dockerfile: `FROM ${base}\nCMD run $IT\n` });
+    return (await rig.tsbuild(["--check", context])).stdout;
+  };
+  await rig.must(["-q", "-t", "shelled", rig.context({ Dockerfile: 'FROM busybox\nSHELL ["/bin/sh", "-ec"]\n' })]);
+  expect(await says("busybox")).toContain("JSONArgsRecommended");
+  expect(await says("shelled")).toBe("Check complete, no warnings found.\n");
+});
+
+test("X05: an image of an OCI layout by its tag, by its digest, and by neither where there is only one", async () => {
+  interface Index {
+    readonly manifests: readonly { readonly digest: string }[];
+  }
+  const layout = async (name: string): Promise<string> => {
+    const folder = join(rig.root, `layout-${name}`);
+    const context = rig.context({ Dockerfile: "FROM scratch\nCOPY name /name\n", name });
+    await rig.must(["-q", "-t", `x/y:${name}`, "-o", `type=oci,tar=false,dest=${folder}`, context]);
+    return folder;
+  };
+  const [one, two] = [await layout("one"), await layout("two")];
+  const indexOf = (folder: string): Index => JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as Index;
+  const user = rig.context({ Dockerfile: "FROM base\nCOPY --from=base /name /copy\n" });
+  const from = (where: string): string[] => ["--build-context", `base=oci-layout://${where}`];
+  expect(readFileSync(join(await files(user, ...from(one)), "copy"), "utf8")).toBe("one");
+  const manifests = [one, two].flatMap((folder) => indexOf(folder).manifests);
+  cpSync(two, one, { recursive: true });
+  writeFileSync(join(one, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }));
+  for (const where of [":one", `@${manifests[0]!.digest}`, `:two@${manifests[0]!.digest}`])
+    expect(readFileSync(join(await files(user, ...from(one + where)), "copy"), "utf8")).toBe("one");
+  expect(readFileSync(join(await files(user, ...from(`${one}:two`)), "copy"), "utf8")).toBe("two");
+  const { code, stderr } = await rig.tsbuild(["-q", ...from(`${one}:three`), user]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("no image tagged three in the OCI layout") as string]);
+  expect((await rig.tsbuild(["-q", ...from(one), user])).stderr).toContain("no image in the OCI layout");
 });

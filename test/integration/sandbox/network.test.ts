@@ -83,6 +83,24 @@ test("S53, pain 14: a resolver on the machine's loopback is reached by its forwa
   expect(stdout).toContain("10.9.8.7");
 });
 
+test("S53: behind systemd-resolved's stub are its servers; in the host's own network the stub is what it is there", async () => {
+  const dir = rig.directory("resolved");
+  writeFileSync(join(dir, "stub"), "nameserver 127.0.0.53\noptions edns0\n");
+  writeFileSync(join(dir, "upstream"), "nameserver 192.0.2.7\nsearch example.test\n");
+  const source = join(import.meta.dirname, "../../../src/sandbox/sandbox.ts");
+  const requests = (["default", "host"] as const).map((network) => rig.request("cat /etc/resolv.conf", { network }));
+  const script = `
+    import { createSandbox } from ${JSON.stringify(source)};
+    await using sandbox = await createSandbox({ stateDir: ${JSON.stringify(dir)}, isRootless: false, onNotice: console.log });
+    for (const request of ${JSON.stringify(requests)})
+      await sandbox.run({ ...request, onOutput: (_stream, chunk) => process.stdout.write(chunk) });`;
+  const command = `mount -t tmpfs run /run && mkdir -p /run/systemd/resolve && cp "$0/upstream" /run/systemd/resolve/resolv.conf
+    mount --bind "$0/stub" /etc/resolv.conf && exec "$@"`;
+  const isolated = ["--mount", "--propagation", "private", "sh", "-ec", command, dir];
+  const { stdout } = await runProcess("unshare", [...isolated, process.execPath, "--input-type=module", "-e", script]);
+  expect(stdout).toBe("nameserver 192.0.2.7\nsearch example.test\nnameserver 127.0.0.53\noptions edns0\n");
+});
+
 test("S55: no helper: the host's network, said once", async () => {
   const bin = rig.directory("bin");
   for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc"])

@@ -50,6 +50,28 @@ describe("HEALTHCHECK, T39", () => {
   });
 });
 
+test.each([
+  ["1h2m3.5s", 3_723_500_000_000],
+  ["1ms2us3ns", 1_002_003],
+  ["1ms2µs", 1_002_000],
+  ["+.5s", 500_000_000],
+  ["1ms2μs", 1_002_000],
+  ["0", undefined],
+  ["0s", undefined],
+])("O11: a duration of %s", async (text, nanoseconds) => {
+  const flags = ["interval", "timeout", "start-period", "start-interval"].map((name) => `--${name}=${text}`).join(" ");
+  const { Healthcheck } = await configOf(`HEALTHCHECK ${flags} --retries=3 CMD x`);
+  const { Interval, Timeout, StartPeriod, StartInterval, Retries } = Healthcheck!;
+  expect([Interval, Timeout, StartPeriod, StartInterval]).toEqual(Array.from({ length: 4 }, () => nanoseconds));
+  expect(Retries).toBe(3);
+});
+
+test.each(["-5s", "-1ms", "999us"])("O11: a duration of %s is too short", async (text) => {
+  await expect(planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`)).rejects.toThrow(
+    'Interval "interval" cannot be less than 1ms',
+  );
+});
+
 describe("ENV and LABEL", () => {
   test("O03, V21: in the place of the same name, else at the end; keys are expanded", async () => {
     const { Env } = await configOf("ENV B=2 A=3 $K=4\nENV K=key\nENV $K=5", { Env: ["PATH=/p", "A=1"] });

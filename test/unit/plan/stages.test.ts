@@ -265,7 +265,18 @@ describe("named contexts", () => {
 
   test("X05: files as a base become a layer of their own", async () => {
     const plan = await planned("FROM files\nRUN x", contexts({ files: { kind: "local" } }));
-    expect(files(plan)[0]).toMatchObject({ action: { kind: "copy", dest: "/" } });
+    expect(files(plan)[0]).toEqual({
+      kind: "file",
+      action: {
+        kind: "copy",
+        sources: [{ kind: "path", input: 1, pattern: "", isWildcardAllowed: false }],
+        dest: "/",
+        parents: false,
+        exclude: [],
+        unpack: "never",
+      },
+      isLinked: false,
+    });
     expect(plan.history.map(({ comment, vertex }) => [comment, vertex !== undefined])).toEqual([
       ["buildkit.exporter.image.v0", true],
       ["buildkit.dockerfile.v0", true],
