@@ -164,9 +164,21 @@ test.each(["9", "-1", "64", "kill", "SIGKILL", "SigTerm", "RTMIN", "rtmin+3", "S
   },
 );
 
-test.each(["0", "SIG", "FOO", "RTMIN+99", "9x"])("O09: STOPSIGNAL %s is none", async (signal) => {
-  expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
+test("O09: every signal that moby knows, and those of the real-time ones that it names", async () => {
+  const names =
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX";
+  const above = Array.from({ length: 15 }, (_none, index) => `RTMIN+${String(index + 1)}`);
+  const below = Array.from({ length: 14 }, (_none, index) => `RTMAX-${String(index + 1)}`);
+  for (const name of [...names.split(" "), ...above, ...below])
+    expect((await configOf(`STOPSIGNAL SIG${name}`)).StopSignal).toBe(`SIG${name}`);
 });
+
+test.each(["0", "SIG", "FOO", "RTMIN+0", "RTMIN+16", "RTMAX-0", "RTMAX-15", "RTMIN+99", "9x"])(
+  "O09: STOPSIGNAL %s is none",
+  async (signal) => {
+    expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
+  },
+);
 
 describe("WORKDIR", () => {
   test("O07, HI04: clean and absolute, one layer unless it is the root, owned by the user", async () => {
