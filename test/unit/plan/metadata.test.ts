@@ -118,6 +118,11 @@ describe("EXPOSE", () => {
     ]);
   });
 
+  test.each(["tcp", "udp", "sctp"])("O05: %s, in any case, is a protocol", async (protocol) => {
+    const { ExposedPorts } = await configOf(`EXPOSE 80/${protocol} 81/${protocol.toUpperCase()}`);
+    expect(Object.keys(ExposedPorts!)).toEqual([`80/${protocol}`, `81/${protocol}`]);
+  });
+
   test.each([
     ["/tcp", 'invalid port: "/tcp": no port specified'],
     ["80/foo", 'invalid port: "80/foo": invalid proto: foo'],
