@@ -1,8 +1,8 @@
 // A tree with everything that file systems can hold, made by two RUNs, as other tools see it after its way through layers and a registry.
 // What it must look like is what the same commands make on a plain disk.
 import { spawn } from "node:child_process";
-import { copyFileSync, createReadStream, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { createReadStream, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
@@ -11,6 +11,7 @@ import { openDockerRegistry, type DockerRegistry } from "../support/docker-regis
 import { accepted, Podman } from "../support/judges.ts";
 import { differences, listTree, type FileAttributes } from "../support/judges-tree.ts";
 import { openRig, type Rig } from "../support/rig.ts";
+import { makeTools } from "../support/tools.ts";
 
 /** The lower layer. `$T` are tools that busybox lacks; every time is set at the end. */
 const LOWER = `
@@ -81,7 +82,7 @@ let expected: ReadonlyMap<string, FileAttributes>;
 beforeAll(async () => {
   [rig, registry] = await Promise.all([openRig(), openDockerRegistry()]);
   podman = new Podman(rig.root);
-  tools = await makeTools(rig, ["setcap", "setfattr", "touch"]);
+  tools = await makeTools(rig.root, ["setcap", "setfattr", "touch"]);
   const plain = join(rig.root, "plain");
   mkdirSync(plain);
   for (const script of [LOWER, UPPER])
@@ -206,20 +207,3 @@ test("tsbuild reads its own layers back: FROM the image, out as a tar, unpacked 
   const wrong = differences(expected, await listTree(join(unpacked, "t")));
   expect(wrong.filter((line) => !line.startsWith('"new": '))).toEqual([]);
 });
-
-/** These commands of the machine with their libraries: they run in an image that has neither. */
-async function makeTools(rig: Rig, names: readonly string[]): Promise<string> {
-  const folder = join(rig.root, "tools");
-  mkdirSync(folder);
-  for (const name of names) {
-    const path = (await accepted("sh", ["-c", `PATH=$PATH:/usr/sbin:/sbin command -v ${name}`])).trim();
-    const libraries = (await accepted("ldd", [path])).match(/\/\S+/g) ?? [];
-    for (const library of libraries) copyFileSync(library, join(folder, basename(library)));
-    copyFileSync(path, join(folder, `${name}.bin`));
-    const loader = basename(libraries.find((library) => /ld-linux/.test(library))!);
-    writeFileSync(join(folder, name), `#!/bin/sh\nexec "$T/${loader}" --library-path "$T" "$T/${name}.bin" "$@"\n`, {
-      mode: 0o755,
-    });
-  }
-  return folder;
-}

@@ -4,16 +4,36 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runProcess, type ProcessResult } from "../../../src/base/process.ts";
 import { openRig, type Rig } from "../../support/rig.ts";
+import { makeTools } from "../../support/tools.ts";
 
 const PROJECT = resolve(import.meta.dirname, "../../..");
 const UID = 4321;
 
-const DOCKERFILE = `FROM scratch
+/** What a user may make of all that a layer can hold: everything but device nodes and ids past the 65,536 that are mapped. */
+const LOWER = `set -e
+mkdir -p gone/deep opaque owners special xattr; echo 1 > gone/deep/file; echo 1 > opaque/old; echo 1 > f2d; ln -s opaque l2f
+for id in 1 1000 65534; do echo $id > owners/$id; chown $id:$id owners/$id; ln -s x owners/l$id; chown -h 0:$id owners/l$id; done
+echo suid > special/suid; chown 7:8 special/suid; chmod 6755 special/suid; mkdir -m 1777 special/sticky; mkdir -m 2775 special/sgid
+echo none > special/none; chmod 0 special/none; mkfifo -m 0620 special/fifo; ln special/suid special/linked
+echo x > xattr/file; $T/setfattr -n user.text -v value xattr/file; cp /bin/busybox xattr/cap; $T/setcap cap_net_raw+ep xattr/cap
+`;
+const UPPER = `set -e
+rm -rf gone opaque f2d l2f; mkdir opaque f2d; echo 2 > opaque/new; echo 2 > l2f; chmod 0600 owners/1; chown 9:9 special/none
+echo kept > /cache/file
+`;
+const DOCKERFILE = `FROM scratch AS base
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 ENV PATH=/bin
-RUN mkdir -p /d/gone /e && touch /d/kept && chown 33:44 /d/kept && chmod 4755 /d/kept && touch /e/f
-RUN rm -r /d/gone /e && mkdir /e && touch /e/g
+FROM base AS made
+RUN --mount=from=tools,target=/tools --mount=source=lower.sh,target=/lower.sh mkdir /t && cd /t && T=/tools sh /lower.sh
+RUN --mount=type=cache,target=/cache --mount=source=upper.sh,target=/upper.sh cd /t && sh /upper.sh
+COPY --chown=33:44 --chmod=640 upper.sh /copied/
+FROM base
+COPY --from=made / /
+USER 700:701
+RUN test "$(id -u):$(id -g)" = 700:701 && test ! -w /t/owners
+USER 0
 `;
 
 /** What a step writes down of where it is; never from the cache. */
@@ -22,9 +42,11 @@ RUN grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status > /rights; test -d /p
 `;
 
 let rig: Rig;
+let tools: string;
 beforeAll(async () => {
   rig = await openRig();
   chmodSync(rig.root, 0o711);
+  tools = await makeTools(rig.root, ["setcap", "setfattr"]);
   for (const name of ["home", "project", "etc"]) mkdirSync(join(rig.root, name));
   chownSync(join(rig.root, "home"), UID, UID);
   const files = {
@@ -46,13 +68,14 @@ function asUser(args: readonly string[], before = "true"): Promise<ProcessResult
     mount --rbind ${PROJECT} ${root}/project; ${before}; cd /
     exec setpriv --reuid ${String(UID)} --regid ${String(UID)} --clear-groups -- "$@" 2>&1`;
   const env = ["env", "-i", "PATH=/usr/bin:/bin", `HOME=${root}/home`, "USER=somebody", `TSBUILD_ROOT=${root}/home/s`];
-  const words = [...env, `${root}/project/src/bin/tsbuild`, ...args];
+  const command = args[0] === "doctor" ? args : ["--build-context", `tools=${tools}`, ...args];
+  const words = [...env, `${root}/project/src/bin/tsbuild`, ...command];
   const isolated = ["--mount", "--propagation", "private", "sh", "-ec", script, "sh"];
   return runProcess("unshare", [...isolated, ...words]);
 }
 
 function context(more = ""): string {
-  const made = rig.context({ Dockerfile: DOCKERFILE + more });
+  const made = rig.context({ Dockerfile: DOCKERFILE + more, "lower.sh": LOWER, "upper.sh": UPPER });
   copyFileSync("/bin/busybox", join(made, "busybox"));
   chmodSync(made, 0o755);
   return made;
@@ -72,7 +95,7 @@ test("S70, S71: the user is root of a namespace with his subordinate ids; no /sy
   expect(Number(readOut("out/processes"))).toBeLessThan(6);
 });
 
-test("S70, S71: the image is the one that root builds, owners, mode bits and deletions included", async () => {
+test("S70, S71: the image is the one that root builds, owners, mode bits, capabilities, links and deletions included", async () => {
   const from = context();
   const digestIn = (file: string): string =>
     (JSON.parse(readFileSync(file, "utf8")) as Record<string, string>)["containerimage.digest"]!;
@@ -80,7 +103,15 @@ test("S70, S71: the image is the one that root builds, owners, mode bits and del
   expect(await asUser([...dated, "--metadata-file", join(rig.root, "home/meta.json"), from])).toMatchObject({
     exitCode: 0,
   });
-  await rig.must(["-q", ...dated, "--metadata-file", join(rig.root, "meta.json"), from]);
+  await rig.must([
+    "-q",
+    "--build-context",
+    `tools=${tools}`,
+    ...dated,
+    "--metadata-file",
+    join(rig.root, "meta.json"),
+    from,
+  ]);
   expect(digestIn(join(rig.root, "home/meta.json"))).toBe(digestIn(join(rig.root, "meta.json")));
 });
 
