@@ -92,7 +92,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   "shm-size": one("Size of /dev/shm in RUN, as 64m"),
   ulimit: many("Limit in RUN, NAME=SOFT[:HARD] (repeatable)"),
   "cgroup-parent": one("Parent cgroup of RUN"),
-  secret: many("Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR][,cache=content] (repeatable)"),
+  secret: many(
+    "Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR][,cache=content][,leak=allow] (repeatable)",
+  ),
   ssh: many("Agent or keys for RUN --mount=type=ssh, default|ID[=SOCKET|KEY[,KEY]] (repeatable)"),
   output: many("What to make: DIR, -, or type=oci|docker|local|tar|image|registry,… (repeatable)", { alias: "o" }),
   push: toggle("Push the image to the registries in its names"),

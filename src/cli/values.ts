@@ -58,13 +58,14 @@ export function parseUlimit(text: string): Ulimit {
   return { name, soft, hard };
 }
 
-/** `id=ID[,src=FILE][,env=VAR][,type=file|env][,cache=content]` (U17). */
+/** `id=ID[,src=FILE][,env=VAR][,type=file|env][,cache=content][,leak=allow]` (U17). */
 export function parseSecret(text: string, cwd: string, environment: Environment): SecretSource {
   let id: string | undefined;
   let file: string | undefined;
   let env: string | undefined;
   let type: string | undefined;
   let cache: Pick<SecretSource, "cache"> = {};
+  let leak: Pick<SecretSource, "leak"> = {};
   for (const { key, value } of csvAttributes(text)) {
     if (value === undefined) throw new BuildError("usage", `invalid field '${key}' must be a key=value pair`);
     if (key === "id") id = value;
@@ -80,17 +81,23 @@ export function parseSecret(text: string, cwd: string, environment: Environment)
           help: "cache=content runs steps again when the value changes, cache=ignore does not",
         });
       cache = value === "content" ? { cache: value } : {};
+    } else if (key === "leak") {
+      if (value !== "allow" && value !== "deny")
+        throw new BuildError("usage", `unknown value ${JSON.stringify(value)} of leak= of a secret`, {
+          help: "leak=allow lets a step leave the value in the image, leak=deny, the default, fails the step",
+        });
+      leak = value === "allow" ? { leak: value } : {};
     } else
       throw new BuildError("usage", `unexpected key '${key}' in '${text}'`, {
-        help: "known keys: id, src, env, type, cache",
+        help: "known keys: id, src, env, type, cache, leak",
       });
   }
   if (id === undefined || id === "")
     throw new BuildError("usage", "secret missing ID", { help: "write --secret id=NAME,src=FILE" });
   if (type === "env" && env === undefined) [env, file] = [file ?? id, undefined];
   if (env === undefined && file === undefined && type !== "file" && environment[id] !== undefined) env = id;
-  if (env !== undefined) return { id, env, ...cache };
-  return { id, file: resolve(cwd, file ?? id), ...cache };
+  if (env !== undefined) return { id, env, ...cache, ...leak };
+  return { id, file: resolve(cwd, file ?? id), ...cache, ...leak };
 }
 
 /** `default`, `ID=socket` or `ID=key[,key]`. */

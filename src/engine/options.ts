@@ -44,6 +44,8 @@ export interface SecretSource {
   readonly env?: string;
   /** Steps that use it run again when its value changes: a keyed digest of it is in their keys. */
   readonly cache?: "content";
+  /** Steps that use it may leave its value in the image; else that fails them. */
+  readonly leak?: "allow";
 }
 
 export interface SshSource {

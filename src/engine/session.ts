@@ -313,6 +313,7 @@ export class Session implements AsyncDisposable {
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),
       secretDigest: (id) => this.#secretDigestOf(id, inputs),
+      isLeakAllowed: (id) => inputs.secrets.find((secret) => secret.id === id)?.leak === "allow",
       sshSocket: (id) => this.#sshSocketOf(id, inputs),
       deviceEdits: async (requests) => (await this.devices(inputs.allow)).edits(requests),
       extraHosts: inputs.extraHosts,

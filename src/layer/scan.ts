@@ -14,6 +14,8 @@ export interface ScanOptions {
   readonly xattrNamespace: XattrNamespace;
   /** Told of paths that overlayfs copied from a lower layer, and which may be as they were there. */
   readonly onCopiedUp?: (path: string) => void;
+  /** `names`: files without sha256, and without the look whether they change. */
+  readonly depth?: "contents" | "names";
   readonly signal?: AbortSignal;
 }
 
@@ -38,6 +40,7 @@ class UpperScan {
   readonly #dir: string;
   readonly #namespace: XattrNamespace;
   readonly #onCopiedUp: ((path: string) => void) | undefined;
+  readonly #depth: "contents" | "names";
   readonly #pace: Pace;
   readonly #hasher: FileHasher;
   readonly #entries: LayerEntry[] = [];
@@ -48,6 +51,7 @@ class UpperScan {
     this.#dir = dir;
     this.#namespace = options.xattrNamespace;
     this.#onCopiedUp = options.onCopiedUp;
+    this.#depth = options.depth ?? "contents";
     this.#pace = new Pace({ signal: options.signal });
     this.#hasher = new FileHasher({ pace: this.#pace });
   }
@@ -102,6 +106,7 @@ class UpperScan {
   }
 
   async #content(path: string, full: string, before: BigIntStats): Promise<Pick<Entry, "sha256" | "bytes">> {
+    if (this.#depth === "names") return { bytes: { kind: "host", path: full } };
     const sha256 = await this.#hasher.hash(full, Number(before.size));
     const after = before.size === 0n ? before : lstatSync(hostPath(full), { bigint: true });
     const isSame =

@@ -16,6 +16,7 @@ import { treeDigest } from "../tree/digest.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
 import { cacheStart, manifestOf, selectMountedFiles, type CacheStart, type MountedFiles } from "./mounted-files.ts";
 import { Redactor } from "./redact.ts";
+import type { MountedSecret } from "./secret-leak.ts";
 import type { SolveServices, StepLog } from "./services.ts";
 
 /** Lines of a failed step's output that its error repeats. */
@@ -41,7 +42,7 @@ export type MountInputs = ReadonlyMap<MountOp, MountInput>;
 interface OpenMounts extends AsyncDisposable {
   readonly mounts: readonly SandboxMount[];
   readonly env: readonly string[];
-  readonly secrets: readonly Uint8Array[];
+  readonly secrets: readonly MountedSecret[];
   /** Directories of the store that the step may write to. */
   readonly cachePaths: readonly string[];
 }
@@ -96,7 +97,12 @@ export class ExecExecutor {
     mkdirSync(upperDir, { mode: 0o755 });
     await using opened = await this.#openMounts(vertex, op, inputs);
     using log = this.#services.openLog(vertex);
-    const output = new StepOutput(this.#services, vertex, log, opened.secrets);
+    const output = new StepOutput(
+      this.#services,
+      vertex,
+      log,
+      opened.secrets.map(({ value }) => value),
+    );
     const request: Omit<StepRequest, "signal"> = {
       id: `tsbuild-${randomName(8)}`,
       scratchDir: join(scratchDir, "b"),
@@ -134,17 +140,31 @@ export class ExecExecutor {
         throw await commandError({ vertex, op, result, lastOutput: output.lastLines(), logPath: log.path, below });
       }
       await settle();
+      await this.#assertNoLeak(opened.secrets, upperDir, below, signal);
       const layer = await this.#services.layers.fromUpper(upperDir, vertex.meta.instruction, below);
       rmSync(scratchDir, { recursive: true, force: true });
       return layer;
     });
   }
 
+  async #assertNoLeak(
+    mounted: readonly MountedSecret[],
+    upperDir: string,
+    below: Rootfs,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const secrets = mounted.filter(({ id }) => !this.#services.isLeakAllowed(id));
+    if (secrets.length === 0) return;
+    const { assertNoLeak } = await import("./secret-leak.ts");
+    const { xattrNamespace } = this.#services;
+    await assertNoLeak({ upperDir, below: new RootfsView(below), secrets, xattrNamespace, signal });
+  }
+
   async #openMounts(vertex: Vertex, op: ExecOp, inputs: MountInputs): Promise<OpenMounts> {
     const held = new AsyncDisposableStack();
     const mounts: SandboxMount[] = [];
     const env: string[] = [];
-    const secrets: Uint8Array[] = [];
+    const secrets: MountedSecret[] = [];
     try {
       const caches = await this.#openCaches(vertex, op, inputs, held);
       for (const mount of op.mounts) {
@@ -169,7 +189,7 @@ export class ExecExecutor {
           case "secret": {
             const value = await this.#secretOf(mount);
             if (value === undefined) break;
-            secrets.push(value);
+            secrets.push({ id: mount.id, value });
             if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(value).toString()}`);
             const { target, mode, uid, gid } = mount;
             if (target !== undefined) mounts.push({ kind: "secret", target, data: value, mode, uid, gid });

@@ -68,6 +68,7 @@ export class Forecast {
       rootfsKey: (id) => this.#lookups.rootfsKey(id),
       tree: (id) => this.#tree(id),
       secretDigest: (id) => services.secretDigest(id),
+      isLeakAllowed: (id) => services.isLeakAllowed(id),
     };
     this.#inputs = new KeyInputs(results, signal);
     this.#lookups = new Lookups({

@@ -20,6 +20,8 @@ export interface Results {
   tree(id: Digest): Promise<SourceTree>;
   /** See {@link SolveServices.secretDigest}. */
   secretDigest(id: string): Promise<string | undefined>;
+  /** See {@link SolveServices.isLeakAllowed}. */
+  isLeakAllowed(id: string): boolean;
 }
 
 /** Files of one input that a step selects: paths or patterns, relative to its root. */
@@ -86,8 +88,11 @@ export class KeyInputs {
   async #secretParts({ op }: Vertex): Promise<KeyPart[]> {
     const parts: KeyPart[] = [];
     for (const mount of op.kind === "exec" ? op.mounts : []) {
-      const value = mount.kind === "secret" ? await this.#results.secretDigest(mount.id) : undefined;
-      if (mount.kind === "secret" && value !== undefined) parts.push({ name: `secret ${mount.id} content`, value });
+      if (mount.kind !== "secret") continue;
+      const value = await this.#results.secretDigest(mount.id);
+      if (value !== undefined) parts.push({ name: `secret ${mount.id} content`, value });
+      // What such a step has made is for builds that allow it, too.
+      if (this.#results.isLeakAllowed(mount.id)) parts.push({ name: `secret ${mount.id} leak`, value: "allow" });
     }
     return parts;
   }

@@ -1,4 +1,5 @@
 // Keeps secret values out of everything that is printed or logged: exact bytes, their base64 and their URL-encoded form, also where output arrives in pieces.
+import { lineForms, wholeForms } from "./secret-forms.ts";
 
 const MASK = Buffer.from("***");
 /** Shorter values would mask ordinary text. */
@@ -12,7 +13,8 @@ export class Redactor {
   constructor(values: readonly Uint8Array[]) {
     const needles = new Map<string, Buffer>();
     for (const value of values)
-      for (const form of formsOf(Buffer.from(value))) needles.set(form.toString("latin1"), form);
+      for (const form of [...wholeForms(value), ...lineForms(value)])
+        if (form.length >= MIN_LENGTH) needles.set(form.toString("latin1"), form);
     this.#needles = [...needles.values()].sort((a, b) => b.length - a.length);
   }
 
@@ -65,19 +67,4 @@ export class Redactor {
     }
     return longest;
   }
-}
-
-/** The value as it is, without a last line end, per line, in base64 and URL-encoded. */
-function formsOf(value: Buffer): Buffer[] {
-  const trimmed = value.toString("latin1").replace(/[\r\n]+$/, "");
-  const whole = Buffer.from(trimmed, "latin1");
-  const lines = trimmed.split(/\r?\n/).map((line) => Buffer.from(line, "latin1"));
-  const base64 = whole.toString("base64");
-  const encoded = [
-    value.toString("base64"),
-    base64,
-    base64.replace(/=+$/, ""),
-    encodeURIComponent(whole.toString("utf8")),
-  ];
-  return [whole, ...lines, ...encoded.map((text) => Buffer.from(text))].filter((form) => form.length >= MIN_LENGTH);
 }

@@ -176,6 +176,8 @@ export interface SolveServices {
   secret(id: string): Promise<Uint8Array | undefined>;
   /** What of a secret's value belongs into the keys of the steps that use it; undefined = nothing. */
   secretDigest(id: string): Promise<string | undefined>;
+  /** Whether a step may leave the secret's value in what it makes. */
+  isLeakAllowed(id: string): boolean;
   /** A socket of an ssh agent; undefined where none was given. */
   sshSocket(id: string): Promise<string | undefined>;
   /** Addresses for the names of --add-host. */

@@ -69,6 +69,7 @@ export class Solver {
       rootfsKey: (id) => this.#lookups.rootfsKey(id),
       tree: (id) => this.tree(id),
       secretDigest: (id) => services.secretDigest(id),
+      isLeakAllowed: (id) => services.isLeakAllowed(id),
     };
     this.#reports = new StepReports({ onEvent: services.onEvent, signal });
     this.#inputs = new KeyInputs(this.#results, signal);
