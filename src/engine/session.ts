@@ -306,9 +306,9 @@ export class Session implements AsyncDisposable {
             : {}),
         }),
       makeScratchDir: (name) => this.makeScratchDir(name),
-      watchStep: async (what, { scratch, kept }, work) => {
+      watchStep: async (what, watched, work) => {
         await using claim = await this.claim(what, 0);
-        return await this.watch({ what, claim, scratch, kept }, work);
+        return await this.watch({ what, claim, ...watched }, work);
       },
       openLog: (vertex) => store.openStepLog(this.#lease.id, logName(vertex)),
       secret: (id) => this.#secretOf(id, inputs),

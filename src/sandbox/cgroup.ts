@@ -1,6 +1,15 @@
 // Control groups of steps: which layout this machine has, what a step's group says when it is over, and its removal. The groups themselves are
 // made and limited by the OCI runtime. Reference S12, S13.
-import { accessSync, constants, readdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
 
@@ -87,6 +96,17 @@ export function oomVerdict(options: {
     return Number(highest?.toString() ?? 0) >= limit * 0.95 ? killed : { oomKilled: false };
   }
   return { oomKilled: exitCode === 128 + 9 };
+}
+
+/** Lets groups go on that a killed build was holding still (brake.ts): in a frozen v1 group not even SIGKILL works. */
+export function thawCgroups(directories: readonly string[]): void {
+  if (directories.length === 0) return;
+  for (const hierarchy of hierarchies())
+    for (const directory of directories) {
+      const path = join(hierarchy, directory);
+      if (existsSync(join(path, "freezer.state"))) writeFileSync(join(path, "freezer.state"), "THAWED");
+      if (existsSync(join(path, "cgroup.freeze"))) writeFileSync(join(path, "cgroup.freeze"), "0");
+    }
 }
 
 /** Kills what is left in a step's groups and removes them. */

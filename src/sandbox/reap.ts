@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { isErrno } from "../base/fs-atomic.ts";
 import { MNT_DETACH, umount, UMOUNT_NOFOLLOW } from "../base/libc.ts";
 import { runProcess } from "../base/process.ts";
-import { removeCgroups } from "./cgroup.ts";
+import { removeCgroups, thawCgroups } from "./cgroup.ts";
 
 /** What it takes to end a step from outside. */
 export interface StepRecord {
@@ -35,6 +35,7 @@ export async function reapLeftovers(dir: string): Promise<void> {
   const records = findRecords(dir, MAX_DEPTH);
   for (const { kill, cgroups } of records) {
     const [command, ...args] = kill;
+    thawCgroups(cgroups);
     // A container that never was, or is gone, is an error to the runtime and fine here.
     const signal = AbortSignal.timeout(KILL_LIMIT_MS);
     if (command !== undefined) await runProcess(command, args, { graceMs: 0, signal }).catch(() => undefined);

@@ -1,4 +1,5 @@
 // What a step is asked to be and how it ended: the nouns of sandbox.ts, which is where others import them from.
+import type { StepBrake } from "./brake.ts";
 import type { DeviceEdits } from "./cdi.ts";
 import type { OutputConsumer } from "./container.ts";
 import type { StepResources, StepUlimit } from "./spec.ts";
@@ -36,6 +37,8 @@ export type SandboxMount =
     };
 
 export interface StepRequest {
+  /** Is told where the step can be held. */
+  readonly brake?: StepBrake;
   /** Unique on this machine, `[a-z0-9-]+`; names the container and its cgroup. */
   readonly id: string;
   /** Empty directory of the caller's; empty again afterwards. */

@@ -53,6 +53,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     cgroups: cgroup.directories,
   });
   held.defer(() => removeCgroups(cgroup.directories));
+  request.brake?.attach(world.layout, cgroup);
 
   const network = await acquireNetwork(world, request, held);
   const rootfs = join(scratchDir, "rootfs");

@@ -11,6 +11,7 @@ import { materializeLayer } from "../layer/materialize.ts";
 import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { RootfsView } from "../rootfs/view.ts";
+import { StepBrake } from "../sandbox/brake.ts";
 import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
 import { treeDigest } from "../tree/digest.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
@@ -103,8 +104,10 @@ export class ExecExecutor {
       log,
       opened.secrets.map(({ value }) => value),
     );
+    const brake = new StepBrake();
     const request: Omit<StepRequest, "signal"> = {
       id: `tsbuild-${randomName(8)}`,
+      brake,
       scratchDir: join(scratchDir, "b"),
       lowerDirs,
       upperDir,
@@ -128,9 +131,9 @@ export class ExecExecutor {
       },
     };
     mkdirSync(request.scratchDir, { mode: 0o700 });
-    const directories = { scratch: [upperDir], kept: opened.cachePaths };
+    const watched = { scratch: [upperDir], kept: opened.cachePaths, hold: () => brake.hold() };
     // Awaited here: mounts and log are held until the step has ended.
-    return await this.#services.watchStep(shortName(vertex), directories, async (signal, settle) => {
+    return await this.#services.watchStep(shortName(vertex), watched, async (signal, settle) => {
       const result = await sandbox.run({ ...request, signal: AbortSignal.any([this.#signal, signal]) });
       output.end();
       signal.throwIfAborted();

@@ -164,11 +164,15 @@ export interface SolveServices {
   makeScratchDir(name: string): string;
   /**
    * Does `work` under the store's ceiling: what it writes to the directories is followed, and where there is no room its signal is aborted. `settle` counts
-   * for the last time, before what was written is moved away.
+   * for the last time, before what was written is moved away. `hold` makes the work stand still, while room is being made.
    */
   watchStep<T>(
     what: string,
-    directories: { readonly scratch: readonly string[]; readonly kept: readonly string[] },
+    watched: {
+      readonly scratch: readonly string[];
+      readonly kept: readonly string[];
+      readonly hold?: () => Disposable;
+    },
     work: (signal: AbortSignal, settle: () => Promise<void>) => Promise<T>,
   ): Promise<T>;
   openLog(vertex: Vertex): StepLog;

@@ -26,10 +26,17 @@ export interface RoomOptions {
   readonly signal: AbortSignal;
 }
 
+export interface ClaimMore {
+  /** Bytes that are claimed as well where there is room for them: they may be written before anybody looks again. */
+  readonly ahead: number;
+  /** Makes whoever writes stand still while room is being made. */
+  readonly hold?: (() => Disposable) | undefined;
+}
+
 /** A part of the ceiling, for one thing that is being written. Disposing says that it is in its place, or that it has gone. */
 export interface RoomClaim extends AsyncDisposable {
-  /** Call before writing: resolves once there is room for `bytes` in all. `ahead` more are claimed, but not expected to be written. */
-  atLeast(bytes: number, ahead?: number): Promise<void>;
+  /** Call before writing: resolves once there is room for `bytes` in all. */
+  atLeast(bytes: number, more?: ClaimMore): Promise<void>;
 }
 
 export interface WatchOptions {
@@ -39,6 +46,8 @@ export interface WatchOptions {
   readonly scratch: readonly string[];
   /** Directories in the store itself that the work writes to. */
   readonly kept: readonly string[];
+  /** Makes the work stand still until what is returned has been disposed. */
+  readonly hold?: () => Disposable;
   readonly signal: AbortSignal;
 }
 
@@ -54,14 +63,25 @@ const SLACK = 1 / 16;
 const STALE_MS = 60_000;
 const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1000;
-const LOOK_MS = 25;
+/** A look costs microseconds; a fast disk takes 2 MB meanwhile. */
+const LOOK_MS = 5;
+/** A part of the ceiling: what a step may write between two looks. */
+const HEADROOM = 1 / 8;
 /** Others may free what the work writes, so that the disk shows nothing of it: after this time it is looked at anyway. */
 const BLIND_MS = 400;
+
+/** Bytes of a claim that is to grow. `needed` = 0 and `wished` = 0: what has been written already has to fit. */
+interface Wanted {
+  readonly needed: number;
+  readonly wished: number;
+  readonly hold: (() => Disposable) | undefined;
+}
 
 export class Room implements AsyncDisposable {
   readonly #options: RoomOptions;
   readonly #ledger: Ledger;
   readonly #step: number;
+  readonly #headroom: number;
   #making: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -69,19 +89,20 @@ export class Room implements AsyncDisposable {
     this.#options = options;
     this.#ledger = new Ledger(options.context.database, options.lease);
     this.#step = Math.min(LARGEST_STEP, Math.max(LEAST_STEP, Math.floor(options.maxSize / 64)));
+    this.#headroom = Math.min(LARGEST_STEP, Math.max(LEAST_STEP, Math.floor(options.maxSize * HEADROOM)));
   }
 
   /** Room for `bytes` of `what`, before they are written. Fails with "store" where the ceiling is too low. Undisposed it lasts as long as this room. */
   async claim(what: string, bytes: number): Promise<RoomClaim> {
     let claimed = 0;
     let used = 0;
-    const atLeast = async (wanted: number, ahead = 0): Promise<void> => {
+    const atLeast = async (wanted: number, { ahead, hold }: ClaimMore = { ahead: 0 }): Promise<void> => {
       used = Math.max(used, wanted);
       if (wanted + ahead <= claimed) return;
+      const needed = Math.max(0, wanted - claimed);
       // More than is asked for, so that a claim which grows does not ask each time; but not where the size is known.
-      const more = claimed === 0 ? wanted + ahead : Math.max(this.#step, wanted + ahead - claimed);
-      await this.#take(what, more);
-      claimed += more;
+      const wished = claimed === 0 ? wanted + ahead : Math.max(this.#step, wanted + ahead - claimed);
+      claimed += await this.#take(what, { needed, wished, hold });
     };
     await atLeast(bytes);
     return {
@@ -98,6 +119,8 @@ export class Room implements AsyncDisposable {
   async watch<T>(claim: RoomClaim, options: WatchOptions, work: WatchedWork<T>): Promise<T> {
     const full = new AbortController();
     const ended = new AbortController();
+    // Nobody knows what the work will write before it is looked at.
+    await claim.atLeast(0, { ahead: this.#headroom });
     const watching = this.#follow(claim, options, ended.signal).catch((error: unknown) => {
       full.abort(error);
     });
@@ -120,7 +143,7 @@ export class Room implements AsyncDisposable {
   }
 
   /** Looks whenever the disk has lost some space or nobody has looked for a while, and once more when the work has ended. */
-  async #follow(claim: RoomClaim, { what, scratch, kept }: WatchOptions, ended: AbortSignal): Promise<void> {
+  async #follow(claim: RoomClaim, { what, scratch, kept, hold }: WatchOptions, ended: AbortSignal): Promise<void> {
     const bases = await Promise.all(kept.map((path) => measureTree(path)));
     let landed = 0;
     let free = this.#freeBytes();
@@ -142,8 +165,8 @@ export class Room implements AsyncDisposable {
       // It is in its place already, so it is no claim; where it was too much, this asks for room after the fact.
       this.#ledger.release(0, grown - landed);
       landed = grown;
-      if (!fits(this.#ledger.read(), 0, this.#options.maxSize)) await this.#take(what, 0);
-      await claim.atLeast(written, isLast ? 0 : this.#step);
+      if (!fits(this.#ledger.read(), 0, this.#options.maxSize)) await this.#take(what, { needed: 0, wished: 0, hold });
+      await claim.atLeast(written, { ahead: isLast ? 0 : this.#headroom, hold });
       if (isLast) return;
       // Big trees are looked at less often, for a tenth of the time at most.
       lookedMs = monotonicMs();
@@ -156,10 +179,13 @@ export class Room implements AsyncDisposable {
     return bfree * bsize;
   }
 
-  async #take(what: string, bytes: number): Promise<void> {
+  /** Claims `wished` bytes, or at least those that are needed; says how many. */
+  async #take(what: string, { needed, wished, hold }: Wanted): Promise<number> {
     assert(!this.#isClosed, "room is claimed while the build lives");
     const { maxSize, signal } = this.#options;
-    if (this.#isFresh() && this.#ledger.tryClaim(bytes, maxSize)) return;
+    if (this.#isFresh() && this.#ledger.tryClaim(wished, maxSize)) return wished;
+    // Until there is room, what is written is too much.
+    using _ = hold?.();
     // One after the other: two claims of a build that wait do not make twice the room.
     const before = this.#making;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -167,8 +193,8 @@ export class Room implements AsyncDisposable {
     try {
       await before;
       signal.throwIfAborted();
-      if (this.#isFresh() && this.#ledger.tryClaim(bytes, maxSize)) return;
-      await this.#makeRoom(what, bytes);
+      if (this.#isFresh() && this.#ledger.tryClaim(wished, maxSize)) return wished;
+      return await this.#makeRoom(what, needed, wished);
     } finally {
       resolve();
     }
@@ -178,16 +204,18 @@ export class Room implements AsyncDisposable {
     return nowMs() - this.#ledger.read().measuredMs < STALE_MS;
   }
 
-  /** Collects, then waits for other builds, then gives up. */
-  async #makeRoom(what: string, bytes: number): Promise<void> {
+  /** Collects, then makes do with what is needed, then waits for other builds, then gives up. */
+  async #makeRoom(what: string, bytes: number, wished: number): Promise<number> {
     const { maxSize, onNotice, signal } = this.#options;
     let isTold = false;
     let pause = WAIT_MS;
     try {
       for (;;) {
-        await this.#collect(bytes, signal);
+        await this.#collect(wished, signal);
         const others = this.#liveOthers();
-        if (this.#ledger.tryClaim(bytes, maxSize)) return;
+        for (const part of [wished, bytes]) if (this.#ledger.tryClaim(part, maxSize)) return part;
+        // Nothing is to be written that has no claim yet.
+        if (bytes === 0 && wished > 0) return 0;
         const isHopeless = others.length === 0 || bytes > maxSize;
         // Where all wait for each other, the oldest goes on waiting, and the others give up what they hold.
         if (isHopeless || (others.every(({ isWaiting }) => isWaiting) && !this.#isOldest()))

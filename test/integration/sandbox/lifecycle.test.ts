@@ -1,8 +1,10 @@
 // Ends of steps that are not their own: cancellation, want of memory, a killed tsbuild; and steps at the same time. S12, S13, S15, pain 25.
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { StepBrake } from "../../../src/sandbox/brake.ts";
 import { reapLeftovers } from "../../../src/sandbox/sandbox.ts";
 import { mountsBelow } from "../../../src/sandbox/reap.ts";
 import { cgroupsNamed, processesMentioning, Rig } from "./rig.ts";
@@ -80,7 +82,39 @@ test("steps at the same time do not meet: 12 of them, with networks", async () =
   expect(outputs).toEqual(outputs.map((_none, index) => `${index}\n`));
 });
 
-test("pain 25: after kill -9 the sweep ends container, mounts and cgroup", async () => {
+test("pain 3: a step that is held writes nothing, and goes on afterwards; held by two it waits for both", async () => {
+  const brake = new StepBrake();
+  const controller = new AbortController();
+  const started = Promise.withResolvers<void>();
+  const request = rig.request("echo up; while true; do echo line >> /f; done", {
+    brake,
+    signal: controller.signal,
+    onOutput: () => started.resolve(),
+  });
+  const running = rig.sandbox.run(request);
+  await started.promise;
+  const size = (): number => statSync(join(request.upperDir, "f"), { throwIfNoEntry: false })?.size ?? 0;
+  const grows = async (): Promise<boolean> => {
+    const before = size();
+    for (let look = 0; look < 2000 && size() === before; look++) await setImmediate();
+    return size() > before;
+  };
+  expect(await grows()).toBe(true);
+  const holds = [brake.hold(), brake.hold()];
+  await grows();
+  expect(await grows()).toBe(false);
+  holds[0]![Symbol.dispose]();
+  expect(await grows()).toBe(false);
+  holds[1]![Symbol.dispose]();
+  expect(await grows()).toBe(true);
+  controller.abort(new Error("seen enough"));
+  await expect(running).rejects.toThrow("seen enough");
+});
+
+test.each([
+  ["after kill -9", "undefined"],
+  ["after kill -9 of who holds a step still", "brake.hold()"],
+])("pain 25: %s the sweep ends container, mounts and cgroup", async (_name, before) => {
   await using victim = await Rig.open();
   const request = victim.request("echo up; sleep 4713", {
     mounts: [{ kind: "tmpfs", target: "/x" }],
@@ -90,11 +124,13 @@ test("pain 25: after kill -9 the sweep ends container, mounts and cgroup", async
   const secret = { kind: "secret", target: "/s", data: "x", mode: 0o400, uid: 0, gid: 0 };
   const options = { stateDir: join(victim.dir, "state"), isRootless: false };
   const script = `
+    import { StepBrake } from ${JSON.stringify(join(import.meta.dirname, "../../../src/sandbox/brake.ts"))};
     import { createSandbox } from ${JSON.stringify(join(import.meta.dirname, "../../../src/sandbox/sandbox.ts"))};
     const sandbox = await createSandbox({ ...${JSON.stringify(options)}, onNotice: () => {} });
     const request = ${JSON.stringify({ ...request, mounts: [...request.mounts, overlay, secret] })};
     for (const mount of request.mounts) if (mount.kind === "secret") mount.data = Buffer.from(mount.data);
-    await sandbox.run({ ...request, onOutput: () => process.stdout.write("up") });`;
+    const brake = new StepBrake();
+    await sandbox.run({ ...request, brake, onOutput: () => (${before}, process.stdout.write("up")) });`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
