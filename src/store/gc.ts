@@ -41,6 +41,8 @@ export interface PruneResult {
 const ORDINARY: readonly UsageKind[] = ["layer", "blob", "stray"];
 const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "source", "log"];
 const KEPT_ORPHAN_RECORDS = 2_000;
+/** Beside builds that go on making things, removing comes to an end as well. */
+const MAX_ROUNDS = 4;
 
 /** Removes what `options` allow. Nothing that an image needs or a lease pins is touched. */
 export async function prune(context: GcContext, options: PruneOptions = {}): Promise<PruneResult> {
@@ -50,11 +52,16 @@ export async function prune(context: GcContext, options: PruneOptions = {}): Pro
     context.database.truncateLog();
   }
   const before = await measureUsage(context);
-  const result = await pruneMeasured(context, before, options);
-  if (options.dryRun === true || result.removed.length === 0) return result;
-  // What people are told was freed is what the disk says, not a sum of intentions.
-  const { total } = await measureUsage(context);
-  return { ...result, total, freed: Math.max(0, before.total - total) };
+  const removed: UsageItem[] = [];
+  for (let usage = before, round = 1; ; round++) {
+    const result = await pruneMeasured(context, usage, options);
+    removed.push(...result.removed);
+    if (options.dryRun === true || result.removed.length === 0 || round === MAX_ROUNDS)
+      return { ...result, removed, freed: Math.max(0, before.total - result.total) };
+    // Removing has filled the database's log, and that counts as well; what is gone from a list of sizes is not always what the disk has got back.
+    context.database.truncateLog();
+    usage = await measureUsage(context);
+  }
 }
 
 /** As {@link prune}, with what was just measured. */

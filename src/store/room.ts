@@ -258,6 +258,7 @@ export class Room implements AsyncDisposable {
         reason: "ceiling",
         ...(signal === undefined ? {} : { signal }),
       }));
+      context.database.truncateLog();
     }
     this.#ledger.endMeasuring(begun, total - inFlight);
   }

@@ -1,6 +1,6 @@
 // A process of its own that works on a store, for tests of what happens between processes: `node store-worker.ts <root> <task> [args]`.
 // It says what it has done line by line; tests wait for lines, not for time.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import type { Lease } from "../../../src/store/leases.ts";
@@ -61,10 +61,11 @@ const tasks: Readonly<Record<string, () => Promise<void>>> = {
     say("ready");
     for (let n = Number(args[0]); ; n++) await makeStep(store, lease, n);
   },
-  /** Prunes without end. */
+  /** Prunes until the file `stop` is there. */
   async prune() {
+    const [stop = ""] = args;
     say("ready");
-    for (;;) {
+    while (!existsSync(stop)) {
       await store.prune({ maxSize: 1_000_000 });
       await store.sweep(() => Promise.resolve());
     }
