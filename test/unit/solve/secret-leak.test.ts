@@ -1,11 +1,17 @@
 // Pain 26: what a step wrote is searched for its secrets.
 import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RootfsView } from "../../../src/rootfs/view.ts";
-import { findLeak, type MountedSecret, type SecretLeak } from "../../../src/solve/secret-leak.ts";
+import {
+  assertNoLeak,
+  findLeak,
+  type LeakSearch,
+  type MountedSecret,
+  type SecretLeak,
+} from "../../../src/solve/secret-leak.ts";
 import type { LayerEntry } from "../../../src/tree/entry.ts";
 
 let upperDir: string;
@@ -18,19 +24,15 @@ const VALUE = "s3cr3t/value+x?y";
 const secret = (value: string | Uint8Array): MountedSecret => ({ id: "t", value: Buffer.from(value) });
 const signal = new AbortController().signal;
 
-const search = (value: string | Uint8Array = `${VALUE}\n`, below: readonly LayerEntry[] = []) => {
+const request = (secrets: readonly MountedSecret[], below: readonly LayerEntry[] = []): LeakSearch => {
   const layer = {
     entries: () => Promise.resolve(below),
     locate: ({ bytes }: { bytes?: unknown }) => Promise.resolve(bytes as never),
   };
-  return findLeak({
-    upperDir,
-    below: new RootfsView([layer]),
-    secrets: [secret(value)],
-    xattrNamespace: "trusted",
-    signal,
-  });
+  return { upperDir, below: new RootfsView([layer]), secrets, xattrNamespace: "trusted", signal };
 };
+const search = (value: string | Uint8Array = `${VALUE}\n`, below: readonly LayerEntry[] = []) =>
+  findLeak(request([secret(value)], below));
 
 const write = (path: string, data: string | Uint8Array): void => writeFileSync(join(upperDir, path), data);
 const leak = (path: string, part: SecretLeak["part"] = "content"): SecretLeak => ({ id: "t", path, part });
@@ -42,12 +44,33 @@ test.each([
   ["inside of a longer base64, two bytes on", Buffer.from(`u:${VALUE}@host`).toString("base64")],
   ["inside of a longer base64url, three bytes on", Buffer.from(`u::${VALUE}@host`).toString("base64url")],
   ["URL-encoded", encodeURIComponent(VALUE)],
+  ["in hexadecimal", Buffer.from(VALUE).toString("hex")],
+  ["in hexadecimal, in capitals", Buffer.from(VALUE).toString("hex").toUpperCase()],
 ])("pain 26: the value is found %s", async (_, text) => {
   mkdirSync(join(upperDir, "etc"));
   write("etc/a", "nothing here");
   expect(await search()).toBeUndefined();
   write("etc/conf", `token=${text}&`);
   expect(await search()).toEqual(leak("etc/conf"));
+});
+
+const LONG = `{"user": "me",\r\n "key": "${"k3y/+=".repeat(20)}"}\r\n`;
+const lines = (text: string, width: number, start = ""): string =>
+  text.replace(new RegExp(`.{1,${width}}`, "g"), `${start}$&\n`);
+
+test.each([
+  ["in lines of 76", lines(Buffer.from(LONG).toString("base64"), 76)],
+  ["in lines of 64, indented", lines(Buffer.from(LONG).toString("base64"), 64, "    ")],
+  ["in lines, inside of a longer base64", lines(Buffer.from(`me:${LONG}:you`).toString("base64"), 76)],
+  ["in lines, two bytes on, far into a file", "-".repeat(5e5) + lines(Buffer.from(`xy${LONG}`).toString("base64"), 76)],
+  ["in one line", Buffer.from(LONG).toString("base64url")],
+  ["with other line ends", LONG.replaceAll("\r\n", "\n")],
+  ["as a JSON string", JSON.stringify({ secret: LONG })],
+])("pain 26: a long value is found %s", async (_, text) => {
+  write("conf", `<${text}>`);
+  expect(await search(LONG)).toEqual(leak("conf"));
+  write("conf", `<${text.slice(0, text.length / 2)}>`);
+  expect(await search(LONG)).toBeUndefined();
 });
 
 test("pain 26: the value is found in names and link targets, and once for a file of two names", async () => {
@@ -58,6 +81,9 @@ test("pain 26: the value is found in names and link targets, and once for a file
   symlinkSync(`/home/${value}`, join(upperDir, "link"));
   expect(await search(value)).toEqual(leak("link", "link target"));
   rmSync(join(upperDir, "link"));
+  mkdirSync(join(upperDir, `a/${VALUE}/b/c`), { recursive: true });
+  expect(await search(), "a value with a slash in it is two names").toEqual(leak(`a/${VALUE}`, "name"));
+  rmSync(join(upperDir, "a"), { recursive: true });
   write("b", value);
   linkSync(join(upperDir, "b"), join(upperDir, "a"));
   expect(await search(value)).toEqual(leak("a"));
@@ -94,6 +120,32 @@ test("pain 26: what was there below is not the step's doing, what was added to i
   chmodSync(join(upperDir, "f"), 0o600);
   expect(await search(VALUE, below(`old ${VALUE}`))).toBeUndefined();
   expect(await search(VALUE, below("old"))).toEqual(leak("f"));
+  // Another form of it, beside the old one, is.
+  write("f", `old ${VALUE} ${Buffer.from(VALUE).toString("base64")}`);
+  expect(await search(VALUE, below(`old ${VALUE}`))).toEqual(leak("f"));
+});
+
+test("pain 26: two secrets, of which one was there below: the other is found", async () => {
+  write("f", "first-secret second-secret");
+  const data = Buffer.from("first-secret");
+  const bytes = { kind: "inline", data } as const;
+  const below = [
+    { path: "f", type: "file", mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, size: data.length, bytes } as const,
+  ];
+  const secrets = ["first-secret", "second-secret"].map((value) => ({ id: value, value: Buffer.from(value) }));
+  expect(await findLeak(request(secrets, below))).toEqual({ id: "second-secret", path: "f", part: "content" });
+});
+
+test.each([
+  ["d-plain-secret-value/file", "/d-***,"],
+  [`${Buffer.from("plain-secret-value").toString("base64")}.txt`, "/***.txt,"],
+  ["plain-secret-value/plain-secret-value", "/***,"],
+])("pain 26: the error names %s without the value", async (path, shown) => {
+  mkdirSync(dirname(join(upperDir, path)), { recursive: true });
+  write(path, "plain-secret-value");
+  const error = await assertNoLeak(request([secret("plain-secret-value")])).catch(String);
+  expect(error).toContain(shown);
+  expect(error).not.toMatch(/plain-|cGxhaW4/);
 });
 
 test("pain 26: lines of a private key stand for it, its first and last line and lines of other secrets do not; short values are not looked for", async () => {
