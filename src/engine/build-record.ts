@@ -34,6 +34,10 @@ export interface StepRecord {
   /** Milliseconds since the epoch. */
   readonly startedMs?: number;
   readonly endedMs?: number;
+  /** Milliseconds of processor time that its processes took. */
+  readonly cpuMs?: number;
+  /** Bytes of memory that they and the files that they used took at the worst moment. */
+  readonly peakMemory?: number;
   /** Bytes fetched or pushed. */
   readonly transferred?: number;
   /** Id of its layer. */

@@ -2,7 +2,7 @@
 import { nowMs, randomName } from "../base/clock.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { digestHex, digestOfJson, type Digest } from "../oci/digest.ts";
-import type { BuildEvent, EventSink, StepKeyed } from "../progress/events.ts";
+import type { BuildEvent, EventSink, StepKeyed, StepUsed } from "../progress/events.ts";
 import type { MissCause } from "../progress/miss.ts";
 import { keepable, recordName, type BuildRecord, type StepOutcome, type StepRecord } from "./build-record.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
@@ -21,6 +21,7 @@ interface Seen {
   endedMs?: number;
   readonly transfers: Map<string, number>;
   layer?: string;
+  used?: StepUsed;
   error?: string;
 }
 
@@ -85,6 +86,9 @@ class BuildRecorder {
       case "layer-known":
         seen.layer = event.layer;
         return;
+      case "step-used":
+        seen.used = event;
+        return;
       case "vertex-started":
         seen.startedMs ??= event.atMs;
         return;
@@ -144,7 +148,7 @@ class BuildRecorder {
   }
 
   #stepOf(seen: Seen): StepRecord {
-    const { keyed, name, outcome, cause, keptCount, startedMs, endedMs, layer, error } = seen;
+    const { keyed, name, outcome, cause, keptCount, startedMs, endedMs, layer, used, error } = seen;
     const transferred = [...seen.transfers.values()].reduce((sum, bytes) => sum + bytes, 0);
     const size =
       layer === undefined || outcome !== "ran" ? undefined : this.#parts.store.layers.get(layer)?.uncompressedSize;
@@ -160,6 +164,8 @@ class BuildRecorder {
       ...(keptCount === undefined ? {} : { keptCount }),
       ...(startedMs === undefined ? {} : { startedMs }),
       ...(endedMs === undefined ? {} : { endedMs }),
+      ...(used === undefined ? {} : { cpuMs: used.cpuMs }),
+      ...(used?.peakMemory === undefined ? {} : { peakMemory: used.peakMemory }),
       ...(transferred > 0 ? { transferred } : {}),
       ...(layer === undefined ? {} : { layer }),
       ...(size === undefined ? {} : { layerSize: size }),

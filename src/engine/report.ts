@@ -66,6 +66,8 @@ function reportedStep(step: StepRecord, sizeOf: (layer: string) => number | unde
     started: startedMs === undefined ? null : isoOfMs(startedMs),
     ended: endedMs === undefined ? null : isoOfMs(endedMs),
     durationMs: startedMs === undefined || endedMs === undefined ? null : endedMs - startedMs,
+    cpuMs: step.cpuMs ?? null,
+    peakMemoryBytes: step.peakMemory ?? null,
     transferredBytes: step.transferred ?? 0,
     layerBytes: (layer === undefined ? undefined : (step.layerSize ?? sizeOf(layer))) ?? null,
     error: error ?? null,

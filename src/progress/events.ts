@@ -71,6 +71,15 @@ export interface LayerKnown {
   readonly layer: string;
 }
 
+/** What a RUN took of the machine, however it ended. Not sent where nobody counts. */
+export interface StepUsed {
+  readonly kind: "step-used";
+  readonly vertex: Digest;
+  readonly cpuMs: number;
+  /** Bytes, with what the kernel kept of files for it. */
+  readonly peakMemory?: number;
+}
+
 /** One thing that a step can see. `name` is for people: "command", "env CC", "files of mount /src". */
 export interface KeyPart {
   readonly name: string;
@@ -120,6 +129,7 @@ export type BuildEvent =
   | VertexFinished
   | StepKeyed
   | LayerKnown
+  | StepUsed
   | CacheMissed
   | ResultKept
   | DiagnosticReported

@@ -40,6 +40,14 @@ export interface OomVerdict {
   readonly oomLimit?: number;
 }
 
+/** What a step took of the machine. */
+export interface StepUsage {
+  /** Milliseconds of processor time, of all its processes. */
+  readonly cpuMs: number;
+  /** Bytes; what the kernel keeps of files for it counts as well. Absent where memory is not counted per group. */
+  readonly peakMemory?: number;
+}
+
 /** Looks at the mounted hierarchies; cheap. A process in a user namespace has no groups to give. */
 export function detectCgroups(isRootless: boolean): CgroupSupport {
   const type = fileSystemType(CGROUP_ROOT);
@@ -50,23 +58,29 @@ export function detectCgroups(isRootless: boolean): CgroupSupport {
 }
 
 /**
- * The group of step `id` below `parent` (a path, or `slice:prefix` for systemd; undefined = the root). Where the counters of the container's
- * own group are lost with it, it gets one more group around it.
+ * The group of step `id` below `parent` (a path, or `slice:prefix` for systemd; undefined = the root). The counters of the container's
+ * own group are lost with it, so it gets one more group around it.
  */
-export function stepCgroup(
-  layout: CgroupLayout,
-  id: string,
-  parent: string | undefined,
-  isLimited: boolean,
-): StepCgroup {
+export function stepCgroup(layout: CgroupLayout, id: string, parent: string | undefined): StepCgroup {
   if (layout === "none") return { specPath: undefined, directories: [], countedPath: undefined };
   if (parent?.includes(":")) {
     const [slice = "", prefix = ""] = parent.split(":");
     return { specPath: `${slice}:${prefix}:${id}`, directories: [], countedPath: undefined };
   }
   const outer = `${parent === undefined ? "" : `/${parent.replace(/^\/+|\/+$/g, "")}`}/${id}`;
-  if (layout !== "v2" && !isLimited) return { specPath: outer, directories: [outer], countedPath: undefined };
   return { specPath: `${outer}/run`, directories: [`${outer}/run`, outer], countedPath: outer };
+}
+
+/** Undefined where groups are not ours to count in. Kernel Documentation/admin-guide: cgroup-v1/cpuacct.rst (ns), cgroup-v1/memory.rst, cgroup-v2.rst (µs). */
+export function stepUsage(layout: CgroupLayout, { countedPath }: StepCgroup): StepUsage | undefined {
+  if (countedPath === undefined) return undefined;
+  const read = (hierarchy: string, name: string): string =>
+    readFileIfExists(join(CGROUP_ROOT, hierarchy, countedPath, name))?.toString() ?? "";
+  const [cpuMs, memory] =
+    layout === "v2"
+      ? [Number(/^usage_usec (\d+)$/m.exec(read("", "cpu.stat"))?.[1] ?? 0) / 1e3, read("", "memory.peak")]
+      : [Number(read("cpuacct", "cpuacct.usage")) / 1e6, read("memory", "memory.max_usage_in_bytes")];
+  return cpuMs > 0 ? { cpuMs: Math.ceil(cpuMs), ...(memory === "" ? {} : { peakMemory: Number(memory) }) } : undefined;
 }
 
 /** Number of processes that the kernel has killed for want of memory, on the whole machine. */

@@ -1,6 +1,7 @@
 // What a step is asked to be and how it ended: the nouns of sandbox.ts, which is where others import them from.
 import type { StepBrake } from "./brake.ts";
 import type { DeviceEdits } from "./cdi.ts";
+import type { StepUsage } from "./cgroup.ts";
 import type { OutputConsumer } from "./container.ts";
 import type { StepResources, StepUlimit } from "./spec.ts";
 
@@ -83,4 +84,6 @@ export interface StepResult {
   readonly oomKilled: boolean;
   /** The step's memory limit in bytes, where it had one. */
   readonly oomLimit?: number;
+  /** Absent where control groups cannot be used. */
+  readonly usage?: StepUsage;
 }

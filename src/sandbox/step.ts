@@ -7,7 +7,7 @@ import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { DeviceMount } from "./cdi.ts";
 import { CA_BUNDLE_TARGET, caBundle, withCaVariables } from "./ca-bundle.ts";
-import { oomKillCount, oomVerdict, removeCgroups, stepCgroup, type CgroupLayout } from "./cgroup.ts";
+import { oomKillCount, oomVerdict, removeCgroups, stepCgroup, stepUsage, type CgroupLayout } from "./cgroup.ts";
 import { runContainer } from "./container.ts";
 import { openMounts, type OpenedMount } from "./mounts.ts";
 import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
@@ -46,7 +46,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   signal?.throwIfAborted();
   await using held = new AsyncDisposableStack();
   held.defer(() => emptyDirectory(scratchDir));
-  const cgroup = stepCgroup(world.layout, request.id, request.cgroupParent, request.resources?.memory !== undefined);
+  const cgroup = stepCgroup(world.layout, request.id, request.cgroupParent);
   const invocation = invocationOf(world, request);
   writeStepRecord(scratchDir, {
     kill: runtimeCommand(invocation, ["delete", "--force", request.id]),
@@ -102,7 +102,8 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   const exitCode = await runWatched(world, request, invocation, filter === undefined ? spec.linux.seccomp : undefined);
   const verdict = oomVerdict({ layout: world.layout, cgroup, exitCode, limit: request.resources?.memory, killsBefore });
   const signalName = signalOf(exitCode);
-  return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict };
+  const usage = stepUsage(world.layout, cgroup);
+  return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict, ...(usage && { usage }) };
 }
 
 /** Runs the container; `uncompiled` is the seccomp profile that its runtime has to compile. */

@@ -136,6 +136,7 @@ export class ExecExecutor {
     return await this.#services.watchStep(shortName(vertex), watched, async (signal, settle) => {
       const result = await sandbox.run({ ...request, signal: AbortSignal.any([this.#signal, signal]) });
       output.end();
+      if (result.usage) this.#services.onEvent({ kind: "step-used", vertex: vertex.id, ...result.usage });
       signal.throwIfAborted();
       this.#signal.throwIfAborted();
       if (result.exitCode !== 0) {

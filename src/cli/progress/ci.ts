@@ -102,6 +102,7 @@ class CiProgress implements ProgressRenderer {
         return;
       case "step-keyed":
       case "layer-known":
+      case "step-used":
       case "diagnostic":
       case "counted":
         return;

@@ -50,6 +50,7 @@ class PlainProgress implements ProgressRenderer {
         return;
       case "step-keyed":
       case "layer-known":
+      case "step-used":
       case "diagnostic":
       case "counted":
         return;

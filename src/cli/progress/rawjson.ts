@@ -62,6 +62,7 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
       }
       case "step-keyed":
       case "layer-known":
+      case "step-used":
       case "cache-missed":
       case "result-kept":
       case "notice":

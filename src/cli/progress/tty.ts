@@ -79,6 +79,7 @@ class TtyProgress implements ProgressRenderer {
         return;
       case "step-keyed":
       case "layer-known":
+      case "step-used":
       case "diagnostic":
       case "counted":
         return;

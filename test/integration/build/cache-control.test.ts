@@ -28,6 +28,8 @@ interface Report {
     readonly reason: string | null;
     readonly started: string | null;
     readonly ended: string | null;
+    readonly cpuMs: number | null;
+    readonly peakMemoryBytes: number | null;
     readonly transferredBytes: number;
     readonly layerBytes: number | null;
   }[];
@@ -130,14 +132,17 @@ test("pain 37: a report of success and of failure, with a critical path that sum
   expect(run).toMatchObject({ outcome: "ran", reason: "never built before" });
   expect(run.key).toMatch(/^sha256:/);
   expect([run.started, run.ended].every((time) => !Number.isNaN(Date.parse(time ?? "")))).toBe(true);
-  expect(run.layerBytes).toBeGreaterThan(0);
+  expect([run.layerBytes, run.cpuMs, run.peakMemoryBytes].every((figure) => (figure ?? 0) > 0)).toBe(true);
   const sum = whole.criticalPath.reduce((total, { durationMs }) => total + durationMs, 0);
   expect(Math.abs(sum - whole.durationMs)).toBeLessThanOrEqual(whole.durationMs * 0.05);
   writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPY f /f\nRUN exit 3\n");
   expect((await rig.tsbuild(["--report", file, context])).code).toBe(1);
   expect(report().outcome).toBe("failed");
   expect(report().error).toContain("exit code: 3");
-  expect(report().steps.find(({ name }) => name.includes("exit 3"))).toMatchObject({ outcome: "failed" });
+  expect(report().steps.find(({ name }) => name.includes("exit 3"))).toMatchObject({
+    outcome: "failed",
+    cpuMs: expect.any(Number) as number,
+  });
 });
 
 /** Digest of the image that a metadata file names. */

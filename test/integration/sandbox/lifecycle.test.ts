@@ -57,6 +57,18 @@ test("S13: a step above its memory limit says so, one that fails by itself does 
   expect(await rig.run("exit 137", { resources })).toMatchObject({ exitCode: 137, oomKilled: false });
 });
 
+test("S12, pain 37: what a step took of the machine is told, however it ended", async () => {
+  const { exitCode, usage } = await rig.run(
+    "x=$(head -c 40000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 3",
+  );
+  expect(exitCode).toBe(3);
+  expect(usage?.cpuMs).toBeGreaterThan(20);
+  expect(usage?.peakMemory).toBeGreaterThan(40e6);
+  const idle = await rig.run("sleep 0.3");
+  expect(idle.usage?.cpuMs).toBeLessThan(250);
+  expect(idle.usage?.peakMemory).toBeLessThan(20e6);
+});
+
 test("S12: the cgroup is below the parent asked for, with the limits asked for", async () => {
   const parent = `tsbuild-test-parent-${process.pid}`;
   const output = await rig.output("cat /proc/self/cgroup", {

@@ -65,16 +65,15 @@ test("S52: the hosts file", () => {
   );
 });
 
-test("S12: names of cgroups; one around the container's own where its counters are wanted", () => {
+test("S12: names of cgroups; one around the container's own, for its counters", () => {
   const paths = (...args: Parameters<typeof stepCgroup>): readonly unknown[] => {
     const { specPath, directories, countedPath } = stepCgroup(...args);
     return [specPath, directories, countedPath];
   };
-  expect(paths("v1", "id", undefined, false)).toEqual(["/id", ["/id"], undefined]);
-  expect(paths("v1", "id", "/p/q/", true)).toEqual(["/p/q/id/run", ["/p/q/id/run", "/p/q/id"], "/p/q/id"]);
-  expect(paths("v2", "id", undefined, false)).toEqual(["/id/run", ["/id/run", "/id"], "/id"]);
-  expect(paths("v2", "id", "user.slice:tsbuild", true)).toEqual(["user.slice:tsbuild:id", [], undefined]);
-  expect(paths("none", "id", "p", true)).toEqual([undefined, [], undefined]);
+  expect(paths("v1", "id", "/p/q/")).toEqual(["/p/q/id/run", ["/p/q/id/run", "/p/q/id"], "/p/q/id"]);
+  expect(paths("v2", "id", undefined)).toEqual(["/id/run", ["/id/run", "/id"], "/id"]);
+  expect(paths("v2", "id", "user.slice:tsbuild")).toEqual(["user.slice:tsbuild:id", [], undefined]);
+  expect(paths("none", "id", "p")).toEqual([undefined, [], undefined]);
 });
 
 test("command lines of runtimes; crun is shown less of a hybrid machine", () => {
