@@ -7,7 +7,15 @@ import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { DeviceMount } from "./cdi.ts";
 import { CA_BUNDLE_TARGET, caBundle, withCaVariables } from "./ca-bundle.ts";
-import { oomKillCount, oomVerdict, removeCgroups, stepCgroup, stepUsage, type CgroupLayout } from "./cgroup.ts";
+import {
+  oomKillCount,
+  oomVerdict,
+  removeCgroups,
+  stepCgroup,
+  stepUsage,
+  type CgroupLayout,
+  type StepCgroup,
+} from "./cgroup.ts";
 import { runContainer } from "./container.ts";
 import { openMounts, type OpenedMount } from "./mounts.ts";
 import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
@@ -100,9 +108,19 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   signal?.throwIfAborted();
   const killsBefore = oomKillCount();
   const exitCode = await runWatched(world, request, invocation, filter === undefined ? spec.linux.seccomp : undefined);
-  const verdict = oomVerdict({ layout: world.layout, cgroup, exitCode, limit: request.resources?.memory, killsBefore });
+  return resultOf(world, request, cgroup, { exitCode, killsBefore });
+}
+
+/** While the step's group is still there. */
+function resultOf(
+  { layout }: StepWorld,
+  request: StepRequest,
+  cgroup: StepCgroup,
+  { exitCode, killsBefore }: { readonly exitCode: number; readonly killsBefore: number },
+): StepResult {
+  const verdict = oomVerdict({ layout, cgroup, exitCode, limit: request.resources?.memory, killsBefore });
   const signalName = signalOf(exitCode);
-  const usage = stepUsage(world.layout, cgroup);
+  const usage = stepUsage(layout, cgroup);
   return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict, ...(usage && { usage }) };
 }
 
