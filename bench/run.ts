@@ -5,6 +5,7 @@ import { cpus, release, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { openDockerRegistry } from "../test/support/docker-registry.ts";
+import type { Run } from "./bars.ts";
 import { openBuilders, type Builder } from "./builders.ts";
 import { json, markdown, replaceMarked, type Report, type Row } from "./report.ts";
 import { runWorkload } from "./rounds.ts";
@@ -20,6 +21,7 @@ const USAGE = `usage: npm run bench -- [flags] [WORKLOAD…]
   --context-size MIB    of the context of which one file changes (default 5120; 1024 with --quick; less where the disk is small)
   --files N             of the big context (default 100000)
   --write               write the table into docs/performance.md; --json FILE: the JSON line
+  --bars [--write]      no run: the table of what had to be reached, of the JSON files that are named instead of workloads, a column each
   --smoke [--record]    counts against bench/counts.json; --record writes it
   --scaling [--write]   time per file, step and layer of tsbuild; --max-files N (default 100000)`;
 
@@ -30,6 +32,11 @@ const MIB = 1024 * 1024;
 if (flags.smoke) {
   const { smoke } = await import("./smoke.ts");
   process.exitCode = await smoke({ isRecorded: flags.record });
+} else if (flags.bars) {
+  const { barsTable } = await import("./bars.ts");
+  const table = barsTable(positionals.map((file) => JSON.parse(readFileSync(file, "utf8")) as Run));
+  console.log(table);
+  if (flags.write) writeFileSync(DOCUMENT, replaceMarked(readFileSync(DOCUMENT, "utf8"), "bars", table));
 } else if (flags.scaling) {
   const { scaling } = await import("./scaling.ts");
   await scaling({ maxFiles: Number(flags["max-files"]), isWritten: flags.write });
@@ -54,6 +61,7 @@ function parse() {
         files: { type: "string" },
         write: { type: "boolean", default: false },
         json: { type: "string" },
+        bars: { type: "boolean", default: false },
         smoke: { type: "boolean", default: false },
         record: { type: "boolean", default: false },
         scaling: { type: "boolean", default: false },
