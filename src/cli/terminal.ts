@@ -1,4 +1,5 @@
 // The process as commands see it: arguments in, text out, one signal for "stop". The only place, with main.ts and bin.ts, that touches `process`.
+import { readFileSync } from "node:fs";
 import { Interrupted } from "./exit-code.ts";
 import type { ProgressTarget } from "./progress/target.ts";
 
@@ -19,7 +20,7 @@ export interface Terminal {
   readonly stderr: ProgressTarget;
   /** The user's id as it was before a user namespace gave it another one. */
   readonly uid: number;
-  /** The process runs in a user namespace that it made for itself. */
+  /** The process is root of a user namespace only: one that it made for itself, or that of the container around it. */
   readonly isRootless: boolean;
   /** Aborts at the first SIGINT or SIGTERM; the second one kills. */
   readonly signal: AbortSignal;
@@ -76,7 +77,17 @@ export function openTerminal(): Terminal {
       rows: () => stderr.rows || 24,
     },
     uid: env[ROOTLESS] === undefined ? (process.getuid?.() ?? 0) : Number(env[ROOTLESS]),
-    isRootless: env[ROOTLESS] !== undefined,
+    isRootless: env[ROOTLESS] !== undefined || (process.getuid?.() === 0 && !ownsEveryId()),
     signal: stop.signal,
   };
+}
+
+/** Whether ids are the machine's own, all of them: only then is root the machine's root (user_namespaces(7)). */
+function ownsEveryId(): boolean {
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+  } catch {
+    // A kernel without user namespaces.
+    return true;
+  }
 }

@@ -9,7 +9,7 @@ import type { ImageOp } from "../graph/op.ts";
 import { digestAlgorithm, digestHex, digestOf, parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Index, Manifest } from "../oci/image.ts";
 import { isIndexType, isManifestType } from "../oci/media-type.ts";
-import { formatPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
+import { formatPlatform, normalizePlatform, platformDistance, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, repositoryName, type Reference } from "../oci/reference.ts";
 import type { LayoutReference, ResolvedImage } from "../plan/options.ts";
 import type { EventSink } from "../progress/events.ts";
@@ -39,6 +39,11 @@ interface FoundImage {
   readonly digest: Digest;
   readonly manifest: Manifest;
   readonly config: ImageConfig;
+}
+
+interface StoredImage extends FoundImage {
+  /** It is for another platform, and nobody knows yet whether its registry has one for this. */
+  readonly isOther?: true;
 }
 
 export class BaseImages {
@@ -86,16 +91,15 @@ export class BaseImages {
 
   async #resolveReference(text: string, platform: Platform): Promise<ResolvedImage> {
     const reference = readReference(text);
-    const known = this.#knownDigest(reference, platform);
-    const found = await this.#choose(reference, platform, known && this.#readStored(known, platform));
+    const found = await this.#choose(reference, platform, this.#findStored(reference, platform));
     return { reference: nameWithoutDigest(reference), digest: found.digest, config: found.config };
   }
 
   /** The registry's image or the one that is stored, as the policy wants. A digest means the same for ever. */
-  async #choose(reference: Reference, platform: Platform, stored: FoundImage | undefined): Promise<FoundImage> {
+  async #choose(reference: Reference, platform: Platform, stored: StoredImage | undefined): Promise<FoundImage> {
     const { pull, isOffline, onEvent } = this.#options;
-    const isSettled = reference.digest !== undefined || isOffline || pull === "missing" || pull === "never";
-    if (stored && isSettled) return stored;
+    const isAsked = pull === "always" || pull === "newer" || (pull === "missing" && stored?.isOther === true);
+    if (stored && (reference.digest !== undefined || isOffline || !isAsked)) return stored;
     if (isOffline) throw offlineError("image", formatReference(reference));
     if (pull === "never" && reference.digest === undefined)
       throw new BuildError(
@@ -108,7 +112,7 @@ export class BaseImages {
     try {
       return await this.#ask(reference, platform);
     } catch (error) {
-      if (pull !== "newer" || !stored || !(error instanceof BuildError) || this.#options.signal.aborted) throw error;
+      if (pull === "always" || !stored || !(error instanceof BuildError) || this.#options.signal.aborted) throw error;
       onEvent({
         kind: "notice",
         message: `${formatReference(reference)}: the one in the store is used, for ${error.message}`,
@@ -117,11 +121,14 @@ export class BaseImages {
     }
   }
 
-  #knownDigest(reference: Reference, platform: Platform): Digest | undefined {
-    if (reference.digest !== undefined) return this.#learnt(reference, platform) ?? reference.digest;
-    return (
-      this.#options.store.images.get(nameWithoutDigest(reference))?.manifest.digest ?? this.#learnt(reference, platform)
-    );
+  /** What the store has: an image of that name for the platform, what its registry said before, or an image of that name for another platform. */
+  #findStored(reference: Reference, platform: Platform): StoredImage | undefined {
+    const learnt = this.#learnt(reference, platform);
+    if (reference.digest !== undefined) return this.#readStored(learnt ?? reference.digest, platform);
+    const named = this.#options.store.images.get(nameWithoutDigest(reference))?.manifest.digest;
+    const image = named && this.#readStored(named, platform);
+    if (image && isFor(image.config, platform)) return image;
+    return (learnt && this.#readStored(learnt, platform)) ?? (image && { ...image, isOther: true });
   }
 
   #learnt(reference: Reference, platform: Platform): Digest | undefined {
@@ -211,6 +218,11 @@ export class BaseImages {
     const config = parseJson<ImageConfig>(readLayoutBlob(layout.path, manifest.config.digest), text);
     return { reference: nameWithoutDigest(readReference(text)), digest, config, layout: layout.path };
   }
+}
+
+/** Whether the image can be a base for `platform`. */
+function isFor({ os, architecture, variant }: ImageConfig, platform: Platform): boolean {
+  return platformDistance(platform, normalizePlatform(os, architecture, variant)) !== undefined;
 }
 
 function pickTag(index: Index, { tag }: LayoutReference): Descriptor | undefined {

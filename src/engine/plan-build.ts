@@ -15,7 +15,7 @@ import {
 import { inFindingOrder } from "../frontend/lint/finding-order.ts";
 import { parseDockerfile } from "../frontend/parser.ts";
 import { digestOfJson } from "../oci/digest.ts";
-import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
+import { hostPlatform } from "../oci/platform.ts";
 import { EPOCH } from "../plan/global-args.ts";
 import type { PlanOptions, PlanResult } from "../plan/options.ts";
 import { planImage } from "../plan/plan.ts";
@@ -29,6 +29,7 @@ import { parseAddHosts, type ExtraHost } from "./hosts.ts";
 import type { BuildOptions } from "./options.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { RemoteSources } from "./remote-sources.ts";
+import { refuseWindows, targetPlatform } from "./target-platform.ts";
 
 /** A session of a build. Caller disposes. */
 export function openSession(
@@ -119,10 +120,12 @@ export function planOptions(
     isPlatformExplicit: options.platforms.length > 0,
     buildPlatform: hostPlatform(),
     isMultiPlatform: false,
-    resolveImage: (reference, wanted, layout) =>
-      observed(parts.options.onEvent, `[internal] load metadata for ${reference}`, () =>
+    resolveImage: (reference, wanted, layout) => {
+      refuseWindows(wanted);
+      return observed(parts.options.onEvent, `[internal] load metadata for ${reference}`, () =>
         session.images.resolve(reference, wanted, layout),
-      ),
+      );
+    },
     context: contexts.main,
     contexts: contexts.named,
     noCache: options.cache === "ignore" ? true : options.noCacheFilter,
@@ -226,29 +229,6 @@ export function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
 export function textError(diagnostics: readonly Diagnostic[]): BuildError {
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   return new BuildError("dockerfile", errors[0]?.message ?? "the Dockerfile cannot be built", { diagnostics: errors });
-}
-
-function targetPlatform(texts: readonly string[]): Platform {
-  const host = hostPlatform();
-  const [text, ...more] = texts;
-  if (text === undefined) return host;
-  const platform = parsePlatform(text, host);
-  if (!platform)
-    throw new BuildError("usage", `failed to parse platform ${text}`, {
-      help: `write it like ${formatPlatform(host)}`,
-    });
-  if (more.length > 0)
-    throw new BuildError("unsupported", "several platforms in one build are not built yet", {
-      help: "build one platform at a time",
-    });
-  if (platform.os !== host.os || platform.architecture !== host.architecture) {
-    throw new BuildError(
-      "unsupported",
-      `building for ${formatPlatform(platform)} on ${formatPlatform(host)} is not built yet`,
-      { help: "build on a machine of that platform" },
-    );
-  }
-  return platform;
 }
 
 /** Shows work that is no vertex of the graph as a step. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { randomName } from "../base/clock.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { DEFAULT_PATH } from "../oci/image.ts";
-import { hostPlatform } from "../oci/platform.ts";
+import { normalizePlatform } from "../oci/platform.ts";
 import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { findImage } from "./images.ts";
 import type { EngineParts } from "./parts.ts";
@@ -24,8 +24,9 @@ export async function runImage(parts: EngineParts, options: RunOptions): Promise
     signal,
   });
   await session.protect();
+  const platform = normalizePlatform(config.os, config.architecture, config.variant);
   const rootfs = await session.images.open(
-    { kind: "image", reference: name ?? "localhost/image", digest: descriptor.digest, platform: hostPlatform() },
+    { kind: "image", reference: name ?? "localhost/image", digest: descriptor.digest, platform },
     session.faces,
   );
   const lowerDirs = await lowerDirsOf(rootfs);
@@ -48,6 +49,7 @@ export async function runImage(parts: EngineParts, options: RunOptions): Promise
     lowerDirs,
     upperDir,
     args,
+    platform,
     env: [...(hasPath ? [] : [`PATH=${DEFAULT_PATH}`]), ...env, ...options.env],
     cwd: options.workdir ?? (own.WorkingDir === undefined || own.WorkingDir === "" ? "/" : own.WorkingDir),
     user: options.user ?? own.User ?? "",

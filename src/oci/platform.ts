@@ -77,6 +77,12 @@ export function hostPlatform(): Platform {
   return normalizePlatform("linux", arch);
 }
 
+/** Whether processors of this machine run programs for `architecture` without help: their own, and 386 on amd64. */
+export function isNativeArchitecture(architecture: string): boolean {
+  const here = hostPlatform().architecture;
+  return architecture === here || (architecture === "386" && here === "amd64");
+}
+
 /** Reads `os`, `arch`, `os/arch` or `os/arch/variant`; undefined where the text is none of these. */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform | undefined {
   if (text === "local") return host;

@@ -68,6 +68,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
       isRootless,
       processes: options.processes ?? "private",
       networks,
+      searchPath,
       starter,
       filters: new FilterCache(runtime, options.cacheDir ?? stateDir),
       host: readHost(),

@@ -1,4 +1,5 @@
 // What a step is asked to be and how it ended: the nouns of sandbox.ts, which is where others import them from.
+import type { Platform } from "../oci/platform.ts";
 import type { StepBrake } from "./brake.ts";
 import type { DeviceEdits } from "./cdi.ts";
 import type { StepUsage } from "./cgroup.ts";
@@ -49,6 +50,8 @@ export interface StepRequest {
   /** Empty directory on the file system of `scratchDir`; holds the step's changes in overlay form afterwards. */
   readonly upperDir: string;
   readonly args: readonly string[];
+  /** That its programs are for; undefined = this machine's. */
+  readonly platform?: Platform;
   /** `NAME=value`; of several with one name the last counts. */
   readonly env: readonly string[];
   readonly cwd: string;

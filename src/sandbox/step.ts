@@ -17,6 +17,7 @@ import {
   type StepCgroup,
 } from "./cgroup.ts";
 import { runContainer } from "./container.ts";
+import { emulatedArgs, emulatorMounts, findEmulator } from "./emulator.ts";
 import { openMounts, type OpenedMount } from "./mounts.ts";
 import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
 import { adoptRoot, mountOverlay } from "./overlay.ts";
@@ -40,6 +41,8 @@ export interface StepWorld {
   readonly isRootless: boolean;
   readonly processes: "private" | "host";
   readonly networks: NetworkPool;
+  /** Where emulators are looked for, as in PATH. */
+  readonly searchPath: string;
   /** For the plain invocation; undefined where the runtime must be started after its mounts are made, because it would not see them otherwise. */
   readonly starter: Starter | undefined;
   readonly filters: FilterCache;
@@ -72,17 +75,11 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   const user = resolveStepUser(rootfs, request);
   makeSystemDirectories(rootfs);
   makeCwd(rootfs, request.cwd, user);
-  const { isRootless } = world;
-  const deviceMounts = (request.devices?.mounts ?? []).map(mountOfDevice);
-  const opened = await openMounts(
-    { mounts: [...deviceMounts, ...request.mounts], pipes: request.pipes, scratchDir, isRootless },
-    held,
-  );
-  const files = writeStepFiles(rootfs, request, network, opened);
-  const mounts = [...files, ...opened].sort((a, b) => comparePaths(a.target.slice(1), b.target.slice(1)));
+  const emulator = request.platform && findEmulator(request.platform, world.searchPath);
+  const mounts = await openStepMounts(world, request, { rootfs, network, emulator }, held);
   const input: SpecInput = {
     rootfs,
-    args: request.args,
+    args: emulatedArgs(request.args, emulator),
     env: environmentOf(request, user),
     cwd: cleanPath(`/${request.cwd}`),
     user,
@@ -96,7 +93,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     resources: request.resources ?? {},
     cgroupsPath: cgroup.specPath,
     cgroups: world.layout,
-    isRootless,
+    isRootless: world.isRootless,
     processes: world.processes,
     host: world.host,
   };
@@ -196,6 +193,28 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
         : "add it in an earlier RUN, or name a number",
     });
   }
+}
+
+/** All that is mounted beside the system's file systems, parents first. */
+async function openStepMounts(
+  { isRootless }: StepWorld,
+  request: StepRequest,
+  {
+    rootfs,
+    network,
+    emulator,
+  }: Pick<SpecInput, "rootfs"> & {
+    readonly network: StepNetwork | undefined;
+    readonly emulator: string | undefined;
+  },
+  held: AsyncDisposableStack,
+): Promise<readonly OpenedMount[]> {
+  const { pipes, scratchDir } = request;
+  const wanted = [...(request.devices?.mounts ?? []).map(mountOfDevice), ...request.mounts];
+  const opened = await openMounts({ mounts: wanted, pipes, scratchDir, isRootless }, held);
+  const files = writeStepFiles(rootfs, request, network, opened);
+  const mounts = [...files, ...opened, ...emulatorMounts(emulator)];
+  return mounts.sort((a, b) => comparePaths(a.target.slice(1), b.target.slice(1)));
 }
 
 /** S62: where an image lacks them they become part of the layer; made here so that they are the same with every runtime. */

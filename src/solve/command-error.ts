@@ -3,6 +3,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { ExecOp } from "../graph/op.ts";
 import type { Rootfs } from "../rootfs/layer.ts";
+import { formatPlatform, hostPlatform, isNativeArchitecture } from "../oci/platform.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { StepResult } from "../sandbox/sandbox.ts";
 import { explainProgram, nearestCommand, type ProgramAt } from "./program-problem.ts";
@@ -22,15 +23,22 @@ export interface FailedStep {
 interface Explanation {
   readonly summary: string;
   readonly help?: string;
+  /** See program-problem.ts. */
+  readonly isRefused?: true;
 }
+
+/** What BuildKit's runtime ends with where the kernel does not execute a program; others end with 1. */
+const EXEC_REFUSED = 255;
 
 export async function commandError(step: FailedStep): Promise<BuildError> {
   const { vertex, op, result, logPath } = step;
-  const { exitCode, signal, oomKilled, oomLimit } = result;
+  const { signal, oomKilled, oomLimit } = result;
+  const lastOutput = step.lastOutput.map(plainLine);
+  const { isRefused, ...explanation } = await explain({ ...step, lastOutput });
+  const exitCode = isRefused === true ? EXEC_REFUSED : result.exitCode;
   const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
   const killed = oomKilled ? `: OOM killed${limit}, cannot allocate memory` : "";
   const message = `process "${op.args.join(" ")}" did not complete successfully: exit code: ${exitCode}${killed}`;
-  const lastOutput = step.lastOutput.map(plainLine);
   const details = {
     exitCode,
     lastOutput,
@@ -38,7 +46,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
     step: vertex.meta.name,
     ...(signal === undefined ? {} : { signal }),
   };
-  return new BuildError("command", message, { details, ...(await explain({ ...step, lastOutput })) });
+  return new BuildError("command", message, { details, ...explanation });
 }
 
 async function explain(step: FailedStep): Promise<Explanation> {
@@ -51,7 +59,7 @@ async function explain(step: FailedStep): Promise<Explanation> {
   }
   const said = lastOutput.at(-1) ?? "";
   const tree = new RootfsView(step.below);
-  const at: ProgramAt = { tree, cwd: op.cwd, env: op.env };
+  const at: ProgramAt = { tree, cwd: op.cwd, env: op.env, platform: op.platform };
   if (isFromRuntime(said)) return explainProgram(at, op.args, said);
   const missing = exitCode === 127 ? lastMatch(lastOutput, NOT_FOUND) : undefined;
   if (missing !== undefined) return explainMissing(step, at, missing);
@@ -61,7 +69,7 @@ async function explain(step: FailedStep): Promise<Explanation> {
     return { summary, help: `make it executable where it is copied: COPY --chmod=0755 …, or earlier: RUN chmod +x` };
   }
   const how = signal === undefined ? `failed with exit code ${exitCode}` : `was killed by ${signal}`;
-  const help = adviceFor(op, lastOutput);
+  const help = (signal === "SIGSEGV" ? emulationAdvice(op) : undefined) ?? adviceFor(op, lastOutput);
   return { summary: `the command ${how}`, ...(help === undefined ? {} : { help }) };
 }
 
@@ -74,13 +82,24 @@ async function explainMissing(step: FailedStep, at: ProgramAt, name: string): Pr
     const summary = "the command is no JSON array, so the shell got it as text (exit code 127)";
     return { summary, help: 'write a JSON array of strings in double quotes: RUN ["program", "argument"]' };
   }
-  if (name.includes("/")) return explainProgram(at, [name], "not found");
+  if (name.includes("/")) {
+    const { summary, help } = await explainProgram(at, [name], "not found");
+    return { summary, help };
+  }
   const near = await nearestCommand(at, name);
   const help = "install what has it in an earlier RUN of this stage, or check its spelling and PATH";
   return {
     summary: `there is no command "${name}" in this stage (exit code 127)`,
     help: near === undefined ? help : `did you mean "${near}"?`,
   };
+}
+
+/** Emulators crash where processors do not. */
+function emulationAdvice({ platform }: ExecOp): string | undefined {
+  const host = hostPlatform();
+  if (isNativeArchitecture(platform.architecture)) return undefined;
+  const how = `${formatPlatform(platform)} is emulated on ${formatPlatform(host)}, and qemu before version 9 crashes often`;
+  return `${how}: update it, or run what only builds FROM --platform=$BUILDPLATFORM`;
 }
 
 /** A remedy for failures that programs tell in their own words. */

@@ -112,6 +112,7 @@ export class ExecExecutor {
       lowerDirs,
       upperDir,
       args: op.args,
+      platform: op.platform,
       env: [...op.env, ...(vertex.meta.hiddenEnv ?? []), ...opened.env],
       cwd: op.cwd,
       user: op.user,

@@ -1,7 +1,7 @@
 // Why a program of a root file system does not start: not there, a script with Windows line ends, without its interpreter, for another machine. Looks into the layers, runs nothing.
 import { open } from "node:fs/promises";
 import { suggest } from "../base/suggest.ts";
-import { hostPlatform } from "../oci/platform.ts";
+import { formatPlatform, isNativeArchitecture, type Platform } from "../oci/platform.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -12,11 +12,15 @@ export interface ProgramAt {
   readonly cwd: string;
   /** `NAME=value`. */
   readonly env: readonly string[];
+  /** That the step's programs are for. */
+  readonly platform: Platform;
 }
 
 interface Problem {
   readonly summary: string;
   readonly help: string;
+  /** The program is there and may be executed: it is the kernel that refuses it. */
+  readonly isRefused?: true;
 }
 
 /** `args` did not start; `said` is what the runtime or the shell says about it. */
@@ -24,7 +28,7 @@ export async function explainProgram(at: ProgramAt, args: readonly string[], sai
   const [name = "", flag] = args;
   const found = await findProgram(at, name);
   if (!found) return missingProgram(at, name, flag === "-c");
-  const problem = await problemOf(at.tree, found, name);
+  const problem = await problemOf(at, found, name);
   if (problem) return problem;
   const summary = `"${name}" does not start: ${said}`;
   return { summary, help: "check that it is a program for this platform and that it may be executed" };
@@ -41,9 +45,26 @@ async function missingProgram(at: ProgramAt, name: string, isShell: boolean): Pr
   return { summary, help: near === undefined ? help : `did you mean "${near}"?` };
 }
 
-async function problemOf(tree: Tree, file: Entry, name: string): Promise<Problem | undefined> {
+async function problemOf({ tree, platform }: ProgramAt, file: Entry, name: string): Promise<Problem | undefined> {
+  if (file.type === "dir") {
+    return { summary: `"${name}" is a directory, not a program`, help: "name the program in it" };
+  }
+  if ((file.mode & 0o111) === 0) {
+    const help = "make it executable where it is copied: COPY --chmod=0755 …";
+    return { summary: `"${name}" may not be executed: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
+  }
+  const refusal = await refusalOf({ tree, platform }, file, name);
+  return refusal && { ...refusal, isRefused: true };
+}
+
+/** Why the kernel does not start a file that may be executed. */
+async function refusalOf(
+  { tree, platform }: Pick<ProgramAt, "tree" | "platform">,
+  file: Entry,
+  name: string,
+): Promise<Problem | undefined> {
   const head = await headOf(tree, file);
-  const interpreter = /^#![ \t]*([^ \t\n]+)/.exec(head.toString("latin1"))?.[1];
+  const interpreter = interpreterOf(head);
   if (interpreter?.endsWith("\r")) {
     const summary = `"${name}" is a script with Windows line ends: its first line names "${interpreter.slice(0, -1)}\\r"`;
     return {
@@ -51,20 +72,13 @@ async function problemOf(tree: Tree, file: Entry, name: string): Promise<Problem
       help: `save it with Unix line ends, or convert it before it runs: RUN sed -i 's/\\r$//' ${name}`,
     };
   }
-  if (interpreter !== undefined && !(await resolvePath(tree, interpreter)).entry) {
+  const started = interpreter === undefined ? file : (await resolvePath(tree, interpreter)).entry;
+  if (!started) {
     const summary = `"${name}" is a script for "${interpreter}", which is not in this stage`;
     return { summary, help: "install the interpreter in an earlier RUN, or correct the script's first line" };
   }
-  const machine = machineOf(head);
-  const here = hostPlatform().architecture;
-  if (machine !== undefined && machine !== here) {
-    const summary = `"${name}" is a program for ${machine}, and this build runs ${here} (exec format error)`;
-    return { summary, help: `copy the program for linux/${here}, or build on a machine of that platform` };
-  }
-  if ((file.mode & 0o111) === 0) {
-    const help = "make it executable where it is copied: COPY --chmod=0755 …";
-    return { summary: `"${name}" may not be executed: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
-  }
+  const machine = machineOf(started === file ? head : await headOf(tree, started));
+  if (machine !== undefined && !isNativeArchitecture(machine)) return foreignProgram(name, machine, platform);
   if (machine !== undefined && interpreter === undefined) {
     const summary = `"${name}" needs a dynamic loader or libraries that are not in this stage`;
     return { summary, help: "link it statically, or start from an image with the C library that it was built for" };
@@ -74,12 +88,23 @@ async function problemOf(tree: Tree, file: Entry, name: string): Promise<Problem
   return { summary, help: "a script begins with a line like #!/bin/sh; a program has to be built for linux" };
 }
 
-/** The regular file that `name` stands for, on PATH where it has no slash. */
+/** A program of another machine: it has to be emulated where the step is for its platform, and is a mistake elsewhere. */
+function foreignProgram(name: string, machine: string, { architecture, ...more }: Platform): Problem {
+  if (machine === architecture) {
+    const shown = formatPlatform({ architecture, ...more });
+    const summary = `"${name}" is a program for ${shown}, which this machine does not run (exec format error)`;
+    return { summary, help: "install qemu-user-static on this machine: the kernel then runs such programs with it" };
+  }
+  const summary = `"${name}" is a program for ${machine}, and this build runs ${architecture} (exec format error)`;
+  return { summary, help: `copy the program for linux/${architecture}, or build on a machine of that platform` };
+}
+
+/** What `name` stands for: the first regular file on PATH where it has no slash. */
 async function findProgram(at: ProgramAt, name: string): Promise<Entry | undefined> {
   const paths = name.includes("/") ? [absolute(at.cwd, name)] : pathOf(at).map((folder) => `${folder}/${name}`);
   for (const path of paths) {
     const { entry } = await resolvePath(at.tree, path);
-    if (entry?.type === "file") return entry;
+    if (entry?.type === "file" || (entry?.type === "dir" && name.includes("/"))) return entry;
   }
   return undefined;
 }
@@ -110,7 +135,13 @@ function absolute(cwd: string, path: string): string {
   return path.startsWith("/") ? path : `${cwd}/${path}`;
 }
 
+/** The program that the first line of a script names; undefined for other files. */
+function interpreterOf(head: Buffer): string | undefined {
+  return /^#![ \t]*([^ \t\n]+)/.exec(head.toString("latin1"))?.[1];
+}
+
 async function headOf(tree: Tree, entry: Entry): Promise<Buffer> {
+  if (entry.type !== "file") return Buffer.alloc(0);
   const bytes = await tree.locate(entry);
   if (bytes.kind === "inline") return Buffer.from(bytes.data).subarray(0, 256);
   await using file = await open(bytes.path);

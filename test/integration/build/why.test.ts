@@ -198,6 +198,12 @@ const KINDS: Readonly<Record<string, Kind>> = {
       return { outputs: [{ kind: "cacheonly" }] };
     },
   },
+  // Never pulled, the base is the same; its programs are this machine's, whatever they are said to be for.
+  platform: {
+    files: file("FROM busybox\nRUN echo platform\n"),
+    options: { platforms: ["linux/s390x"], pull: "never" },
+    change: () => ({ platforms: ["linux/riscv64"] }),
+  },
   pruned: {
     files: file("FROM busybox\nRUN echo pruned\n"),
     options: { outputs: [{ kind: "cacheonly" }] },
