@@ -25,7 +25,7 @@ export async function writeLayer(entries: readonly LayerEntry[], options: WriteL
   checkLevel(options);
   const tar = new Meter(packLayer(entries, { ...options, reuseChunks: true }));
   const { write, signal } = options;
-  for await (const chunk of compress(tar.read(), options)) {
+  for await (const chunk of compress(tar.read(), { ...options, reuseChunks: true })) {
     signal?.throwIfAborted();
     await write(chunk);
   }
@@ -37,7 +37,7 @@ export async function emptyLayer(
   compression: Compression,
 ): Promise<WrittenLayer & { readonly digest: Digest; readonly bytes: Uint8Array }> {
   const chunks: Uint8Array[] = [];
-  const written = await writeLayer([], { compression, write: (chunk) => void chunks.push(chunk) });
+  const written = await writeLayer([], { compression, write: (chunk) => void chunks.push(Buffer.from(chunk)) });
   const bytes = Buffer.concat(chunks);
   return { ...written, digest: digestOf(bytes), bytes };
 }

@@ -2,10 +2,10 @@
 // only, never on the number of cores. gzip is one member (RFC 1952) of deflate blocks, each primed with the 32 KiB before it; zstd is one frame a block (RFC 8878).
 // What gzip cannot make smaller is stored: deflating it takes as long as text does, for nothing.
 import { availableParallelism } from "node:os";
-import { promisify } from "node:util";
-import { constants, crc32, createGunzip, createZstdDecompress, deflateRaw, zstdCompress } from "node:zlib";
+import { constants, crc32, createDeflateRaw, createGunzip, createZstdCompress, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { assert } from "../base/assert.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Compression } from "../oci/media-type.ts";
 import { asBuffer } from "./names.ts";
@@ -18,6 +18,8 @@ export interface CompressOptions {
   readonly level?: number | undefined;
   /** Blocks in work at once; bounds memory, not bytes. Default: one more than there are processors. */
   readonly parallelism?: number | undefined;
+  /** Each chunk is only valid until the next one is asked for: its memory is given back then, not when the collector gets round to it. */
+  readonly reuseChunks?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,9 +38,6 @@ const WORTHWHILE = 0.98;
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 /** An empty last block with fixed codes. */
 const DEFLATE_END = Buffer.from([3, 0]);
-
-const deflateAsync = promisify(deflateRaw);
-const zstdAsync = promisify(zstdCompress);
 
 /** Compressed bytes of `source`. Fails with "usage" for a level that the compression does not have. */
 export async function* compress(
@@ -77,10 +76,12 @@ async function* gzip(source: AsyncIterable<Uint8Array>, options: CompressOptions
   const start = (block: Buffer): Promise<Uint8Array> => {
     checksum = crc32(block, checksum);
     size += block.length;
-    const job = deflateBlock(block, options.level, dictionary);
+    const before = dictionary;
+    const job = deflateBlock(block, options.level, before);
     // A copy: the block's memory is filled again once its job is done.
-    dictionary = Buffer.from(block.subarray(-DICTIONARY_SIZE));
-    return job;
+    dictionary = Buffer.allocUnsafeSlow(Math.min(block.length, DICTIONARY_SIZE));
+    block.copy(dictionary, 0, block.length - dictionary.length);
+    return before === undefined ? job : job.finally(() => release(before));
   };
   yield* inBlocks(source, GZIP_BLOCK, start, options);
   const trailer = Buffer.alloc(8);
@@ -98,19 +99,57 @@ async function deflateBlock(block: Buffer, level: number | undefined, dictionary
     pieces.push(await deflate(run, (await isWorthDeflating(run)) ? GZIP_LEVEL : 0, before));
     before = run.subarray(-DICTIONARY_SIZE);
   }
-  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  if (pieces.length === 1) return pieces[0]!;
+  const joined = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    at += piece.copy(joined, at);
+    release(piece);
+  }
+  return joined;
 }
 
-async function deflate(bytes: Buffer, level: number, dictionary: Buffer | undefined): Promise<Buffer> {
-  return deflateAsync(bytes, {
+function deflate(bytes: Buffer, level: number, dictionary: Buffer | undefined): Promise<Buffer> {
+  const stream = createDeflateRaw({
     level,
     memLevel: 9,
     windowBits: 15,
     finishFlush: constants.Z_SYNC_FLUSH,
-    // The result in one piece: memory that is not written to costs nothing.
-    chunkSize: bytes.length + (bytes.length >> 8) + 1024,
+    chunkSize: wholeOf(bytes),
     ...(dictionary === undefined ? {} : { dictionary }),
   });
+  return passThrough(stream, bytes);
+}
+
+/**
+ * What `stream`, whose chunks are {@link wholeOf} the bytes, makes of them, in memory that it shares with nothing.
+ * Node's own functions for this make a copy of it, since it comes in two parts, and leave the first to the collector.
+ */
+async function passThrough(stream: Transform, bytes: Buffer): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.on("data", (part: Buffer) => parts.push(part));
+  stream.once("end", resolve);
+  stream.once("error", reject);
+  stream.end(bytes);
+  await promise;
+  const [first = Buffer.alloc(0)] = parts;
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  assert(parts.at(-1)?.buffer === parts[0]?.buffer, "what is compressed fits into one chunk");
+  return Buffer.from(first.buffer, first.byteOffset, length);
+}
+
+/** Longer than what comes out for `bytes` (memory that is not written to costs nothing), and so long that Node does not take it from what small buffers share. */
+function wholeOf(bytes: Buffer): number {
+  return Math.max(bytes.length + (bytes.length >> 8) + 1024, Buffer.poolSize);
+}
+
+/**
+ * Gives back the memory of a buffer that shares it with no other. To the collector such a buffer is a small object: it lets dozens of megabytes of them
+ * gather, and then goes through the whole heap to find them.
+ */
+function release(bytes: Uint8Array): void {
+  if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
 }
 
 /** Whether bytes are likely to get smaller. Looks at nothing else, so that the same ones are always treated alike. */
@@ -119,8 +158,11 @@ async function isWorthDeflating(block: Buffer): Promise<boolean> {
   if (step < PROBE_SLICE) return true;
   const slices = Array.from({ length: PROBE_SLICES }, (_, i) => block.subarray(i * step, i * step + PROBE_SLICE));
   const probe = Buffer.concat(slices);
-  const { length } = await deflateAsync(probe, { level: 1, chunkSize: 2 * probe.length });
-  return length < probe.length * WORTHWHILE;
+  const deflated = await passThrough(createDeflateRaw({ level: 1, chunkSize: 2 * probe.length }), probe);
+  const isShorter = deflated.length < probe.length * WORTHWHILE;
+  release(deflated);
+  release(probe);
+  return isShorter;
 }
 
 async function* zstd(source: AsyncIterable<Uint8Array>, options: CompressOptions): AsyncGenerator<Uint8Array> {
@@ -129,7 +171,7 @@ async function* zstd(source: AsyncIterable<Uint8Array>, options: CompressOptions
     [constants.ZSTD_c_checksumFlag]: 1,
   };
   const start = (block: Buffer): Promise<Uint8Array> =>
-    zstdAsync(block, { params, pledgedSrcSize: block.length, chunkSize: READ_SIZE });
+    passThrough(createZstdCompress({ params, pledgedSrcSize: block.length, chunkSize: wholeOf(block) }), block);
   let isEmpty = true;
   for await (const chunk of inBlocks(source, ZSTD_BLOCK, start, options)) {
     isEmpty = false;
@@ -148,13 +190,14 @@ async function* inBlocks(
   const width = Math.max(1, options.parallelism ?? availableParallelism() + 1);
   const running: { readonly result: Promise<Uint8Array>; readonly memory: Buffer }[] = [];
   const spare: Buffer[] = [];
-  const oldest = async (): Promise<Uint8Array> => {
+  async function* oldest(): AsyncGenerator<Uint8Array> {
     const { result, memory } = running[0]!;
     const bytes = await result;
     running.shift();
     spare.push(memory);
-    return bytes;
-  };
+    yield bytes;
+    if (options.reuseChunks) release(bytes);
+  }
   const launch = (memory: Buffer, length: number): void => {
     const result = start(memory.subarray(0, length));
     // The failure is seen where the result is awaited; until then it is not "unhandled".
@@ -172,13 +215,13 @@ async function* inBlocks(
         if (used < size) continue;
         options.signal?.throwIfAborted();
         launch(memory, used);
-        while (running.length >= width) yield await oldest();
+        while (running.length >= width) yield* oldest();
         used = 0;
         memory = spare.pop() ?? Buffer.allocUnsafeSlow(size);
       }
     }
     if (used > 0) launch(memory, used);
-    while (running.length > 0) yield await oldest();
+    while (running.length > 0) yield* oldest();
   } finally {
     // Nothing of ours still works on the pool when the caller goes on.
     await Promise.allSettled(running.map(({ result }) => result));

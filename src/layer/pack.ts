@@ -7,7 +7,7 @@ import { comparePaths, joinRelative, baseName, parentPath } from "../base/contai
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import { bytesOf, changed, openSource, SparseReader, type Locate } from "./file-bytes.ts";
 import { asBuffer, assertNotReserved, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./names.ts";
-import { BLOCK, encodeHeader, paddingOf, type TypeFlag } from "./tar-header.ts";
+import { BLOCK, HeaderEncoder, paddingOf, type TypeFlag } from "./tar-header.ts";
 
 export interface PackOptions {
   /** Where bytes are, for entries that do not say it themselves. */
@@ -36,6 +36,7 @@ const FLAGS: Readonly<Record<Entry["type"], TypeFlag>> = {
  */
 export async function* packLayer(entries: readonly LayerEntry[], options: PackOptions = {}): AsyncGenerator<Buffer> {
   const out = new Output(options.reuseChunks ?? false);
+  const headers = new HeaderEncoder();
   const links = new Set(entries.flatMap((entry) => (entry.type !== "whiteout" && entry.hardlink) || []));
   const written = new Set<string>();
   const latestNs = options.clampMtime === undefined ? undefined : BigInt(options.clampMtime) * 1_000_000_000n;
@@ -43,9 +44,9 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
   for (const [index, entry] of entries.entries()) {
     assert(previous === undefined || comparePaths(previous, entry.path) < 0, `"${entry.path}" is out of order`);
     previous = entry.path;
-    out.append(encodeMember(entry, latestNs));
+    out.append(encodeMember(headers, entry, latestNs));
     if (entry.type === "dir" && entry.opaque === true)
-      out.append(encodeMarker(joinRelative(entry.path, OPAQUE_MARKER)));
+      out.append(encodeMarker(headers, joinRelative(entry.path, OPAQUE_MARKER)));
     if (entry.type !== "whiteout") {
       assert(entry.hardlink === undefined || written.has(entry.hardlink), `"${entry.path}" links to what is not there`);
       if (links.has(entry.path)) written.add(entry.path);
@@ -65,14 +66,14 @@ export async function* packLayer(entries: readonly LayerEntry[], options: PackOp
   yield* out.takeAll();
 }
 
-function encodeMember(entry: LayerEntry, latestNs: bigint | undefined): Buffer {
+function encodeMember(headers: HeaderEncoder, entry: LayerEntry, latestNs: bigint | undefined): Buffer {
   if (entry.type === "whiteout")
-    return encodeMarker(joinRelative(parentPath(entry.path), WHITEOUT_PREFIX + baseName(entry.path)));
+    return encodeMarker(headers, joinRelative(parentPath(entry.path), WHITEOUT_PREFIX + baseName(entry.path)));
   assertNotReserved(entry.path);
   const { path, type, mode, uid, gid, hardlink, xattrs } = entry;
   const isDevice = type === "char" || type === "block";
   const linkname = hardlink ?? entry.linkname;
-  return encodeHeader({
+  return headers.encode({
     name: type === "dir" ? `${path === "" ? "." : path}/` : path,
     type: hardlink === undefined ? FLAGS[type] : "1",
     mode,
@@ -87,8 +88,8 @@ function encodeMember(entry: LayerEntry, latestNs: bigint | undefined): Buffer {
 }
 
 /** An empty file whose name is the message, as containerd writes it: mode 0, root, epoch. */
-function encodeMarker(name: string): Buffer {
-  return encodeHeader({ name, type: "0", mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
+function encodeMarker(headers: HeaderEncoder, name: string): Buffer {
+  return headers.encode({ name, type: "0", mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
 }
 
 function* writeContent(

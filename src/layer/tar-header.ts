@@ -4,7 +4,6 @@
 import { encodeName } from "../base/file-name.ts";
 import { InternalError } from "../base/assert.ts";
 import { baseName, parentPath } from "../base/container-path.ts";
-import { asBuffer } from "./names.ts";
 
 export const BLOCK = 512;
 
@@ -36,17 +35,61 @@ const XATTR_PREFIX = "SCHILY.xattr.";
 
 /** Header blocks of a member, PAX header first where one is needed. */
 export function encodeHeader(header: TarHeader): Buffer {
-  const name = encodeName(header.name);
-  const linkname = header.linkname === undefined ? undefined : encodeName(header.linkname);
-  const split = splitName(header.name, name);
-  const records = paxRecords(header, split === undefined ? name : undefined, linkname);
-  const block = encodeBlock({
-    ...header,
-    split: split ?? [truncate(name), undefined],
-    link: linkname && truncate(linkname),
-  });
-  if (records.length === 0) return block;
-  return Buffer.concat([...encodePax(header.name, records), block]);
+  return new HeaderEncoder().encode(header);
+}
+
+/** Encodes headers one after the other in the same memory: the many small buffers of a layer of small files would be as long as the layer. */
+export class HeaderEncoder {
+  #memory = Buffer.allocUnsafeSlow(4 * BLOCK);
+  #used = 0;
+
+  /** As {@link encodeHeader}; only valid until the next call. */
+  encode(header: TarHeader): Buffer {
+    const name = encodeName(header.name);
+    const linkname = header.linkname === undefined ? undefined : encodeName(header.linkname);
+    const split = splitName(header.name, name);
+    const records = paxRecords(header, split === undefined ? name : undefined, linkname);
+    this.#used = 0;
+    if (records.length > 0) this.#addPax(header.name, records);
+    encodeBlock(this.#reserve(BLOCK), {
+      ...header,
+      split: split ?? [truncate(name), undefined],
+      link: linkname && truncate(linkname),
+    });
+    return this.#memory.subarray(0, this.#used);
+  }
+
+  #addPax(name: string, records: readonly PaxRecord[]): void {
+    const size = records.reduce((sum, record) => sum + lengthOf(record), 0);
+    const plain = name.replace(/\/$/, "").replace(/[^\x20-\x7e]/g, "");
+    const paxName = [parentPath(plain), "PaxHeaders.0", baseName(plain)].filter((part) => part !== "").join("/");
+    encodeBlock(this.#reserve(BLOCK), {
+      type: "x",
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      size,
+      mtimeNs: 0n,
+      split: [Buffer.from(paxName.slice(0, NAME_SIZE).replace(/\/$/, "")), undefined],
+      link: undefined,
+    });
+    const body = this.#reserve(size + paddingOf(size));
+    let at = 0;
+    for (const record of records) at += writeRecord(record, body, at);
+    body.fill(0, at);
+  }
+
+  /** The next `size` bytes of the memory. */
+  #reserve(size: number): Buffer {
+    const start = this.#used;
+    this.#used += size;
+    if (this.#used > this.#memory.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * this.#used);
+      this.#memory.copy(larger, 0, 0, start);
+      this.#memory = larger;
+    }
+    return this.#memory.subarray(start, this.#used);
+  }
 }
 
 /** Name and prefix fields; undefined where the name does not fit (Go's splitUSTARPath). */
@@ -61,7 +104,7 @@ function splitName(text: string, bytes: Buffer): readonly [Buffer, Buffer | unde
   return [bytes.subarray(cut + 1), bytes.subarray(0, cut)];
 }
 
-type PaxRecord = readonly [key: string, value: Uint8Array];
+type PaxRecord = readonly [key: string, value: string | Uint8Array];
 
 /** Records sorted by key, so that equal members have equal bytes. */
 function paxRecords(header: TarHeader, longName: Buffer | undefined, linkname: Buffer | undefined): PaxRecord[] {
@@ -69,10 +112,10 @@ function paxRecords(header: TarHeader, longName: Buffer | undefined, linkname: B
   if (longName) records.push(["path", longName]);
   if (linkname && (linkname.length > NAME_SIZE || linkname.length !== header.linkname?.length))
     records.push(["linkpath", linkname]);
-  if (header.uid > MAX_ID) records.push(["uid", Buffer.from(String(header.uid))]);
-  if (header.gid > MAX_ID) records.push(["gid", Buffer.from(String(header.gid))]);
-  if (header.size > MAX_SIZE) records.push(["size", Buffer.from(String(header.size))]);
-  if (!isPlainTime(header.mtimeNs)) records.push(["mtime", Buffer.from(formatTime(header.mtimeNs))]);
+  if (header.uid > MAX_ID) records.push(["uid", String(header.uid)]);
+  if (header.gid > MAX_ID) records.push(["gid", String(header.gid)]);
+  if (header.size > MAX_SIZE) records.push(["size", String(header.size)]);
+  if (!isPlainTime(header.mtimeNs)) records.push(["mtime", formatTime(header.mtimeNs)]);
   for (const [name, value] of Object.entries(header.xattrs ?? {})) records.push([XATTR_PREFIX + name, value]);
   return records.sort(([a], [b]) => (a < b ? -1 : 1));
 }
@@ -90,30 +133,22 @@ function formatTime(ns: bigint): string {
   return `${ns < 0n ? "-" : ""}${magnitude / NANOSECONDS}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
-function encodePax(name: string, records: readonly PaxRecord[]): Buffer[] {
-  const body = Buffer.concat(records.map(encodeRecord));
-  const plain = name.replace(/\/$/, "").replace(/[^\x20-\x7e]/g, "");
-  const paxName = [parentPath(plain), "PaxHeaders.0", baseName(plain)].filter((part) => part !== "").join("/");
-  const header = encodeBlock({
-    type: "x",
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: body.length,
-    mtimeNs: 0n,
-    split: [Buffer.from(paxName.slice(0, NAME_SIZE).replace(/\/$/, "")), undefined],
-    link: undefined,
-  });
-  return [header, body, Buffer.alloc(paddingOf(body.length))];
+/** Bytes of "<length> <key>=<value>\n", where the length counts its own digits. Values that are text are ASCII. */
+function lengthOf([key, value]: PaxRecord): number {
+  const rest = Buffer.byteLength(key) + value.length + 3;
+  const length = rest + String(rest).length;
+  return rest + String(length).length === length ? length : rest + String(length).length;
 }
 
-/** "<length> <key>=<value>\n", where the length counts its own digits. */
-function encodeRecord([key, value]: PaxRecord): Buffer {
-  const name = Buffer.from(key);
-  const rest = name.length + value.length + 3;
-  let length = rest + String(rest).length;
-  if (rest + String(length).length !== length) length = rest + String(length).length;
-  return Buffer.concat([Buffer.from(`${length} `), name, Buffer.from("="), asBuffer(value), Buffer.from("\n")]);
+/** Writes the record at `at`; returns its length. */
+function writeRecord(record: PaxRecord, body: Buffer, at: number): number {
+  const [key, value] = record;
+  const length = lengthOf(record);
+  const valueAt = at + body.write(`${length} ${key}=`, at);
+  if (typeof value === "string") body.write(value, valueAt, "latin1");
+  else body.set(value, valueAt);
+  body[at + length - 1] = 0x0a;
+  return length;
 }
 
 /** Zero bytes that follow `size` bytes of content. */
@@ -136,8 +171,7 @@ TEMPLATE.write("        ", 148, "latin1");
 TEMPLATE.write("ustar\x0000", 257, "latin1");
 TEMPLATE.write("0000000\0".repeat(2), 329, "latin1");
 
-function encodeBlock(fields: BlockFields): Buffer {
-  const block = Buffer.allocUnsafe(BLOCK);
+function encodeBlock(block: Buffer, fields: BlockFields): void {
   TEMPLATE.copy(block);
   const [name, prefix] = fields.split;
   name.copy(block, 0);
@@ -157,7 +191,6 @@ function encodeBlock(fields: BlockFields): Buffer {
   for (let i = 0; i < BLOCK; i++) sum += block[i]!;
   writeOctal(block, 148, 6, sum);
   block[154] = 0;
-  return block;
 }
 
 /** Right-aligned octal over the template's zeros. */

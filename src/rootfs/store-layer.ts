@@ -354,7 +354,7 @@ export class StoreLayer implements Layer {
     await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
     await this.#readBlob(async (tar) => {
-      for await (const chunk of compress(tar, { compression, level, signal })) {
+      for await (const chunk of compress(tar, { compression, level, reuseChunks: true, signal })) {
         await claim.atLeast(ingest.offset + chunk.byteLength);
         await ingest.write(chunk);
       }

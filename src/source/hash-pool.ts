@@ -13,7 +13,7 @@ export interface UnhashedFile {
 }
 
 export interface HashPoolOptions {
-  /** Threads; default: the CPUs that we may use, at most 4. */
+  /** Threads; default: one less than the CPUs that we may use, since the caller has one, and at most 4. */
   readonly threads?: number;
   /** Where hash-worker is; the default fits the sources and the bundle that bin/bundle.ts makes. */
   readonly url?: URL;
@@ -23,6 +23,11 @@ const MAX_THREADS = 4;
 const DEFAULT_URL: URL = import.meta.url.endsWith(".ts")
   ? new URL("./hash-worker.ts", import.meta.url)
   : new URL("./source/hash-worker.js", import.meta.url);
+
+/** How many threads a pool of these options has at most. */
+export function threadsOf({ threads }: HashPoolOptions): number {
+  return threads ?? Math.max(1, Math.min(availableParallelism() - 1, MAX_THREADS));
+}
 
 interface Thread {
   readonly worker: Worker;
@@ -63,7 +68,7 @@ export class HashPool implements AsyncDisposable {
   }
 
   #idlest(): Thread {
-    const limit = this.#options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
+    const limit = threadsOf(this.#options);
     const best = this.#threads.toSorted((a, b) => a.load - b.load)[0];
     if (best !== undefined && (best.load === 0 || this.#threads.length >= limit)) return best;
     const worker = new Worker(this.#options.url ?? DEFAULT_URL, {

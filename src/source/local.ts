@@ -166,7 +166,7 @@ export class LocalTree implements Tree, AsyncDisposable {
       else if (parents.length === 0) found.push(node);
       else found.push(...parents.splice(0), node);
       if (this.#files.stamps.has(node)) this.#hashing.add(node);
-      if (this.#hashing.isFull) await this.#hashing.room();
+      while (this.#hashing.isFull) await this.#hashing.room();
     }
     return found;
   }
