@@ -7,7 +7,7 @@ export interface TextStyle {
 }
 
 /** So many mistakes of a Dockerfile are shown with their lines, and so many at all. */
-const MOST_EXCERPTS = 5;
+const MOST_EXCERPTS = 3;
 const MOST_DIAGNOSTICS = 20;
 
 export function errorText(error: unknown, style: TextStyle, version: string): string {

@@ -13,7 +13,7 @@ export interface RenderOptions {
 
 /** At most this many lines of one span are shown. */
 const maxMarkedLines = 4;
-const minTextWidth = 20;
+const minTextWidth = 16;
 
 const styles = { bold: "1", dim: "2", red: "1;31", yellow: "1;33", cyan: "36" } as const;
 
@@ -52,41 +52,41 @@ function renderRelated({ span, message }: Related, options: RenderOptions): stri
   return `    ${paint("╰─", "dim", options)} ${formatLocation(span)}: ${displayText(message)}`;
 }
 
-/** The lines of a span with carets below the first of them, among two others where the file has them; no line end after the last line. */
+/** BuildKit's excerpt between its rules (L08), with carets below the first line of the span, and no more than four marked lines; no line end after the last line. */
 export function renderExcerpt(span: Span, options: RenderOptions): string {
   const start = positionAt(span.source, span.start);
   const end = lastPosition(span, start);
   const shown = Math.min(end.line, start.line + maxMarkedLines - 1);
-  const around = surroundings(span.source, start.line, end.line);
-  const digits = String(Math.max(shown, around.to)).length;
-  const gutter = (marker: string, text: string): string =>
-    `  ${marker} ${text.padStart(digits)} ${paint("│", "dim", options)}`;
-  const textWidth = Math.max(minTextWidth, options.width - digits - 7);
+  const total = lineCount(span.source) - (span.source.text.endsWith("\n") ? 1 : 0);
+  const around = surroundings(start.line, end.line, Math.max(total, end.line));
+  const digits = Math.max(3, String(around.to).length);
+  const gutter = (text: string, mark: string): string =>
+    ` ${text.padStart(digits)} ${paint("|", "dim", options)} ${mark === "" ? mark : paint(mark, "red", options)}${" ".repeat(4 - mark.length)}`;
+  const textWidth = Math.max(minTextWidth, options.width - digits - 8);
   const first = shownLine(span.source, start.line);
   const from = Math.min(start.column - 1, first.length);
   const to = end.line > start.line ? first.length : Math.min(end.column - 1, first.length);
   const marked = cutAround(first, { from, to }, textWidth);
-  const lines: string[] = [];
-  const context = (line: number): string =>
-    textLine(gutter(" ", String(line)), shownLine(span.source, line), textWidth);
-  for (let line = around.from; line < start.line; line++) lines.push(context(line));
-  lines.push(`${gutter("›", String(start.line))} ${marked.text}`.trimEnd());
+  const lines = [RULE];
+  const addLine = (line: number, mark = ""): number =>
+    lines.push(textLine(gutter(String(line), mark), shownLine(span.source, line), textWidth));
+  for (let line = around.from; line < start.line; line++) addLine(line);
+  lines.push(`${gutter(String(start.line), MARK)}${marked.text}`.trimEnd());
   const carets = "^".repeat(Math.max(1, Math.min(marked.width, textWidth - marked.indent)));
-  const style = options.color ? paint(carets, "red", options) : carets;
-  lines.push(`${gutter(" ", "")} ${" ".repeat(marked.indent)}${style}`);
-  for (let line = start.line + 1; line <= shown; line++) {
-    lines.push(textLine(gutter("›", String(line)), shownLine(span.source, line), textWidth));
-  }
-  if (end.line > shown) lines.push(gutter(" ", "…"));
-  for (let line = end.line + 1; line <= around.to; line++) lines.push(context(line));
-  return lines.join("\n");
+  lines.push(`${gutter("", "")}${" ".repeat(marked.indent)}${paint(carets, "red", options)}`);
+  for (let line = start.line + 1; line <= shown; line++) addLine(line, MARK);
+  if (end.line > shown) lines.push(gutter("…", "").trimEnd());
+  for (let line = end.line + 1; line <= around.to; line++) addLine(line);
+  return [...lines, RULE].join("\n");
 }
 
-/** First and last line that are shown: one before and one after what is marked, two on one side where the other has none. */
-function surroundings(source: SourceFile, first: number, last: number): { readonly from: number; readonly to: number } {
-  const total = lineCount(source) - (source.text.endsWith("\n") ? 1 : 0);
-  const before = Math.min(first - 1, last < total ? 1 : 2);
-  return { from: first - before, to: Math.min(Math.max(total, last), last + 2 - before) };
+const MARK = ">>>";
+const RULE = "-".repeat(20);
+
+/** First and last line that are shown, as BuildKit chooses them: two on each side of one line, one on each side of several, as far as the file has them. */
+function surroundings(first: number, last: number, total: number): { readonly from: number; readonly to: number } {
+  const padding = first === last ? 2 : 1;
+  return { from: Math.max(1, first - padding), to: Math.min(total, last + padding) };
 }
 
 /** Logs are read by more people than Dockerfiles: credentials in URLs are not repeated. */
@@ -102,7 +102,7 @@ function lastPosition(span: Span, start: Position): Position {
 }
 
 function textLine(gutter: string, text: string, width: number): string {
-  return `${gutter} ${cutAround(text, { from: 0, to: 0 }, width).text}`.trimEnd();
+  return `${gutter}${cutAround(text, { from: 0, to: 0 }, width).text}`.trimEnd();
 }
 
 interface Marked {
@@ -161,24 +161,11 @@ export interface ExcerptLines {
 
 /** BuildKit's excerpt: `FILE:LINE`, a rule, whole lines marked with `>>>` among two or four others, a rule. Ends with a line end. */
 export function excerptOfLines({ source, path, first, last }: ExcerptLines): string {
-  const total = lineCount(source);
-  let [from, to] = [first, last];
-  const wanted = from === to ? 4 : 2;
-  for (let padded = 0; padded < wanted; padded++) {
-    if (from > 1) {
-      from--;
-      padded++;
-    }
-    if (to !== total) {
-      to++;
-      padded++;
-    }
-  }
-  const rule = "--------------------";
-  const lines = [`${path}:${first}`, rule];
+  const { from, to } = surroundings(first, last, lineCount(source));
+  const lines = [`${path}:${first}`, RULE];
   for (let line = from; line <= to; line++) {
-    const mark = line >= first && line <= last ? ">>>" : "   ";
+    const mark = line >= first && line <= last ? MARK : "   ";
     lines.push(` ${String(line).padStart(3)} | ${mark} ${shownLine(source, line)}`);
   }
-  return `${[...lines, rule].join("\n")}\n`;
+  return `${[...lines, RULE].join("\n")}\n`;
 }

@@ -30,7 +30,7 @@ const MISTAKES: readonly Mistake[] = [
     name: "L06: an unknown instruction",
     files: { Dockerfile: "FROM busybox\nRUNN echo\n" },
     code: 1,
-    says: ["dockerfile parse error on line 2: unknown instruction: RUNN", 'did you mean "RUN"?', /›\s+2 │ RUNN/],
+    says: ["dockerfile parse error on line 2: unknown instruction: RUNN", 'did you mean "RUN"?', /^ {3}2 \| >>> RUNN/m],
   },
   {
     name: "every error at once",
@@ -56,7 +56,7 @@ const MISTAKES: readonly Mistake[] = [
     name: "C07: a missing source",
     files: { Dockerfile: "FROM busybox\nCOPY nothere /x\n", nothing: "" },
     code: 1,
-    says: ['"/nothere": not found', /›\s+2 │ COPY nothere/, "Dockerfile:2:6"],
+    says: ['"/nothere": not found', /^ {3}2 \| >>> COPY nothere/m, "Dockerfile:2:6"],
   },
   {
     name: "I05: a source that .dockerignore excludes",

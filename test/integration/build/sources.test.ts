@@ -132,7 +132,7 @@ describe("ADD of a URL", () => {
     await fails([dockerfile(`FROM scratch\nADD --checksum=${wrong} ${site.base}/f /f\n`)], 1, [
       `digest mismatch for ${site.base}/f: sha256:${sha256("hello\n")} (expected: ${wrong})`,
       "Dockerfile:2",
-      "› 2 │ ADD",
+      "   2 | >>> ADD",
       "update --checksum",
     ]);
   });

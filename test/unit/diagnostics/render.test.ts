@@ -30,14 +30,16 @@ describe("renderDiagnostic", () => {
     related: [{ span: mark(text, "build"), message: 'stage "build" is declared here' }],
   };
 
-  test("location, message, context, help, related", () => {
+  test("L08: location, message, BuildKit's excerpt with a caret, help, related", () => {
     expect(renderDiagnostic(diagnostic, plain)).toBe(
       [
         'Dockerfile:7:13: error: no stage or image named "bulid" [StageNotFound]',
-        "    5 │",
-        "    6 │ FROM alpine:3.20",
-        "  › 7 │ COPY --from=bulid /app /app",
-        "      │             ^^^^^",
+        "--------------------",
+        "   5 |",
+        "   6 |     FROM alpine:3.20",
+        "   7 | >>> COPY --from=bulid /app /app",
+        "     |                 ^^^^^",
+        "--------------------",
         '  help: did you mean "build"?',
         '    ╰─ Dockerfile:1:16: stage "build" is declared here',
       ].join("\n"),
@@ -62,24 +64,32 @@ describe("renderDiagnostic", () => {
 });
 
 describe("renderExcerpt", () => {
+  const inRules = (span: Span, width = 100): readonly string[] => {
+    const lines = renderExcerpt(span, { color: false, width }).split("\n");
+    expect([lines[0], lines.at(-1)]).toEqual(["-".repeat(20), "-".repeat(20)]);
+    return lines.slice(1, -1);
+  };
   const caretLine = (text: string, marked: string, width = 100): readonly string[] =>
-    renderExcerpt(mark(text, marked), { color: false, width }).split("\n").slice(-2);
+    inRules(mark(text, marked), width).slice(-2);
 
   test("tabs and wide characters keep the caret in place", () => {
     expect(caretLine("RUN\techo\t日本語 x🚀 here", "here")).toEqual([
-      "  › 1 │ RUN    echo    日本語 x🚀 here",
-      `      │ ${" ".repeat(11 + 4 + 7 + 4)}^^^^`,
+      "   1 | >>> RUN    echo    日本語 x🚀 here",
+      `     |     ${" ".repeat(11 + 4 + 7 + 4)}^^^^`,
     ]);
-    expect(caretLine("LABEL e\u0301=日本 x", "日本")).toEqual(["  › 1 │ LABEL e\u0301=日本 x", "      │         ^^^^"]);
+    expect(caretLine("LABEL e\u0301=日本 x", "日本")).toEqual([
+      "   1 | >>> LABEL e\u0301=日本 x",
+      "     |             ^^^^",
+    ]);
   });
 
   test("several lines, an empty span, the end of the file", () => {
-    expect(renderExcerpt(mark("a\nb\nc\nd\ne\nf\ng", "b\nc\nd\ne\nf"), plain)).toBe(
-      "    1 │ a\n  › 2 │ b\n      │ ^\n  › 3 │ c\n  › 4 │ d\n  › 5 │ e\n    … │\n    7 │ g",
+    expect(inRules(mark("a\nb\nc\nd\ne\nf\ng", "b\nc\nd\ne\nf")).join("\n")).toBe(
+      "   1 |     a\n   2 | >>> b\n     |     ^\n   3 | >>> c\n   4 | >>> d\n   5 | >>> e\n   … |\n   7 |     g",
     );
     const source = { path: "x", text: "a\n" };
-    expect(renderExcerpt({ source, start: 2, end: 2 }, plain)).toBe("    1 │ a\n  › 2 │\n      │ ^");
-    expect(renderExcerpt({ source, start: 0, end: 2 }, plain)).toBe("  › 1 │ a\n      │ ^");
+    expect(inRules({ source, start: 2, end: 2 }).join("\n")).toBe("   1 |     a\n   2 | >>>\n     |     ^");
+    expect(inRules({ source, start: 0, end: 2 }).join("\n")).toBe("   1 | >>> a\n     |     ^");
   });
 
   test("a long line is cut around what is marked", () => {
@@ -106,7 +116,7 @@ describe("renderExcerpt", () => {
             start: before.length,
             end: before.length + marked.length,
           };
-          const [shown, carets] = renderExcerpt(span, { color: false, width }).split("\n");
+          const [shown, carets] = inRules(span, width);
           expect(displayWidth(shown!)).toBeLessThanOrEqual(width);
           const column = displayWidth(carets!.slice(0, carets!.indexOf("^")));
           const columns: string[] = [];
@@ -128,9 +138,9 @@ describe("excerptOfLines (L08)", () => {
   test("credentials in URLs are not repeated, and the carets stay where they were", () => {
     const span = mark("ADD https://me:hunter2@h/x /bad", "/bad");
     expect(excerptOf(span)).toContain("ADD https://xx:xxxxxxx@h/x /bad");
-    expect(renderExcerpt(span, { color: false, width: 80 }).split("\n")).toEqual([
-      "  › 1 │ ADD https://xx:xxxxxxx@h/x /bad",
-      `      │ ${" ".repeat(27)}^^^^`,
+    expect(renderExcerpt(span, { color: false, width: 80 }).split("\n").slice(1, -1)).toEqual([
+      "   1 | >>> ADD https://xx:xxxxxxx@h/x /bad",
+      `     |     ${" ".repeat(27)}^^^^`,
     ]);
   });
 
