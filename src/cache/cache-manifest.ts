@@ -14,8 +14,10 @@ import {
 } from "../oci/media-type.ts";
 import { selectPlatform } from "../oci/platform-choice.ts";
 import { hostPlatform } from "../oci/platform.ts";
+import { parseBuildKitConfig, type BuildKitCache } from "./buildkit/config.ts";
 import { CACHE_CONFIG, blobsOf, encodeDocument, parseDocument, type CacheDocument } from "./document.ts";
-import { INLINE_MEMBER, decodeInline } from "./inline-cache.ts";
+import { INLINE_MEMBER, decodeBuildKitInline, decodeInline } from "./inline-cache.ts";
+import type { StoredCache } from "./storage.ts";
 
 /** The largest document that is read, bytes. */
 const MAX_DOCUMENT = 64 * 1024 * 1024;
@@ -61,19 +63,24 @@ export interface ManifestReader {
   readonly manifest: (descriptor: Descriptor) => Promise<Uint8Array>;
 }
 
-/** Reads the document behind a manifest: a cache of ours, or an image with an inline cache. Fails with "content" where there is none. */
-export async function decodeCache(manifest: Uint8Array, read: ManifestReader): Promise<CacheDocument> {
+export type DecodedCache = Pick<StoredCache, "document" | "buildkit">;
+
+/** Reads the document behind a manifest: a cache of ours or of BuildKit, or an image with an inline cache of either. Fails with "content" where there is none. */
+export async function decodeCache(manifest: Uint8Array, read: ManifestReader): Promise<DecodedCache> {
   const value = parseJson(manifest);
   const candidates = [value.config, ...(value.manifests ?? [])].filter((descriptor) => descriptor !== undefined);
   const ofType = (type: string) => candidates.find(({ mediaType }) => mediaType === type);
   const config = ofType(CACHE_CONFIG);
   if (config) {
     const document = parseDocument(await readConfig(config, read));
-    if (document) return document;
+    if (document) return { document };
     throw new BuildError("content", "its list of records is damaged or of another version");
   }
   const foreign = ofType(BUILDKIT_CONFIG);
-  if (foreign) throw await buildKitCache(foreign, read);
+  if (foreign) {
+    const blobs = value.layers ?? value.manifests ?? [];
+    return ofBuildKit(parseBuildKitConfig(await readConfig(foreign, read), blobs));
+  }
   if (value.manifests) {
     const chosen = selectPlatform(value as Index, hostPlatform());
     if (!chosen || !isManifestType(chosen.mediaType))
@@ -83,27 +90,21 @@ export async function decodeCache(manifest: Uint8Array, read: ManifestReader): P
   return inlineCache(value, read);
 }
 
-async function inlineCache({ config, layers }: Partial<Manifest>, read: ManifestReader): Promise<CacheDocument> {
+async function inlineCache({ config, layers }: Partial<Manifest>, read: ManifestReader): Promise<DecodedCache> {
   const isImage = config?.mediaType === OCI_CONFIG || config?.mediaType === DOCKER_CONFIG;
   if (!isImage || !layers) throw new BuildError("content", "it is no cache of tsbuild");
   const image = parseJson(await readConfig(config, read)) as unknown as ImageConfig;
   const document = decodeInline(layers, image);
-  if (document) return document;
-  throw new BuildError(
-    "content",
-    INLINE_MEMBER in image
-      ? "it is an image with an inline cache of BuildKit, whose keys tsbuild does not have"
-      : "it is an image without a cache in it",
-    { help: "export it with --cache-to type=inline" },
-  );
+  if (document) return { document };
+  if (INLINE_MEMBER in image) return ofBuildKit(decodeBuildKitInline(layers, image));
+  throw new BuildError("content", "it is an image without a cache in it", {
+    help: "export it with --cache-to type=inline",
+  });
 }
 
-/** BuildKit names a step by the digest of its protocol message, which nothing else can make: its records lead nowhere here. */
-async function buildKitCache(config: Descriptor, read: ManifestReader): Promise<BuildError> {
-  const { records } = parseJson(await readConfig(config, read)) as { readonly records?: unknown };
-  const count = Array.isArray(records) ? records.length : 0;
-  const text = `it is a cache of BuildKit, whose keys tsbuild does not have: none of its ${count} records is used`;
-  return new BuildError("content", text);
+function ofBuildKit(buildkit: BuildKitCache | undefined): DecodedCache {
+  if (buildkit) return { document: { entries: [] }, buildkit };
+  throw new BuildError("content", "it is a cache of BuildKit whose list of records is damaged");
 }
 
 function readConfig(config: Descriptor, read: ManifestReader): Promise<Uint8Array> {

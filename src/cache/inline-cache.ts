@@ -3,6 +3,7 @@
 import { parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig } from "../oci/image.ts";
 import { layerCompression } from "../oci/media-type.ts";
+import { parseBuildKitInline, type BuildKitCache, type BuildKitLayer } from "./buildkit/config.ts";
 import type { CacheDocument, CachedStep } from "./document.ts";
 
 /** The member of the image's config. */
@@ -39,6 +40,21 @@ export function decodeInline(layers: readonly Descriptor[], config: ImageConfig)
   } catch {
     return undefined;
   }
+}
+
+/** The records that BuildKit has left in an image's config; undefined where they are damaged. */
+export function decodeBuildKitInline(layers: readonly Descriptor[], config: ImageConfig): BuildKitCache | undefined {
+  const text = (config as { readonly [INLINE_MEMBER]?: unknown })[INLINE_MEMBER];
+  const known = layers.map(({ mediaType, digest, size }, index) => ({
+    blob: { mediaType, digest, size },
+    diffId: parseDigest(config.rootfs?.diff_ids?.[index] ?? ""),
+  }));
+  const isWhole = known.every(
+    ({ blob, diffId }) =>
+      diffId !== undefined && layerCompression(blob.mediaType) !== undefined && parseDigest(blob.digest) !== undefined,
+  );
+  if (typeof text !== "string" || !isWhole) return undefined;
+  return parseBuildKitInline(Buffer.from(text, "base64"), known as readonly BuildKitLayer[]);
 }
 
 function cachedStep(step: InlineStep, layers: readonly Descriptor[], { rootfs }: ImageConfig): CachedStep {

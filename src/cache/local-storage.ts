@@ -57,8 +57,8 @@ export class LocalStorage implements CacheStorage {
     const digest = this.#options.digest ?? this.#tagged(this.#readIndex())?.digest;
     if (digest === undefined) return undefined;
     const read = (descriptor: Descriptor) => Promise.resolve(this.#readWhole(descriptor.digest));
-    const document = await decodeCache(this.#readWhole(digest), { blob: read, manifest: read });
-    return { document, version: digest };
+    const decoded = await decodeCache(this.#readWhole(digest), { blob: read, manifest: read });
+    return { ...decoded, version: digest };
   }
 
   has(blob: Descriptor): Promise<boolean> {

@@ -36,11 +36,11 @@ export class RegistryStorage implements CacheStorage {
     try {
       const { descriptor, bytes } = await client.resolve(reference, { signal });
       const manifest = bytes ?? (await client.manifest(reference, descriptor.digest, { signal })).bytes;
-      const document = await decodeCache(manifest, {
+      const decoded = await decodeCache(manifest, {
         blob: (blob) => this.#readWhole(client, blob, signal),
         manifest: async ({ digest }) => (await client.manifest(reference, digest, { signal })).bytes,
       });
-      return { document, version: descriptor.digest };
+      return { ...decoded, version: descriptor.digest };
     } catch (error) {
       if (error instanceof BuildError && error.details.status === 404) return undefined;
       throw error;

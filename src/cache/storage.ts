@@ -1,10 +1,12 @@
 // What importing and exporting need of a place that keeps caches. Each back end is one implementation; none decides what is kept.
 import type { Descriptor } from "../oci/image.ts";
+import type { BuildKitCache } from "./buildkit/config.ts";
 import type { CacheDocument } from "./document.ts";
 
-/** What a place holds now. */
+/** What a place holds now: a cache of ours, or one that BuildKit has exported, whose document is empty. */
 export interface StoredCache {
   readonly document: CacheDocument;
+  readonly buildkit?: BuildKitCache;
   /** Names this state of the place, for who replaces it. */
   readonly version: string;
 }

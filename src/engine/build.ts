@@ -118,6 +118,7 @@ async function buildOnce(
   solver.announce();
   try {
     const rootfs = await solver.solve(image.target);
+    await caches?.imports.summarize();
     // What was read of contexts may be as big as all that follows.
     await trees[Symbol.asyncDispose]();
     const outputs = new Outputs(

@@ -139,7 +139,9 @@ class TargetExport {
   async #readBefore(): Promise<StoredCache | undefined> {
     const { signal } = this.#options;
     try {
-      return await withPatience((limited) => this.#storage.read(limited), PATIENCE_MS, signal);
+      const stored = await withPatience((limited) => this.#storage.read(limited), PATIENCE_MS, signal);
+      // Of BuildKit's nothing is kept, and nothing taken away: others may still use it.
+      return stored?.buildkit ? undefined : stored;
     } catch (error) {
       if (error instanceof BuildError && error.code === "content") return undefined;
       throw error;

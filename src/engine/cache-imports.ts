@@ -2,6 +2,7 @@
 // A cache that cannot be read is told once and counts as empty; a layer that is missing, short or not what it was said to be is told once and is a miss (G09, pain 7).
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { StepKeyOptions } from "../cache/buildkit/step-key.ts";
 import type { CachedMount, CachedStep } from "../cache/document.ts";
 import { wholeOf } from "../cache/byte-parts.ts";
 import { parseParts, stepLike, type StepParts } from "../cache/step-parts.ts";
@@ -11,10 +12,22 @@ import type { Descriptor } from "../oci/image.ts";
 import { digestOf, type Digest } from "../oci/digest.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { RemoteBlob } from "../rootfs/layer.ts";
+import type { BuildView } from "../solve/services.ts";
+import type { ExecOp, FileOp } from "../graph/op.ts";
+import type { Vertex } from "../graph/graph.ts";
+import type { BuildKitImport } from "./buildkit-import.ts";
 
 export interface FoundStep {
   readonly step: CachedStep;
   readonly blob: RemoteBlob;
+}
+
+/** A layer that BuildKit has made. */
+export interface FoundLayer {
+  readonly blob: RemoteBlob;
+  readonly diffId: Digest;
+  /** RFC 3339. */
+  readonly createdAt: string;
 }
 
 interface Source {
@@ -29,6 +42,8 @@ interface Records {
   readonly mounts: ReadonlyMap<string, CachedMount>;
   /** What the steps of the newest export were made from; fetched when first asked for. */
   readonly parts: () => Promise<readonly StepParts[]>;
+  /** Of a cache that BuildKit has filled. */
+  readonly buildkit: BuildKitImport | undefined;
 }
 
 export interface CacheImportsOptions {
@@ -49,6 +64,7 @@ export class CacheImports {
   /** Blobs that turned out not to be there, or not to be what they should. */
   readonly #lost = new Set<Digest>();
   readonly #checked = new Map<string, Promise<boolean>>();
+  readonly #summarized = new Set<CacheStorage>();
   #lossCount = 0;
 
   constructor(options: CacheImportsOptions) {
@@ -60,10 +76,38 @@ export class CacheImports {
   async find(key: Digest): Promise<FoundStep | undefined> {
     for (const { storage, records } of this.#sources) {
       const step = (await records).steps.get(key);
-      if (!step || !(await this.#isThere(storage, step))) continue;
+      if (!step || !(await this.#isThere(storage, step.layer.blob))) continue;
       return { step, blob: { repository: storage.place, ...step.layer.blob } };
     }
     return undefined;
+  }
+
+  /** The layer of a step by what BuildKit calls it: the first of its caches that has one which fits. */
+  async findByOp(
+    step: Vertex & { readonly op: ExecOp | FileOp },
+    build: BuildView,
+    options: StepKeyOptions,
+  ): Promise<FoundLayer | undefined> {
+    for (const { storage, records } of this.#sources) {
+      const { buildkit } = await records;
+      const found = await buildkit?.find(step, build, {
+        ...options,
+        isThere: (blob) => this.#isThere(storage, blob),
+      });
+      if (!found) continue;
+      const { layer, createdAt } = found;
+      return { blob: { repository: storage.place, ...layer.blob }, diffId: layer.diffId, createdAt };
+    }
+    return undefined;
+  }
+
+  /** Says of each cache of BuildKit what came of it; once. */
+  async summarize(): Promise<void> {
+    for (const { storage, records } of this.#sources) {
+      const summary = (await records).buildkit?.summary();
+      if (summary !== undefined && !this.#summarized.has(storage)) this.#tell(storage.label, summary);
+      this.#summarized.add(storage);
+    }
   }
 
   /** Whether any cache has a record of the op, whatever its inputs were. */
@@ -132,8 +176,7 @@ export class CacheImports {
   }
 
   /** Asked once per blob: a record may outlive its blob. */
-  #isThere(storage: CacheStorage, { layer }: CachedStep): Promise<boolean> {
-    const { blob } = layer;
+  #isThere(storage: CacheStorage, blob: Descriptor): Promise<boolean> {
     if (this.#lost.has(blob.digest)) return Promise.resolve(false);
     const key = `${storage.place} ${blob.digest}`;
     let checking = this.#checked.get(key);
@@ -144,7 +187,7 @@ export class CacheImports {
     return checking;
   }
 
-  async #check(storage: CacheStorage, blob: CachedStep["layer"]["blob"]): Promise<boolean> {
+  async #check(storage: CacheStorage, blob: Descriptor): Promise<boolean> {
     const { signal } = this.#options;
     try {
       if (await this.#patiently((limited) => storage.has(blob, limited))) return true;
@@ -161,10 +204,12 @@ export class CacheImports {
     const steps = new Map<Digest, CachedStep>();
     const mounts = new Map<string, CachedMount>();
     let blob: Descriptor | undefined;
+    let buildkit: BuildKitImport | undefined;
     try {
       const stored = await this.#patiently((limited) => storage.read(limited));
       if (!stored) this.#tell(storage.label, "there is none yet");
       blob = stored?.document.entries[0]?.parts;
+      if (stored?.buildkit) buildkit = new (await import("./buildkit-import.ts")).BuildKitImport(stored.buildkit);
       // The newest entry wins.
       for (const entry of stored?.document.entries ?? []) {
         for (const step of entry.steps) for (const key of step.keys) if (!steps.has(key)) steps.set(key, step);
@@ -174,7 +219,7 @@ export class CacheImports {
       if (!signal.aborted) this.#tell(storage.label, messageOf(error));
     }
     let parts: Promise<readonly StepParts[]> | undefined;
-    return { steps, mounts, parts: () => (parts ??= this.#readParts(storage, blob)) };
+    return { steps, mounts, buildkit, parts: () => (parts ??= this.#readParts(storage, blob)) };
   }
 
   /** Explanations are not worth a word where they are not to be had. */

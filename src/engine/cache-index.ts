@@ -8,10 +8,19 @@ import { differingNames } from "../cache/step-parts.ts";
 import type { CacheImports } from "./cache-imports.ts";
 import { stepParts } from "./step-parts.ts";
 
-export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImports | undefined): CacheIndex {
+export interface CacheIndexOptions {
+  readonly store: Store;
+  readonly faces: LayerFaces;
+  readonly imports: CacheImports | undefined;
+  /** SOURCE_DATE_EPOCH is set. */
+  readonly hasEpoch: boolean;
+}
+
+export function cacheIndex(options: CacheIndexOptions): CacheIndex {
+  const { store, faces, imports } = options;
   const { records } = store;
   return {
-    ...(imports ? { elsewhere: cacheElsewhere(store, faces, imports) } : {}),
+    ...(imports ? { elsewhere: cacheElsewhere(imports, options) } : {}),
     find(key: Digest): CacheRecord | undefined {
       const record = records.find(key);
       const layer = record && faces.fromStore(record.layerId);
@@ -35,7 +44,8 @@ export function cacheIndex(store: Store, faces: LayerFaces, imports: CacheImport
 }
 
 /** What other machines have made, as layers of this store: their other keys lead to them from now on, too. */
-function cacheElsewhere({ records }: Store, faces: LayerFaces, imports: CacheImports): CacheElsewhere {
+function cacheElsewhere(imports: CacheImports, { store, faces, hasEpoch }: CacheIndexOptions): CacheElsewhere {
+  const { records } = store;
   return {
     async find(key, createdBy) {
       const found = await imports.find(key);
@@ -48,6 +58,15 @@ function cacheElsewhere({ records }: Store, faces: LayerFaces, imports: CacheImp
         if (other !== key && records.find(other)?.layerId !== layer.id)
           records.put({ key: other, layerId: layer.id, kind: "step", parts: [], slot: "", durationMs, createdMs });
       return { layer, durationMs, createdMs };
+    },
+    async findByOp(step, build) {
+      const found = await imports.findByOp(step, build, { hasEpoch });
+      if (!found) return undefined;
+      const { blob, diffId, createdAt } = found;
+      const createdBy = step.meta.instruction;
+      // What is in it is not known before it is fetched: as of a base image's layer, the diffID has to do.
+      const layer = faces.fromCache({ blob, diffId, contentId: diffId, createdAt, createdBy });
+      return { layer, durationMs: 0, createdMs: msOfIso(createdAt) ?? 0 };
     },
     knowsOp: (op) => imports.knowsOp(op),
     async changedParts(vertex, parts) {

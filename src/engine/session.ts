@@ -281,7 +281,7 @@ export class Session implements AsyncDisposable {
     const { store, engine, imports } = this.#options;
     const build = `the build of ${inputs.place} (pid ${process.pid})`;
     return {
-      cache: cacheIndex(store, this.faces, this.#options.imports),
+      cache: cacheIndex({ store, faces: this.faces, imports, hasEpoch: inputs.epoch !== undefined }),
       past: pastBuilds(store, inputs.scope),
       layers: this.faces,
       sandbox: () => this.sandbox(),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { randomName } from "../base/clock.ts";
 import { comparePaths } from "../base/container-path.ts";
 import { isErrno, writeFileAtomic } from "../base/fs-atomic.ts";
+import { encodeGoJson } from "../base/go-json.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { makeDirectories } from "../base/make-directories.ts";
 import { packLayer } from "../layer/pack.ts";
@@ -12,7 +13,7 @@ import type { Descriptor, Index } from "../oci/image.ts";
 import { OCI_INDEX } from "../oci/media-type.ts";
 import { familiarReference, parseReference } from "../oci/reference.ts";
 import type { Entry } from "../tree/entry.ts";
-import { encodeGoJson, type AssembledImage } from "./assemble.ts";
+import type { AssembledImage } from "./assemble.ts";
 import { exportFailure } from "./failure.ts";
 
 export interface ArchiveOptions {

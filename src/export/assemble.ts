@@ -1,5 +1,6 @@
 // An image's config and manifest from the plan and its layers. Pure: the same input gives the same bytes. (image-spec config.md, manifest.md; reference N01–N11, HI01–HI15.)
 import { isoOfMs, msOfIso } from "../base/clock.ts";
+import { encodeGoJson } from "../base/go-json.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOf, type Digest } from "../oci/digest.ts";
 import type { Descriptor, HistoryEntry, ImageConfig, Manifest } from "../oci/image.ts";
@@ -135,12 +136,4 @@ function latest(history: readonly HistoryEntry[]): string | undefined {
 
 function sortedRecord(record: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** JSON as Go's encoder writes it: `<`, `>`, `&`, U+2028 and U+2029 escaped. Digests of images depend on it. */
-export function encodeGoJson(value: unknown, indent = 0): Uint8Array {
-  const text = JSON.stringify(value, undefined, indent).replace(/[<>&\u2028\u2029]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
-  return Buffer.from(text);
 }

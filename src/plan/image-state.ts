@@ -11,7 +11,7 @@ export interface ImageState {
   /** Undefined = scratch. */
   readonly rootfs: Digest | undefined;
   readonly config: ContainerConfig;
-  /** What RUN sees and words are expanded with: ENV and ARG, the last writer wins (A04). */
+  /** What RUN sees and words are expanded with: ENV and ARG, the last writer wins (A04). In the order in which they were last set, as a RUN of BuildKit sees them. */
   readonly env: ReadonlyMap<string, string>;
   /** In order of declaration, base stages first; a name may come twice. */
   readonly declaredArgs: readonly DeclaredArg[];
@@ -57,7 +57,7 @@ export function beginStage(below: ImageState): ImageState {
   const hasPath = variables.some((variable) => nameOf(variable) === "PATH");
   const Env = hasPath || below.platform.os === "windows" ? variables : [...variables, `PATH=${DEFAULT_PATH}`];
   const env = new Map(below.env);
-  for (const variable of Env) env.set(nameOf(variable), valueOf(variable));
+  for (const variable of Env) setLast(env, nameOf(variable), valueOf(variable));
   return { ...below, config: { ...config, Env }, env, hasCmd: false, stepCount: 0 };
 }
 
@@ -93,9 +93,15 @@ export function withEnv(state: ImageState, pairs: readonly (readonly [string, st
   for (const [name, value] of pairs) {
     const at = list.findIndex((variable) => nameOf(variable) === name);
     list.splice(at < 0 ? list.length : at, at < 0 ? 0 : 1, `${name}=${value}`);
-    env.set(name, value);
+    setLast(env, name, value);
   }
   return { ...state, config: { ...state.config, Env: list }, env };
+}
+
+/** Sets a variable; one that is there already moves to the end. */
+export function setLast(env: Map<string, string>, name: string, value: string): Map<string, string> {
+  env.delete(name);
+  return env.set(name, value);
 }
 
 function nameOf(variable: string): string {

@@ -76,6 +76,8 @@ export interface Layer {
   knownPacked(options: PackOptions): PackedLayer | undefined;
   /** The diffID, packing if that is what it takes. */
   diffId(): Promise<Digest>;
+  /** The diffID, where it is known. */
+  knownDiffId(): Digest | undefined;
 }
 
 /** An ordered list of layers, bottom first: a root file system, exactly as in OCI. */

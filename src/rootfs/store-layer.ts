@@ -130,6 +130,10 @@ export class StoreLayer implements Layer {
     return promise;
   }
 
+  knownDiffId(): Digest | undefined {
+    return this.#diffId;
+  }
+
   async diffId(): Promise<Digest> {
     return this.#diffId ?? (await this.packed({ compression: "gzip" })).diffId;
   }

@@ -47,6 +47,7 @@ export class Forecast {
   readonly #inputs: KeyInputs;
   readonly #lookups: Lookups;
   readonly #files: FileExecutor;
+  readonly #results: Results;
   readonly #explainer: Explainer;
   readonly #trees = new Map<Digest, Promise<SourceTree>>();
   /** Root file systems that are known without running anything. */
@@ -70,6 +71,7 @@ export class Forecast {
       secretDigest: (id) => services.secretDigest(id),
       isLeakAllowed: (id) => services.isLeakAllowed(id),
     };
+    this.#results = results;
     this.#inputs = new KeyInputs(results, signal);
     this.#lookups = new Lookups({
       vertex: (id) => this.#vertex(id),
@@ -97,7 +99,9 @@ export class Forecast {
 
   async #prospect(vertex: StepVertex): Promise<Prospect> {
     const lookup = await this.#lookups.of(vertex);
-    const cached = lookup.isTrusted ? await this.#find(vertex, lookup.key) : undefined;
+    const cached = lookup.isTrusted
+      ? ((await this.#find(vertex, lookup.key)) ?? (await this.#findByOp(vertex)))
+      : undefined;
     const { layer, outcome, isNovel }: Foreseen = cached
       ? { layer: cached, outcome: "cached" }
       : await (vertex.op.kind === "exec" ? this.#foreseeExec(vertex, lookup) : this.#foreseeFile(vertex, lookup));
@@ -167,6 +171,15 @@ export class Forecast {
     const { ttl, instruction } = vertex.meta;
     const record = cache.find(key);
     const found = record?.isDurable ? record : await cache.elsewhere?.find(key, instruction);
+    return found && (ttl === undefined || ageOf(found) <= ttl.ms) ? found.layer : undefined;
+  }
+
+  /** Made by another builder, on exactly what lies below here. */
+  async #findByOp(vertex: StepVertex): Promise<Layer | undefined> {
+    const below = vertex.inputs[0];
+    if (below !== undefined && this.#isUnknown(below)) return undefined;
+    const { ttl } = vertex.meta;
+    const found = await this.#services.cache.elsewhere?.findByOp(vertex, this.#results);
     return found && (ttl === undefined || ageOf(found) <= ttl.ms) ? found.layer : undefined;
   }
 

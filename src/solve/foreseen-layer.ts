@@ -19,6 +19,7 @@ export function foreseenLayer({ entries }: LayerManifest): Layer {
     directory: absent,
     packed: absent,
     knownPacked: absent,
+    knownDiffId: () => undefined,
     diffId: absent,
   };
 }

@@ -4,20 +4,16 @@ import { relativePath } from "../base/container-path.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { CopyAction, ExecOp, FileOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
-import type { Rootfs } from "../rootfs/layer.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { KeyPart } from "../progress/events.ts";
-import type { SourceTree } from "./services.ts";
+import type { BuildView, SourceTree } from "./services.ts";
 
 /** How the parts of the solver reach each other's results. */
-export interface Results {
-  vertex(id: Digest): Vertex;
-  rootfs(id: Digest): Promise<Rootfs>;
+export interface Results extends BuildView {
   rootfsKey(id: Digest): Promise<Digest>;
-  tree(id: Digest): Promise<SourceTree>;
   /** See {@link SolveServices.secretDigest}. */
   secretDigest(id: string): Promise<string | undefined>;
   /** See {@link SolveServices.isLeakAllowed}. */

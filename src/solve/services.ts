@@ -1,6 +1,6 @@
 // What solving needs from the world, declared here and constructed by the engine.
 import type { Vertex } from "../graph/graph.ts";
-import type { ExecOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
+import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { EventSink, KeyPart } from "../progress/events.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
@@ -53,9 +53,18 @@ export interface CacheIndex {
 /** Caches that other machines have filled. Fetches no layer; what it finds is durable. */
 export interface CacheElsewhere {
   find(key: Digest, createdBy: string): Promise<FoundElsewhere | undefined>;
+  /** As {@link find}, by what BuildKit calls the step, in caches that BuildKit has filled. What lies below it is waited for only where there is a layer. */
+  findByOp(step: Vertex & { readonly op: ExecOp | FileOp }, build: BuildView): Promise<FoundElsewhere | undefined>;
   knowsOp(op: Digest): Promise<boolean>;
   /** Names of the parts that differ from the step that stood in the same place when a cache was filled; undefined where there was none. */
   changedParts(vertex: Vertex, parts: readonly KeyPart[]): Promise<readonly string[] | undefined>;
+}
+
+/** The results of a build as those who look something up for it may ask for them. */
+export interface BuildView {
+  vertex(id: Digest): Vertex;
+  rootfs(id: Digest): Promise<Rootfs>;
+  tree(id: Digest): Promise<SourceTree>;
 }
 
 export interface FoundElsewhere {

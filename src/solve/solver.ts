@@ -170,7 +170,8 @@ export class Solver {
     const { key, isTrusted } = await this.#lookups.of(vertex);
     // Each question elsewhere is a round trip, so that all steps ask at once. Failures are told where the layers are awaited.
     if (this.#services.cache.elsewhere) void rootfs();
-    const cached = isTrusted ? (this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key))) : undefined;
+    const known = isTrusted ? this.#findDurable(key, vertex) : undefined;
+    const cached = known ?? (isTrusted ? await this.#findElsewhere(vertex, key, true) : undefined);
     if (cached) return [...(await rootfs()), this.#reuse(vertex, cached.layer)];
     // Everything that the step reads starts at once; a linked copy does not wait for what it lies on.
     const others = vertex.inputs.slice(1).filter((input) => input !== undefined);
@@ -291,10 +292,12 @@ export class Solver {
     return meta.ttl === undefined || ageOf(record) <= meta.ttl.ms ? record : undefined;
   }
 
-  /** The layer of a key in the caches elsewhere, which the local cache knows from then on. */
-  async #findElsewhere(vertex: StepVertex, key: Digest): Promise<FoundElsewhere | undefined> {
+  /** The layer of a key in the caches elsewhere, which the local cache knows from then on; `byOp`: or of what BuildKit calls the step. */
+  async #findElsewhere(vertex: StepVertex, key: Digest, byOp = false): Promise<FoundElsewhere | undefined> {
     const { instruction, ttl } = vertex.meta;
-    const found = await this.#services.cache.elsewhere?.find(key, instruction);
+    const { elsewhere } = this.#services.cache;
+    let found = await elsewhere?.find(key, instruction);
+    if (byOp) found ??= await elsewhere?.findByOp(vertex, this.#results);
     if (!found || (ttl !== undefined && ageOf(found) > ttl.ms)) return undefined;
     const { parts } = await this.#lookups.of(vertex);
     this.#record(vertex, { key, parts }, found);

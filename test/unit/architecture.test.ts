@@ -23,7 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sandbox: [...FOUNDATION, "graph"],
   store: FOUNDATION,
   registry: FOUNDATION,
-  cache: [...FOUNDATION, "registry"],
+  // What BuildKit calls a step is made of its op.
+  cache: [...FOUNDATION, "graph", "registry"],
   rootfs: [...FOUNDATION, "layer", "store", "registry"],
   plan: ["base", "oci", "diagnostics", "tree", "frontend", "grammar", "graph"],
   solve: [...FOUNDATION, "graph", ...BACK_ENDS, "rootfs"],

@@ -1,7 +1,7 @@
 // ARG, ENV and LABEL: names and values (reference 1.5, O03, O04, V10, V21, V23). One instruction sees the values from before it.
 import type { ArgInstruction, EnvInstruction, KeyValue, LabelInstruction } from "../../frontend/ast.ts";
 import { argHistory, historyEntry, pairsHistory, type DeclaredArg } from "../history.ts";
-import { withConfig, withEnv, withHistory, type ImageState } from "../image-state.ts";
+import { setLast, withConfig, withEnv, withHistory, type ImageState } from "../image-state.ts";
 import { checkSecretName } from "../lint.ts";
 import { isBuilderOnlyArg } from "../predefined-args.ts";
 import { expandIn, type LowerContext } from "./context.ts";
@@ -56,7 +56,7 @@ export function lowerArg(instruction: ArgInstruction, state: ImageState, context
     current = {
       ...current,
       declaredArgs: [...current.declaredArgs, { name, value }],
-      env: isVisible ? new Map(current.env).set(name, value) : current.env,
+      env: isVisible ? setLast(new Map(current.env), name, value) : current.env,
     };
   }
   return withHistory(current, historyEntry(argHistory(declared)));

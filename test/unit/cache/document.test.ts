@@ -93,21 +93,28 @@ test("G03, G20: a manifest or an index of blobs, with either family of media typ
       expect(wanted.digest).toBe(encoded.configDescriptor.digest);
       return Promise.resolve(encoded.config);
     };
-    expect(await decodeCache(encoded.manifest, { blob, manifest: blob })).toEqual(document);
+    expect(await decodeCache(encoded.manifest, { blob, manifest: blob })).toEqual({ document });
   }
 });
 
-test("G20–G23: a cache of BuildKit is told, and nothing of it is used", async () => {
-  const config = Buffer.from(JSON.stringify({ layers: [{ blob: digestOf("x"), parent: -1 }], records: [{}, {}] }));
-  const descriptor = {
-    mediaType: "application/vnd.buildkit.cacheconfig.v0",
-    digest: digestOf(config),
-    size: config.length,
+test("G20: BuildKit's own list of records is found in a manifest and in an index; damage is told", async () => {
+  const annotations = { "containerd.io/uncompressed": digestOf("diff") };
+  const layers = [{ mediaType: TAR, digest: digestOf("x"), size: 1, annotations }];
+  const read = async (wire: unknown, isIndex: boolean) => {
+    const config = Buffer.from(JSON.stringify(wire));
+    const mediaType = "application/vnd.buildkit.cacheconfig.v0";
+    const descriptor = { mediaType, digest: digestOf(config), size: config.length };
+    const manifest = isIndex ? { manifests: [...layers, descriptor] } : { config: descriptor, layers };
+    const blob = () => Promise.resolve(config);
+    return decodeCache(Buffer.from(JSON.stringify({ schemaVersion: 2, ...manifest })), { blob, manifest: blob });
   };
-  const layers = [{ mediaType: TAR, digest: digestOf("x"), size: 1 }];
-  const read = { blob: () => Promise.resolve(config), manifest: () => Promise.reject(new Error("not asked for")) };
-  for (const manifest of [{ config: descriptor, layers }, { manifests: [...layers, descriptor] }])
-    await expect(decodeCache(Buffer.from(JSON.stringify({ schemaVersion: 2, ...manifest })), read)).rejects.toThrow(
-      "it is a cache of BuildKit, whose keys tsbuild does not have: none of its 2 records is used",
-    );
+  const wire = { layers: [{ blob: digestOf("x"), parent: -1 }], records: [{ digest: digestOf("step") }] };
+  for (const isIndex of [false, true]) {
+    const { document, buildkit } = await read(wire, isIndex);
+    expect(document.entries).toEqual([]);
+    expect(buildkit?.records).toEqual([{ digest: digestOf("step"), inputs: [], results: [] }]);
+    expect(buildkit?.layers[0]?.layer.diffId).toBe(digestOf("diff"));
+    const told = "it is a cache of BuildKit whose list of records is damaged";
+    await expect(read({ ...wire, records: [{}] }, isIndex)).rejects.toThrow(told);
+  }
 });
