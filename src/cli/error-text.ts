@@ -15,13 +15,13 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   if (!(error instanceof BuildError)) return bugText(error, version);
   const errors = error.diagnostics.filter((diagnostic) => diagnostic.severity === "error");
   if (errors.length > 0) return diagnosticsText(errors, style);
-  const { message, summary = message, help, span } = error;
+  const { message, summary = message, help, focus: span = error.span } = error;
   const { lastOutput, step, logPath } = error.details;
   const lines: string[] = [];
   const head = `${paint("1;31", "error:")} ${summary}`;
   if (span) {
     const { location, excerpt } = renderPlace(span, style);
-    lines.push(`${paint("1", `${location}:`)} ${head}`, ...excerpt);
+    lines.push(location === "" ? head : `${paint("1", `${location}:`)} ${head}`, ...excerpt);
   } else lines.push(head);
   for (const cause of causesOf(error)) lines.push(`  because: ${cause}`);
   if (lastOutput !== undefined && lastOutput.length > 0) {
@@ -34,12 +34,16 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
 }
 
 function diagnosticsText(errors: readonly Diagnostic[], style: TextStyle): string {
-  const shown = errors.slice(0, MOST_DIAGNOSTICS).map((diagnostic, i) => {
-    const text = renderDiagnostic(diagnostic, style);
-    return i < MOST_EXCERPTS ? text : text.split("\n", 1)[0]!;
-  });
+  const shown = errors
+    .slice(0, MOST_DIAGNOSTICS)
+    .map((diagnostic, i) => renderDiagnostic(diagnostic, { ...style, isShort: i >= MOST_EXCERPTS }));
   const more = errors.length - shown.length;
   if (more > 0) shown.push(`… and ${more} more errors`);
+  const short = shown.length - MOST_EXCERPTS - Number(more > 0);
+  // What needs a whole file to be seen, an undefined stage or a wrong port, has not been looked for.
+  const isSyntax = errors.some(({ message }) => message.startsWith("dockerfile parse error"));
+  const unseen = isSyntax ? "; stages, variables and ports are checked when these are mended" : "";
+  if (short > 0) shown.push(`${errors.length} errors, ${short} of them in short${unseen}`);
   return `${shown.join("\n")}\n`;
 }
 

@@ -27,6 +27,8 @@ export type BuildErrorCode =
 export interface BuildErrorOptions {
   readonly cause?: unknown;
   readonly span?: Span;
+  /** Where a person has to look, if that is not the instruction that failed. */
+  readonly focus?: Span;
   /** One remedy. */
   readonly help?: string;
   /** The cause in plain words, where the message is BuildKit's text, which scripts look for. */
@@ -60,6 +62,7 @@ export class BuildError extends Error {
   override readonly name = "BuildError";
   readonly code: BuildErrorCode;
   readonly span: Span | undefined;
+  readonly focus: Span | undefined;
   readonly help: string | undefined;
   readonly summary: string | undefined;
   readonly diagnostics: readonly Diagnostic[];
@@ -69,6 +72,7 @@ export class BuildError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.span = options.span;
+    this.focus = options.focus;
     this.help = options.help;
     this.summary = options.summary;
     this.diagnostics = options.diagnostics ?? [];
@@ -78,9 +82,10 @@ export class BuildError extends Error {
 
 /** The same failure with more said about it. */
 export function amend(error: BuildError, more: BuildErrorOptions): BuildError {
-  const { code, message, cause, span, help, summary, diagnostics, details } = error;
+  const { code, message, cause, span, focus, help, summary, diagnostics, details } = error;
   const known = {
     ...(span === undefined ? {} : { span }),
+    ...(focus === undefined ? {} : { focus }),
     ...(help === undefined ? {} : { help }),
     ...(summary === undefined ? {} : { summary }),
   };

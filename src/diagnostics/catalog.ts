@@ -204,6 +204,8 @@ export interface DiagnosticOptions {
   readonly help?: string | undefined;
   readonly fix?: Fix | undefined;
   readonly related?: readonly Related[] | undefined;
+  readonly summary?: string | undefined;
+  readonly focus?: Span | undefined;
 }
 
 /** A diagnostic with the severity, url and description that the catalogue has for its code. */
@@ -214,12 +216,14 @@ export function createDiagnostic(
   options: DiagnosticOptions = {},
 ): Diagnostic {
   const { severity, url, description } = catalog[code];
-  const { help, fix, related } = options;
+  const { help, fix, related, summary, focus } = options;
   return {
     code,
     severity,
     message,
+    ...(summary === undefined ? {} : { summary }),
     span,
+    ...(focus === undefined ? {} : { focus }),
     ...(related === undefined ? {} : { related }),
     ...(help === undefined ? {} : { help }),
     ...(fix === undefined ? {} : { fix }),

@@ -18,8 +18,13 @@ export interface Diagnostic {
   /** PascalCase. Build checks have BuildKit's rule names; only warnings can be silenced. */
   readonly code: string;
   readonly severity: Severity;
+  /** BuildKit's text where it has one, which scripts look for. */
   readonly message: string;
+  /** The cause in plain words, where the message does not say it so. */
+  readonly summary?: string;
   readonly span: Span;
+  /** Where a person has to look, if that is not what BuildKit points at. */
+  readonly focus?: Span;
   readonly related?: readonly Related[];
   /** One remedy, starting lower-case: `did you mean "build"?`. */
   readonly help?: string;

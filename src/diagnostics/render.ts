@@ -9,6 +9,8 @@ export interface RenderOptions {
   readonly color: boolean;
   /** Columns of the terminal; longer source lines are cut around what is marked. */
   readonly width: number;
+  /** Only the place, what is wrong and the remedy. */
+  readonly isShort?: boolean;
 }
 
 /** At most this many lines of one span are shown. */
@@ -27,24 +29,28 @@ export function formatLocation(span: Span): string {
   return `${displayText(span.source.path)}:${line}:${column}`;
 }
 
-/** Where a failure points: its location, and the excerpt as lines (none where there is no text). */
+/** Where a failure points: its location, and the excerpt as lines (none where there is no text); neither for a word of the command line. */
 export function renderPlace(
   span: Span,
   options: RenderOptions,
 ): { readonly location: string; readonly excerpt: readonly string[] } {
+  if (span.source.isOption === true) return { location: "", excerpt: [] };
   const excerpt = span.source.text === "" ? [] : [renderExcerpt(span, options)];
   return { location: formatLocation(span), excerpt };
 }
 
 /** All of one diagnostic, without a line end after the last line. */
 export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions): string {
-  const { severity, code, message, span, help, related = [] } = diagnostic;
+  const { severity, code, message, summary = message, span, focus = span, help, related = [] } = diagnostic;
   const label = paint(`${severity}:`, severity === "error" ? "red" : "yellow", options);
-  const head = `${paint(`${formatLocation(span)}:`, "bold", options)} ${label} ${displayText(message)} [${code}]`;
-  const lines = [head];
-  if (span.source.text !== "") lines.push(renderExcerpt(span, options));
+  const { location, excerpt } = renderPlace(focus, options);
+  const place = location === "" ? "" : `${paint(`${location}:`, "bold", options)} `;
+  const lines = [`${place}${label} ${displayText(summary)} [${code}]`];
+  if (!options.isShort) lines.push(...excerpt);
   if (help !== undefined) lines.push(`  ${paint("help:", "cyan", options)} ${displayText(help)}`);
+  if (options.isShort) return lines.join("\n");
   lines.push(...related.map((item) => renderRelated(item, options)));
+  if (summary !== message) lines.push(`  buildkit: ${displayText(message)}`);
   return lines.join("\n");
 }
 

@@ -4,6 +4,8 @@
 export interface SourceFile {
   readonly path: string;
   readonly text: string;
+  /** A flag of the command line: it has no lines that anyone could go to. */
+  readonly isOption?: true;
 }
 
 /** Half-open range of UTF-16 offsets in a source's text. */

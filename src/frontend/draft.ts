@@ -2,14 +2,14 @@
 // Reference L06, L09, L11, L12, O15.
 import { instructionRules, type InstructionRule } from "../../grammar/instructions.ts";
 import { suggest } from "../base/suggest.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { positionAt, type Span } from "../diagnostics/source.ts";
 import type { Command, Heredoc, Word } from "./ast.ts";
 import type { PlacedFlag } from "./flags.ts";
 import { parseHeredocWord } from "./heredoc.ts";
 import { isMalformedJson, parseJsonForm, type JsonForm } from "./json-form.ts";
 import { firstWord, flagTokens, listWords } from "./lexer.ts";
 import { spanIn, trimRange, type LogicalLine, type Range } from "./logical-line.ts";
-import type { Report } from "./report.ts";
+import type { Report, ReportOptions } from "./report.ts";
 
 /** The head of an instruction: its name, its flags as tokens, where its arguments are. */
 export interface Head {
@@ -55,20 +55,38 @@ export function readHead(line: LogicalLine, within: Range, escape: string): Head
 export function reportUnknown(head: Head, report: Report): void {
   const { text, span } = head.keyword;
   const isLower = text === text.toLowerCase();
-  const near = text.length > 20 ? undefined : suggest(text, instructionRules.keys());
-  const help = near === undefined ? unknownHelp(head) : `did you mean "${isLower ? near.toLowerCase() : near}"?`;
-  report("UnknownInstruction", span, `unknown instruction: ${text}`, { help });
+  const near = nearestInstruction(text);
+  const remedy =
+    near === undefined ? unknownRemedy(head) : { help: `did you mean "${isLower ? near.toLowerCase() : near}"?` };
+  report("UnknownInstruction", span, `unknown instruction: ${text}`, remedy);
+}
+
+/** The instruction that `text` may be a mistyped name of. */
+export function nearestInstruction(text: string): string | undefined {
+  return text.length > 20 ? undefined : suggest(text, instructionRules.keys());
 }
 
 /** A command without RUN, or what should have been joined to the line before. */
-function unknownHelp({ keyword: { text, span } }: Head): string {
-  const before = span.source.text.slice(0, span.start).trimEnd();
+function unknownRemedy({ keyword: { text, span }, line, range, escape }: Head): ReportOptions {
+  const { source } = span;
+  const before = source.text.slice(0, span.start).trimEnd();
   const joint = /(?:&&|\|\||[|,;])$/.exec(before)?.[0];
-  if (joint !== undefined) return `the line before ends with ${joint}: end it with a backslash, and it goes on here`;
-  return /^[a-z][\w.-]*$/.test(text)
-    ? `to run a command, write RUN ${text} …`
-    : "a line begins with an instruction such as RUN, or the line before ends with a backslash";
+  if (joint !== undefined) {
+    const focus = { source, start: before.length - joint.length, end: before.length };
+    return {
+      summary: `this line ends with ${joint}, but the instruction does not go on in the next line`,
+      help: `end line ${positionAt(source, focus.start).line} with ${joint} ${escape}`,
+      focus,
+    };
+  }
+  if (!/^[a-z][\w.-]*$/.test(text))
+    return { help: "begin the line with an instruction such as RUN, or end the line before with a backslash" };
+  const command = line.text.slice(range.start, range.end);
+  return { help: `to run a command: RUN ${command.length > MOST_COMMAND ? `${text} …` : command}` };
 }
+
+/** Longer commands are not repeated. */
+const MOST_COMMAND = 60;
 
 /** `line.text[range]` as a word. */
 export function wordAt(line: LogicalLine, range: Range): Word {
@@ -76,10 +94,10 @@ export function wordAt(line: LogicalLine, range: Range): Word {
 }
 
 /** Reports a wrong number of arguments. */
-export function wrongCount(draft: Draft, message: string, help?: string): undefined {
+export function wrongCount(draft: Draft, message: string, remedy: ReportOptions = {}): undefined {
   const { line, keyword, args, report } = draft;
   const span = args.end > args.start ? spanIn(line, args) : keyword.span;
-  report("WrongArgumentCount", span, message, { help });
+  report("WrongArgumentCount", span, message, remedy);
   return undefined;
 }
 
@@ -88,17 +106,50 @@ export function checkCount(draft: Draft, count: number): boolean {
   const { name, arity } = draft.rule;
   if (arity === "any" || arity === "from") return true;
   if (arity === "sources" ? count >= 2 : count >= 1) return true;
-  if (arity === "one") wrongCount(draft, `${name} requires exactly one argument`);
-  else if (arity === "some") wrongCount(draft, `${name} requires at least one argument`);
+  const help = `write ${name} ${EXAMPLES[draft.rule.kind]}`;
+  if (arity === "one") wrongCount(draft, `${name} requires exactly one argument`, { help });
+  else if (arity === "some") wrongCount(draft, `${name} requires at least one argument`, { help });
   else {
+    const message = `${name} requires at least two arguments, but only one was provided. Destination could not be determined`;
+    const { line, args, range } = draft;
+    const source = line.text.slice(args.start, args.end);
+    const whole = line.text.slice(range.start, range.end);
+    const isPlain = whole.length <= MOST_COMMAND && /^[\w./-]+$/.test(source);
     wrongCount(
       draft,
-      `${name} requires at least two arguments, but only one was provided. Destination could not be determined`,
-      `write ${name} <source> <destination>`,
+      message,
+      count === 0
+        ? { summary: `${name} has no source and no destination`, help }
+        : {
+            summary: `${name} has a source but no destination`,
+            help: isPlain ? `write ${whole} <destination>, for example ${whole} ./` : help,
+          },
     );
   }
   return false;
 }
+
+/** What follows the name. */
+const EXAMPLES: Readonly<Record<InstructionRule["kind"], string>> = {
+  add: "<source> <destination>",
+  arg: "<name>, or ARG <name>=<default>",
+  cmd: '["program", "argument"]',
+  copy: "<source> <destination>",
+  entrypoint: '["program", "argument"]',
+  env: "<name>=<value>",
+  expose: "<port>, for example EXPOSE 8080",
+  from: "<image>",
+  healthcheck: "CMD <command>, or HEALTHCHECK NONE",
+  label: "<name>=<value>",
+  maintainer: "<name>",
+  onbuild: "<instruction>, for example ONBUILD RUN make",
+  run: "<command>",
+  shell: '["program", "argument"]',
+  stopsignal: "<signal>, for example STOPSIGNAL SIGTERM",
+  user: "<user>",
+  volume: "<path>",
+  workdir: "<path>",
+};
 
 /** The whole rest as one word; undefined: reported. */
 export function readText(draft: Draft): Word | undefined {

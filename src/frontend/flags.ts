@@ -30,7 +30,8 @@ export function checkFlags(
     if (kind === undefined) {
       const nearest = name.length < 40 ? suggest(name, Object.keys(rule.flags)) : undefined;
       const help = nearest === undefined ? listFlags(rule) : `did you mean "--${nearest}"?`;
-      report("UnknownFlag", span, `unknown flag: --${name}`, { help });
+      const summary = `${rule.name} has no flag --${name}`;
+      report("UnknownFlag", span, `unknown flag: --${name}`, { summary, help });
       continue;
     }
     if (seen.has(name) && kind !== "strings") {

@@ -104,7 +104,9 @@ function buildFrom(draft: Draft): FromInstruction {
       report("InvalidStageName", name!.span, `invalid name for build stage: ${goQuote(name!.text)}, ${rule}`);
     }
   } else if (words.length !== 1) {
-    wrongCount(draft, "FROM requires either one or three arguments", "write FROM <image> or FROM <image> AS <name>");
+    wrongCount(draft, "FROM requires either one or three arguments", {
+      help: "write FROM <image> or FROM <image> AS <name>",
+    });
   }
   const nothing = { text: "", span: spanIn(line, { start: args.end, end: args.end }) };
   return {
@@ -224,7 +226,11 @@ function buildPairs(draft: Draft, kind: "env" | "label"): Instruction | undefine
   if (pairs[0]!.value === undefined) {
     const key = firstWord(line.text, args, escape);
     if (key === undefined || key.rest >= args.end) {
-      return wrongCount(draft, `${rule.name} must have two arguments`, `write ${rule.name} <name>=<value>`);
+      const name = line.text.slice(args.start, args.end);
+      return wrongCount(draft, `${rule.name} must have two arguments`, {
+        summary: `${rule.name} ${name} has no value`,
+        help: `write ${rule.name} ${name}=<value>, or ${rule.name} ${name}= for an empty one`,
+      });
     }
     const value = wordAt(line, { start: key.rest, end: args.end });
     return { kind, ...base, pairs: [{ key: wordAt(line, key.word), value, span: spanIn(line, args) }], isLegacy: true };

@@ -99,9 +99,9 @@ function checkFields(
   let type: MountType = "bind";
   let isSound = true;
   const given = new Map<string, Checked>();
-  const fail = (at: Span, message: string, help?: string): void => {
+  const fail = (at: Span, message: string, help?: string, summary: string = message): void => {
     isSound = false;
-    report("InvalidMount", at, message, { help });
+    report("InvalidMount", at, message, { help, summary });
   };
   for (const { key, value, span: at, text } of fields) {
     if (value === undefined && !bareKeys.has(key)) {
@@ -111,7 +111,8 @@ function checkFields(
     }
     if (!knownKeys.includes(key)) {
       const near = suggest(key, knownKeys);
-      fail(at, `unexpected key '${key}' in '${text}'`, near && `did you mean "${near}"?`);
+      const help = near === undefined ? undefined : `did you mean "${near}"?`;
+      fail(at, `unexpected key '${key}' in '${text}'`, help, `--mount has no option "${key}"`);
       continue;
     }
     given.set(canonicalKey(key), { value, span: at });
@@ -119,9 +120,9 @@ function checkFields(
       const found = mountTypes.find((known) => known === value?.toLowerCase());
       if (found === undefined) {
         const near = suggest(value ?? "", mountTypes);
-        const help =
-          near === undefined ? `the types are ${mountTypes.join(", ")}, written out` : `did you mean "${near}"?`;
-        fail(at, `unsupported mount type ${goQuote(value ?? "")}`, help);
+        const help = near === undefined ? typeHelp(value) : `did you mean "${near}"?`;
+        const summary = `--mount has no type ${goQuote(value ?? "")}`;
+        fail(at, `unsupported mount type ${goQuote(value ?? "")}`, help, summary);
       } else type = found;
     } else {
       const message = valueProblem(key, value, type);
@@ -130,6 +131,11 @@ function checkFields(
   }
   if (isSound) checkCombination(type, given, span, fail);
   return isSound ? type : undefined;
+}
+
+function typeHelp(given: string | undefined): string {
+  const known = "use bind, cache, tmpfs, secret or ssh";
+  return given === "volume" ? `${known}; a build has no volumes: type=cache keeps a directory between builds` : known;
 }
 
 function canonicalKey(key: string): string {

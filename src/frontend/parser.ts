@@ -3,9 +3,9 @@
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import { positionAt, type SourceFile, type Span } from "../diagnostics/source.ts";
-import type { ArgInstruction, Directive, FromInstruction, Instruction, ParseResult, Stage } from "./ast.ts";
+import type { ArgInstruction, Directive, FromInstruction, Instruction, ParseResult, Stage, Word } from "./ast.ts";
 import { isDockerfileSyntax, parseDirectives, requestedSyntax } from "./directives.ts";
-import { readHead, reportUnknown, type Head } from "./draft.ts";
+import { nearestInstruction, readHead, reportUnknown, type Head } from "./draft.ts";
 import { takeHeredocs } from "./heredoc-bodies.ts";
 import { buildInstruction } from "./instruction.ts";
 import { LineReader } from "./lexer.ts";
@@ -36,9 +36,10 @@ export function parseDockerfile(source: SourceFile, { ignoresSyntax = false }: P
   let hasLines = false;
   for (let line = reader.next(); line !== undefined; line = reader.next()) {
     hasLines = true;
-    file.add(line, parseLine(line, reader, escape, diagnostics));
+    file.add(parseLine(line, reader, escape, diagnostics));
   }
   if (!hasLines || !file.hasFrom) reportNoStages(source, hasLines, diagnostics);
+  if (file.isForeign) tellForeign(diagnostics);
   const { metaArgs, stages } = file.finish();
   const at = (diagnostic: Diagnostic): number => diagnostic.span.start;
   diagnostics.sort((a, b) => at(a) - at(b));
@@ -87,9 +88,11 @@ function parseLine(line: LogicalLine, reader: LineReader, escape: string, diagno
   const report: Report = (code, span, message, options) => {
     // positionAt is logarithmic, so it is only asked for lines that are wrong
     const { line: number } = positionAt(line.source, first);
-    const isError = code !== "MalformedJsonForm";
-    const text = isError ? `dockerfile parse error on line ${number}: ${message}` : message;
-    diagnostics.push(createDiagnostic(code, span, text, options));
+    if (code === "MalformedJsonForm") diagnostics.push(createDiagnostic(code, span, message, options));
+    else {
+      const text = `dockerfile parse error on line ${number}: ${message}`;
+      diagnostics.push(createDiagnostic(code, span, text, { summary: message, ...options }));
+    }
   };
   const { rule } = head;
   if (rule === undefined) {
@@ -108,31 +111,52 @@ class FileBuilder {
   readonly #metaArgs: ArgInstruction[] = [];
   readonly #stages: Stage[] = [];
   #from: FromInstruction | undefined;
+  /** Whether any line begins with an instruction, or nearly so. */
+  #hasKnown = false;
+  #hasUnknown = false;
   #instructions: Instruction[] = [];
-  #hasStray = false;
+  /** What stands before the first FROM and may not; `isTold`: something else says why. */
+  #stray: { readonly keyword: Word; readonly isTold: boolean } | undefined;
 
   constructor(diagnostics: Diagnostic[]) {
     this.#diagnostics = diagnostics;
   }
 
   get hasFrom(): boolean {
-    return this.#from !== undefined || this.#hasStray;
+    return this.#from !== undefined || this.#stray !== undefined;
   }
 
-  add(line: LogicalLine, { head, instruction }: ParsedLine): void {
+  /** Whether no line looks like one of a Dockerfile. */
+  get isForeign(): boolean {
+    return this.#hasUnknown && !this.#hasKnown;
+  }
+
+  add({ head, instruction }: ParsedLine): void {
+    if (head.rule !== undefined || nearestInstruction(head.keyword.text) !== undefined) this.#hasKnown = true;
+    else this.#hasUnknown = true;
     if (instruction?.kind === "from") {
       this.#close();
       this.#from = instruction;
     } else if (this.#from !== undefined) {
       if (instruction) this.#instructions.push(instruction);
     } else if (instruction?.kind === "arg") this.#metaArgs.push(instruction);
-    else if (head.rule !== undefined && head.rule.kind !== "arg" && !this.#hasStray) {
-      this.#hasStray = true;
-      const { line: number } = positionAt(line.source, head.keyword.span.start);
-      const message = `dockerfile parse error on line ${number}: no build stage in current context`;
-      const help = "put FROM before it";
-      this.#diagnostics.push(createDiagnostic("InstructionBeforeFrom", head.keyword.span, message, { help }));
-    }
+    else if (head.rule === undefined) {
+      if (nearestInstruction(head.keyword.text) === "FROM") this.#stray ??= { keyword: head.keyword, isTold: true };
+    } else if (head.rule.kind !== "arg") this.#stray ??= { keyword: head.keyword, isTold: false };
+  }
+
+  #reportStray(): void {
+    const { keyword, isTold } = this.#stray ?? { isTold: true };
+    if (keyword === undefined || isTold) return;
+    const lineOf = (span: Span): number => positionAt(span.source, span.start).line;
+    const [first] = this.#stages;
+    const message = `dockerfile parse error on line ${lineOf(keyword.span)}: no build stage in current context`;
+    const summary = `${keyword.text} comes before the first FROM`;
+    const help =
+      first === undefined
+        ? "put FROM <image> before it"
+        : `move it below the FROM of line ${lineOf(first.from.span)}: only ARG may come first`;
+    this.#diagnostics.push(createDiagnostic("InstructionBeforeFrom", keyword.span, message, { summary, help }));
   }
 
   #close(): void {
@@ -146,6 +170,7 @@ class FileBuilder {
 
   finish(): { readonly metaArgs: readonly ArgInstruction[]; readonly stages: readonly Stage[] } {
     this.#close();
+    this.#reportStray();
     return { metaArgs: this.#metaArgs, stages: this.#stages };
   }
 }
@@ -156,13 +181,32 @@ function wholeLine(source: SourceFile): Span {
 
 function reportNoStages(source: SourceFile, hasLines: boolean, diagnostics: Diagnostic[]): void {
   if (!hasLines) {
-    const message = source.text === "" ? "the Dockerfile cannot be empty" : "file with no instructions";
+    const isEmpty = source.text === "";
+    const message = isEmpty ? "the Dockerfile cannot be empty" : "file with no instructions";
+    const only = source.text.includes("#") ? "only comments" : "only blank lines";
+    const summary = isEmpty ? undefined : `the Dockerfile has ${only}, no instructions`;
     const help = "start with FROM <image>";
-    diagnostics.push(createDiagnostic("EmptyDockerfile", wholeLine(source), message, { help }));
+    diagnostics.push(createDiagnostic("EmptyDockerfile", wholeLine(source), message, { summary, help }));
   } else if (!diagnostics.some(({ severity }) => severity === "error")) {
     const message = "dockerfile contains no stages to build";
-    diagnostics.push(createDiagnostic("NoStages", wholeLine(source), message, { help: "add FROM <image>" }));
+    const end = source.text.trimEnd().length;
+    const focus = { source, start: end, end };
+    const help = `add FROM <image> after line ${positionAt(source, end).line}`;
+    const summary = "the Dockerfile has no FROM";
+    diagnostics.push(createDiagnostic("NoStages", wholeLine(source), message, { summary, help, focus }));
   }
+}
+
+/** A file of another kind is told once, by its first line. */
+function tellForeign(diagnostics: Diagnostic[]): void {
+  const first = diagnostics.findIndex(({ code }) => code === "UnknownInstruction");
+  const found = diagnostics[first];
+  if (found === undefined) return;
+  const { line } = positionAt(found.span.source, found.span.start);
+  const summary = `this is not a Dockerfile: line ${line} is not an instruction`;
+  const help = "name the Dockerfile with -f: it begins with FROM <image>";
+  const others = diagnostics.filter(({ code }) => code !== "UnknownInstruction");
+  diagnostics.splice(0, diagnostics.length, ...others, { ...found, summary, help });
 }
 
 function checkSyntax(source: SourceFile, start: number, directives: readonly Directive[]): Diagnostic | undefined {
@@ -180,10 +224,10 @@ function checkLineLengths(source: SourceFile, diagnostics: Diagnostic[]): void {
     const end = newline < 0 ? text.length : newline;
     if ((end - start) * 3 > maxLineBytes && Buffer.byteLength(text.slice(start, end)) > maxLineBytes) {
       const { line } = positionAt(source, start);
-      const message = `dockerfile parse error on line ${line}: dockerfile line greater than max allowed size of ${maxLineBytes}`;
-      diagnostics.push(
-        createDiagnostic("LineTooLong", { source, start, end }, message, { help: "break it with continuations" }),
-      );
+      const summary = `dockerfile line greater than max allowed size of ${maxLineBytes}`;
+      const message = `dockerfile parse error on line ${line}: ${summary}`;
+      const help = "break it with continuations";
+      diagnostics.push(createDiagnostic("LineTooLong", { source, start, end }, message, { summary, help }));
     }
     start = end + 1;
   }

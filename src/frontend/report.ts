@@ -7,6 +7,10 @@ export interface ReportOptions {
   readonly help?: string | undefined;
   readonly fix?: Fix;
   readonly related?: readonly Related[];
+  /** The cause in plain words, where the message does not say it so. */
+  readonly summary?: string | undefined;
+  /** Where a person has to look, if that is not what BuildKit points at. */
+  readonly focus?: Span | undefined;
 }
 
 /** Records one problem; `message` is BuildKit's text where it has one. */

@@ -4,7 +4,7 @@ import { expandWord, type VariableScope } from "../frontend/expand.ts";
 import type { SourceFile, Span } from "../diagnostics/source.ts";
 import type { PlanOptions } from "./options.ts";
 import { predefinedArgs } from "./predefined-args.ts";
-import { expansionHelp, type Reporter } from "./reporter.ts";
+import { expansionRemedy, type Reporter } from "./reporter.ts";
 
 export interface GlobalArgs {
   readonly values: ReadonlyMap<string, string>;
@@ -60,7 +60,7 @@ function metaArgs(
     } else if (value) {
       const expansion = expandWord(value.text, scopeOfMap(values), { escape: dockerfile.escape });
       if (expansion.error === undefined) values.set(key.text, expansion.value);
-      else reporter.error("ExpansionFailed", value.span, expansion.error, expansionHelp(expansion.error));
+      else reporter.error("ExpansionFailed", value.span, expansion.error, expansionRemedy(value.text, expansion.error));
     }
   }
   return values;
@@ -102,6 +102,6 @@ function epochSpan(metaArgs: readonly ArgInstruction[], buildArgs: ReadonlyMap<s
 
 /** A place in the command line, for errors of its values. */
 export function spanOfOption(option: string, value: string): Span {
-  const source: SourceFile = { path: option, text: value };
+  const source: SourceFile = { path: option, text: value, isOption: true };
   return { source, start: 0, end: value.length };
 }

@@ -1,18 +1,11 @@
 // What an instruction takes files from besides its own stage: `COPY --from` and a mount's `from` (reference F10, F11, V22, V26).
-import type { Span } from "../diagnostics/source.ts";
+import { positionAt, type Span } from "../diagnostics/source.ts";
 import type { CopyInstruction, Instruction, MountFlag, RunInstruction } from "../frontend/ast.ts";
 import { expandWord } from "../frontend/expand.ts";
 import { quoteGo } from "./go-format.ts";
 import type { PlanOptions } from "./options.ts";
-import { didYouMean, type Reporter } from "./reporter.ts";
-import {
-  COMMON_IMAGES,
-  externalRequest,
-  findStage,
-  type SourceRequest,
-  type StageNode,
-  unparsableName,
-} from "./stages.ts";
+import type { Reporter } from "./reporter.ts";
+import { badName, externalRequest, findStage, type SourceRequest, type StageNode, unparsableName } from "./stages.ts";
 
 export interface Link {
   readonly request: SourceRequest;
@@ -79,7 +72,11 @@ function requestFor(text: string, span: Span, scope: LinkScope, kind: Link["kind
     const index = Number(text);
     if (nodes[index]) return { kind: "stage", index };
     reporter.error("InvalidStageIndex", span, `invalid stage index ${index}`, {
-      help: `stages count from 0, and this file has ${nodes.length}; a name (FROM … AS name) is safer`,
+      summary: `there is no stage ${index}: ${nodes.length === 1 ? "the only stage is number 0, this one" : `the stages are numbered 0 to ${nodes.length - 1}`}`,
+      help:
+        nodes.length === 1
+          ? "put the stage to copy from before this one and name it: FROM … AS name, COPY --from=name"
+          : "name the stage to copy from: FROM … AS name, COPY --from=name",
     });
     return undefined;
   }
@@ -88,9 +85,7 @@ function requestFor(text: string, span: Span, scope: LinkScope, kind: Link["kind
   const request = externalRequest(text, options.platform, options);
   if (!request) {
     const names = nodes.map(({ name }) => name).filter((name) => name !== "");
-    reporter.error("InvalidBaseName", span, unparsableName(text), {
-      help: didYouMean(text, [...names, ...COMMON_IMAGES]),
-    });
+    reporter.error("InvalidBaseName", span, unparsableName(text), badName(text, names));
   }
   return request;
 }
@@ -104,9 +99,10 @@ export function checkOrder(link: Link, node: StageNode, nodes: readonly StageNod
       ? `cannot copy from stage ${text}, it needs to be defined before current stage ${current}`
       : `cannot mount from stage ${text} to ${current}, stage needs to be defined before current command`;
   const declared = nodes[link.request.index]!.stage.from;
+  const { line } = positionAt(declared.span.source, declared.span.start);
   reporter.error("StageDefinedLater", link.span, message, {
+    summary: `stage ${text} is declared later, on line ${line}; a stage can take files only from earlier ones`,
     help: `move stage ${text} up, above the one that needs it`,
-    related: [{ span: declared.name?.span ?? declared.span, message: `stage ${text} is declared here` }],
   });
   return false;
 }

@@ -35,6 +35,8 @@ export type PlanCode =
 export interface Remedy {
   readonly help?: string | undefined;
   readonly related?: readonly Related[];
+  /** The cause in plain words, where the message does not say it so. */
+  readonly summary?: string | undefined;
 }
 
 export interface Reporter {
@@ -54,9 +56,10 @@ export function createReporter(): Reporter {
     get hasErrors() {
       return diagnostics.some(({ severity }) => severity === "error");
     },
-    error(code, span, message, { help, related } = {}) {
+    error(code, span, message, { help, related, summary } = {}) {
       const remedy = { ...(help === undefined ? {} : { help }), ...(related === undefined ? {} : { related }) };
-      diagnostics.push({ code, severity: "error", message, span, ...remedy });
+      const plain = summary === undefined ? {} : { summary };
+      diagnostics.push({ code, severity: "error", message, ...plain, span, ...remedy });
     },
     warn(check, span, message) {
       diagnostics.push(createDiagnostic(check, span, message));
@@ -73,10 +76,18 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
   return nearest === undefined ? undefined : `did you mean ${quoteGo(nearest)}?`;
 }
 
-/** What to do about a text that cannot be expanded; nothing where it says so itself (`${NAME:?why}`). */
-export function expansionHelp(error: string): { readonly help?: string } {
-  if (error.includes("missing '}'")) return { help: "close the variable with }" };
-  const quote = /matching (double|single)-quote/.exec(error)?.[1];
-  if (quote === undefined) return {};
-  return { help: `close the ${quote} quote, or write a backslash before it if it is meant as text` };
+/** What is wrong with a `text` that cannot be expanded, and what to do; no help where it says so itself (`${NAME:?why}`). */
+export function expansionRemedy(text: string, error: string): Remedy {
+  const reason = error.split(`${quoteGo(text)}: `, 2)[1] ?? error;
+  const required = /^(\w+): (.+)$/s.exec(reason);
+  if (required && text.includes(`\${${required[1]}`)) return { summary: `${required[1]} is not set: ${required[2]}` };
+  const quote = /matching (double|single)-quote/.exec(reason)?.[1];
+  if (quote !== undefined) {
+    const help = `close the ${quote} quote, or write a backslash before it if it is meant as text`;
+    return { summary: `the ${quote} quote is never closed`, help };
+  }
+  if (!reason.includes("missing '}'")) return { summary: reason };
+  const open = /^\$\{\w*/.exec(text.slice(text.lastIndexOf("${")))?.[0] ?? "${";
+  const isWhole = text.endsWith(open) && !text.includes("\n");
+  return { summary: `${open} is missing its }`, help: isWhole ? `write ${text}}` : "close the variable with }" };
 }

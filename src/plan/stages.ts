@@ -10,7 +10,7 @@ import { defaultGlobals, scopeOfMap, spanOfOption, type GlobalArgs } from "./glo
 import { checkFromArguments, checkPlatformFlag } from "./lint.ts";
 import { findNamedContext } from "./named-contexts.ts";
 import type { NamedContext, PlanOptions } from "./options.ts";
-import { didYouMean, expansionHelp, type Reporter } from "./reporter.ts";
+import { didYouMean, expansionRemedy, type Remedy, type Reporter } from "./reporter.ts";
 
 /** Where files come from: what FROM, `COPY --from` and a mount's `from` may name. */
 export type SourceRequest =
@@ -74,9 +74,7 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   const baseText = expandFrom(from.image, scope);
   if (baseText === "") {
     const message = `base name (${from.image.text}) should not be blank`;
-    scope.reporter.error("BlankBaseName", from.image.span, message, {
-      help: valueHelp(from.image, scope),
-    });
+    scope.reporter.error("BlankBaseName", from.image.span, message, emptyVariable(from.image, "", scope));
   }
   const flag = from.platform ? readPlatform(from.platform, name, scope) : undefined;
   const platform = flag ?? scope.options.platform;
@@ -88,12 +86,9 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
   }
   const base = baseText === undefined || baseText === "" ? undefined : requestOf(baseText, byName, platform, scope);
   if (base === undefined && baseText !== undefined && baseText !== "") {
-    scope.reporter.error("InvalidBaseName", from.image.span, unparsableName(baseText), {
-      help:
-        /[:@]$/.test(baseText) && from.image.text.includes("$")
-          ? valueHelp(from.image, scope)
-          : nameHelp(baseText, byName),
-    });
+    const isCutShort = /[:@]$/.test(baseText) && from.image.text.includes("$");
+    const remedy = isCutShort ? emptyVariable(from.image, baseText, scope) : badName(baseText, byName.keys());
+    scope.reporter.error("InvalidBaseName", from.image.span, unparsableName(baseText), remedy);
   }
   const isBroken = base === undefined || (from.platform !== undefined && flag === undefined);
   return { ...common, base: base ?? { kind: "scratch" }, isReplaced: false, isBroken };
@@ -112,13 +107,24 @@ function checkContextName(name: string, { from }: Stage, { reporter }: StageScop
   );
 }
 
-/** What to do about a FROM that variables leave incomplete. */
-function valueHelp({ text }: Word, { globals }: StageScope): string {
+/** What is wrong with a FROM that a variable leaves without an image, or with the incomplete name `value`. */
+function emptyVariable({ text }: Word, value: string, { globals }: StageScope): Remedy {
   const names = [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(([, name = ""]) => name);
-  const empty = names.find((name) => (globals.values.get(name) ?? "") === "") ?? "the variable";
-  const near = globals.declared.has(empty) ? undefined : suggest(empty, globals.declared);
-  if (near !== undefined) return `did you mean $${near}?`;
-  return `${empty} has no value: give it one before the first FROM, ARG ${empty}=…, or in the command, --build-arg ${empty}=…`;
+  const empty = names.find((name) => (globals.values.get(name) ?? "") === "");
+  const result = value === "" ? "FROM has no image" : `the image's name is ${quoteGo(value)}`;
+  if (empty === undefined) return { summary: `${text} is empty, so ${result}`, help: "write FROM <image>" };
+  const isDeclared = globals.declared.has(empty);
+  const why = isDeclared ? "has no value" : "is not declared before the first FROM";
+  const near = isDeclared ? undefined : suggest(empty, globals.declared);
+  const wanted = value === "" ? "<image>" : value.endsWith(":") ? "<tag>" : "<digest>";
+  const arg = `ARG ${empty}=${wanted} before the first FROM`;
+  return {
+    summary: `${empty} ${why}, so ${result}`,
+    help:
+      near === undefined
+        ? `write ${arg}${isDeclared ? `, or give --build-arg ${empty}=${wanted}` : ""}`
+        : `did you mean $${near}?`,
+  };
 }
 
 /** BuildKit's error for a name that is no reference. */
@@ -132,10 +138,15 @@ export function unparsableName(text: string): string {
   return `failed to parse stage name ${quoteGo(text)}: invalid reference format${why}`;
 }
 
-function nameHelp(text: string, byName: ReadonlyMap<string, number>): string | undefined {
+/** What is wrong with a name that is no reference, and what may be meant: one of `stages`, or an image. */
+export function badName(text: string, stages: Iterable<string>): Remedy {
   const lower = text.toLowerCase();
-  if (text !== lower && parseReference(lower)) return `names of images are lower case: ${lower}`;
-  return didYouMean(text, [...byName.keys(), ...COMMON_IMAGES]);
+  if (text !== lower && parseReference(lower))
+    return { summary: `image names must be lower case: ${quoteGo(text)}`, help: `write ${lower}` };
+  return {
+    summary: `${quoteGo(text)} is not the name of an image`,
+    help: didYouMean(text, [...stages, ...COMMON_IMAGES]) ?? "write it as [REGISTRY/]NAME[:TAG][@DIGEST]",
+  };
 }
 
 function requestOf(
@@ -163,7 +174,7 @@ function expandFrom(word: Word, { dockerfile, globals, reporter }: StageScope): 
   const expansion = expandWord(word.text, scopeOfMap(globals.values), { escape: dockerfile.escape });
   checkFromArguments(reporter, word.span, expansion, globals.declared);
   if (expansion.error === undefined) return expansion.value;
-  reporter.error("ExpansionFailed", word.span, expansion.error, expansionHelp(expansion.error));
+  reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word.text, expansion.error));
   return undefined;
 }
 
@@ -176,7 +187,7 @@ function readPlatform(word: Word, stageName: string, scope: StageScope): Platfor
       "ExpansionFailed",
       word.span,
       `failed to process arguments for platform: ${expansion.error}`,
-      expansionHelp(expansion.error),
+      expansionRemedy(word.text, expansion.error),
     );
     return undefined;
   }
@@ -223,6 +234,7 @@ export function findTarget(
   const message = `target stage ${quoteGo(target)} could not be found`;
   const known = names.length > 0 ? `the stages are ${names.map(quoteGo).join(", ")}` : "no stage has a name";
   reporter.error("TargetNotFound", spanOfOption("--target", target), message, {
+    summary: `there is no stage ${quoteGo(target)} for --target`,
     help: didYouMean(target, names) ?? known,
   });
   return undefined;
@@ -258,10 +270,11 @@ export function checkCycles(
         const circle = [...path.slice(start), to].map((index) => quoteGo(nodes[index]!.displayName)).join(" → ");
         const message = `circular dependency detected on stage: ${nodes[to]!.displayName}`;
         const isOwn = to === node.index;
-        const help = isOwn
-          ? `a stage cannot copy from itself: ${circle}; name an earlier stage or an image`
-          : `the circle is ${circle}: move what both need into a stage of its own`;
-        reporter.error("CircularDependency", span, message, { help });
+        const summary = isOwn
+          ? `stage ${quoteGo(node.displayName)} takes files from itself`
+          : `these stages need each other: ${circle}`;
+        const help = isOwn ? "name an earlier stage or an image" : "move what both need into a stage of its own";
+        reporter.error("CircularDependency", span, message, { summary, help });
       } else if (!done.has(to)) visit(nodes[to]!);
     }
     path.pop();

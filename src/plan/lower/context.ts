@@ -10,7 +10,7 @@ import { checkUndefinedVariables } from "../lint.ts";
 import type { StageNeeds } from "../needs.ts";
 import { instructionText, stepName, type StepNaming } from "../names.ts";
 import type { ContextCopy, PlanOptions } from "../options.ts";
-import { expansionHelp, type Reporter } from "../reporter.ts";
+import { expansionRemedy, type Reporter } from "../reporter.ts";
 
 /** Files of another stage, image or context; `vertex` undefined = an empty one. */
 export interface LinkedSource {
@@ -57,7 +57,7 @@ export function expandIn(
   const declared = new Set(state.declaredArgs.map(({ name }) => name));
   checkUndefinedVariables(context.reporter, word.span, expansion, scope, declared);
   if (expansion.error === undefined) return expansion.value;
-  context.reporter.error("ExpansionFailed", word.span, expansion.error, expansionHelp(expansion.error));
+  context.reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word.text, expansion.error));
   return undefined;
 }
 

@@ -90,9 +90,17 @@ function checkMode(instruction: CopyLike, words: CopyWords, context: LowerContex
   if (words.chmod === undefined || isFileMode(words.chmod)) return true;
   const message = `invalid chmod parameter: '${words.chmod}'. it should be octal string and between 0 and 07777`;
   context.reporter.error("InvalidChmod", spanOr(instruction.chmod, instruction), message, {
-    help: "write an octal mode such as 0755, or a symbolic one such as u+x,go-w",
+    summary: modeProblem(words.chmod),
+    help: "write octal (--chmod=0755) or symbolic (--chmod=u+x,go-w)",
   });
   return false;
+}
+
+function modeProblem(mode: string): string {
+  const letters = mode.split(",").flatMap((clause) => (/^[ugoa]*[+=-](.*)$/s.exec(clause)?.[1] ?? "").split(""));
+  const wrong = letters.find((letter) => !"rwxXstugo+=-".includes(letter));
+  const why = wrong === undefined ? "" : `: ${quoteGo(wrong)} is not a permission`;
+  return `invalid mode ${quoteGo(mode)}${why}`;
 }
 
 function checkChecksum(instruction: CopyLike, words: CopyWords, context: LowerContext): boolean {

@@ -3,9 +3,10 @@ import type { Span } from "../../diagnostics/source.ts";
 import type { ExposeInstruction } from "../../frontend/ast.ts";
 import { expandWords } from "../../frontend/expand.ts";
 import { parsePortSpec, type PortSpec } from "../../frontend/literals.ts";
+import { quoteGo } from "../go-format.ts";
 import { historyEntry, listHistory } from "../history.ts";
 import { scopeOf, withConfig, withHistory, type ImageState } from "../image-state.ts";
-import { expansionHelp, type Reporter } from "../reporter.ts";
+import { expansionRemedy, type Reporter } from "../reporter.ts";
 import type { LowerContext } from "./context.ts";
 
 export function lowerExpose(instruction: ExposeInstruction, state: ImageState, context: LowerContext): ImageState {
@@ -40,14 +41,19 @@ function expandPort(
 ): readonly string[] | undefined {
   const expansion = expandWords(text, scopeOf(state), { escape });
   if (expansion.error === undefined) return expansion.words;
-  reporter.error("ExpansionFailed", span, expansion.error, expansionHelp(expansion.error));
+  reporter.error("ExpansionFailed", span, expansion.error, expansionRemedy(text, expansion.error));
   return undefined;
 }
 
 function readPort(text: string, span: Span, reporter: Reporter): PortSpec | undefined {
   const parsed = parsePortSpec(text);
   if ("message" in parsed) {
-    reporter.error("InvalidPort", span, parsed.message, { help: "write it as port, port/protocol or first-last" });
+    reporter.error("InvalidPort", span, parsed.message, {
+      ...(parsed.message.startsWith("invalid containerPort")
+        ? { summary: `${quoteGo(text)} is not a port number` }
+        : {}),
+      help: "write EXPOSE 80, EXPOSE 80/tcp or EXPOSE 8000-8010",
+    });
     return undefined;
   }
   const { hasHostPart, rawProtocol } = parsed.value;
