@@ -2,6 +2,7 @@
 // image-spec layer.md wants whiteouts name by name ("Opaque Whiteout"); what is equal below is no change (reference T07, trap T20), as in BuildKit's layers.
 import { isDeepStrictEqual } from "node:util";
 import { comparePaths, joinRelative } from "../base/container-path.ts";
+import { scanUpper, type ScanOptions } from "../layer/scan.ts";
 import type { Entry, LayerEntry } from "../tree/entry.ts";
 import type { Tree } from "../tree/tree.ts";
 
@@ -11,6 +12,16 @@ export interface UpperEntries {
   /** Paths of what overlayfs copied from below. Only these are looked up there. */
   readonly copiedUp: ReadonlySet<string>;
   readonly below: Tree;
+}
+
+/** What the upper directory `directory` of a step on `below` says. Without what is below it, it would say the same in more words. */
+export async function listChanges(
+  directory: string,
+  { below, ...options }: Pick<UpperEntries, "below"> & Pick<ScanOptions, "xattrNamespace">,
+): Promise<readonly LayerEntry[]> {
+  const copiedUp = new Set<string>();
+  const entries = await scanUpper(directory, { ...options, onCopiedUp: (path) => copiedUp.add(path) });
+  return changesOf({ entries, copiedUp, below });
 }
 
 /** The same changes without those that are none, and with a whiteout for each name that an opaque directory hides. */

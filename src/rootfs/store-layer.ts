@@ -15,6 +15,7 @@ import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob, Rootfs } from "./layer.ts";
 import { allocatedBytes, claimed } from "./layer-bytes.ts";
 import { compressionOf, drain, remoteBlob } from "./remote-blob.ts";
+import { knownSeekable, packSeekable } from "./seekable.ts";
 import { RootfsView } from "./view.ts";
 
 export interface FaceOptions {
@@ -68,8 +69,18 @@ export class StoreLayer implements Layer {
   /** Whether its content can be had without whoever made it. */
   isDurable(): boolean {
     if (this.cached) return true;
-    this.#wasDurable = this.#options.store.layers.directory(this.id) !== undefined || this.#storedBlob() !== undefined;
+    this.#wasDurable = this.#hasKnownDirectory() || this.#storedBlob() !== undefined;
     return this.#wasDurable;
+  }
+
+  /** A directory that nobody has looked at since its step ended, because the build was killed then, may be anything. */
+  #hasKnownDirectory(): boolean {
+    const { layers } = this.#options.store;
+    if (layers.directory(this.id) === undefined) return false;
+    const { treeDigest, diffId } = this.#row;
+    return (
+      this.below !== undefined || (treeDigest ?? diffId) !== undefined || layers.get(this.id)?.treeDigest !== undefined
+    );
   }
 
   /** False where {@link isDurable} was true and is so no more. */
@@ -80,7 +91,7 @@ export class StoreLayer implements Layer {
   /** Its blob, if packing it so would do nothing. */
   knownPacked(options: PackOptions): PackedLayer | undefined {
     const { compression, level, clampToEpoch } = options;
-    if (options.isSeekable) return this.#knownSeekable(options);
+    if (options.isSeekable) return knownSeekable(this.#options.store, this.#seekableKey(options));
     if (level !== undefined || clampToEpoch !== undefined || this.#diffId === undefined) return undefined;
     const { layers, content } = this.#options.store;
     const blob = layers.blob(this.id, compression);
@@ -145,35 +156,33 @@ export class StoreLayer implements Layer {
   }
 
   async #readEntries(): Promise<readonly LayerEntry[]> {
-    const { store, xattrNamespace, signal } = this.#options;
-    const stored = store.layers.readEntries(this.id);
+    const { layers } = this.#options.store;
+    const stored = layers.readEntries(this.id);
     if (stored) return stored;
-    const directory = store.layers.directory(this.id);
-    if (directory !== undefined) {
-      const { scanUpper } = await import("../layer/scan.ts");
-      const copiedUp = new Set<string>();
-      const upper = await scanUpper(directory, { xattrNamespace, onCopiedUp: (path) => copiedUp.add(path), signal });
-      const entries = await this.#changes(upper, copiedUp);
-      store.layers.writeEntries(this.id, entries);
-      return entries;
-    }
+    if (this.below) return this.#listUpper(this.below);
+    const relisted = (await this.#wholeDirectory()) === undefined ? undefined : layers.readEntries(this.id);
+    if (relisted) return relisted;
     this.#count("layer.listed");
     const { listLayer } = await import("../layer/unpack.ts");
     const { entries } = await this.#readBlob((tar) => listLayer(tar));
+    if (layers.directory(this.id) === undefined) layers.writeEntries(this.id, entries);
+    return entries;
+  }
+
+  /** The first look at what a step of this build has left. Not ended by the build's end: without it the step would have to run again. */
+  async #listUpper(below: Rootfs): Promise<readonly LayerEntry[]> {
+    const { store, xattrNamespace } = this.#options;
+    const directory = store.layers.directory(this.id);
+    assert(directory !== undefined, "what a step has left is in the store until the build ends");
+    const { listChanges } = await import("./changes.ts");
+    const entries = await listChanges(directory, { below: new RootfsView(below), xattrNamespace });
     store.layers.writeEntries(this.id, entries);
     return entries;
   }
 
-  /** Without what is below it, an upper directory is the same layer in more words. */
-  async #changes(entries: readonly LayerEntry[], copiedUp: ReadonlySet<string>): Promise<readonly LayerEntry[]> {
-    if (this.below === undefined) return entries;
-    const { changesOf } = await import("./changes.ts");
-    return changesOf({ entries, copiedUp, below: new RootfsView(this.below) });
-  }
-
   async #makeDirectory(): Promise<string> {
     const { store, xattrNamespace, signal } = this.#options;
-    const known = await this.#intactDirectory();
+    const known = await this.#wholeDirectory();
     if (known !== undefined) return known;
     const temp = join(this.#options.makeScratchDir(), "d");
     mkdirSync(temp, { mode: 0o755 });
@@ -190,6 +199,8 @@ export class StoreLayer implements Layer {
       const { unpackLayer } = await import("../layer/unpack.ts");
       ({ entries } = await this.#readBlob((tar) => unpackLayer(claimed(tar, claim), temp, { xattrNamespace, signal })));
     }
+    const { lockFaces } = await import("./intact-directory.ts");
+    await using _ = await lockFaces(this.id, this.#options);
     // Equal files with other times are the same layer: a list from before must not be taken for this directory's, nor ours for the one of who was faster.
     if (store.layers.directory(this.id) === undefined) store.layers.forgetEntries(this.id);
     if (await store.layers.adoptDirectory(this.id, temp)) store.layers.writeEntries(this.id, entries);
@@ -200,15 +211,12 @@ export class StoreLayer implements Layer {
   }
 
   /** The directory that is there, unless it is damaged: then it is made again from what else there is, or the step that made it has to run again. */
-  async #intactDirectory(): Promise<string | undefined> {
-    const { layers } = this.#options.store;
-    const known = layers.directory(this.id);
-    const entries = known === undefined ? undefined : layers.readEntries(this.id);
-    if (known === undefined || !entries) return known;
-    const { isIntactDirectory } = await import("./intact-directory.ts");
-    if (await isIntactDirectory(known, entries)) return known;
-    layers.setDirectoryAside(this.id);
-    if (this.manifest || this.#origin || this.#storedBlob()) return undefined;
+  async #wholeDirectory(): Promise<string | undefined> {
+    const known = this.#options.store.layers.directory(this.id);
+    if (known === undefined || this.below) return known;
+    const { findWholeDirectory } = await import("./intact-directory.ts");
+    const { path, isDamaged } = await findWholeDirectory(this.id, this.#options);
+    if (!isDamaged || this.manifest || this.#origin || this.#storedBlob()) return path;
     throw new BuildError("content", `${this.#name} is damaged in the store and has been set aside`, {
       help: "build again: it is made anew",
       details: { isDamage: true },
@@ -310,27 +318,15 @@ export class StoreLayer implements Layer {
   /** The layer in eStargz form, which has another tar and so another diffID. */
   async #packSeekable(options: PackOptions): Promise<PackedLayer> {
     const { store, signal } = this.#options;
-    const { writeEstargz } = await import("../layer/estargz.ts");
-    await using ingest = await store.content.ingest();
-    const write = (tar: AsyncIterable<Uint8Array>) =>
-      writeEstargz(tar, { level: options.level, write: (bytes) => ingest.write(bytes), signal });
     const isElsewhere = this.remote !== undefined || (this.cached !== undefined && !this.#isHere());
-    const { diffId, digest, size, annotations } = isElsewhere
-      ? await this.#readBlob(write)
-      : await write(await this.#tar(options.clampToEpoch));
-    await ingest.commit({ digest, size });
-    this.#count("layer.packed", size);
-    const packed = { digest, size, diffId, compression: "gzip", annotations } as const;
-    store.records.putBlob("estargz", this.#seekableKey(options), Buffer.from(JSON.stringify(packed)));
+    const packed = await packSeekable(this.#seekableKey(options), {
+      store,
+      level: options.level,
+      readTar: async (read) => (isElsewhere ? this.#readBlob(read) : read(await this.#tar(options.clampToEpoch))),
+      signal,
+    });
+    this.#count("layer.packed", packed.size);
     return packed;
-  }
-
-  #knownSeekable(options: PackOptions): PackedLayer | undefined {
-    const { records, content } = this.#options.store;
-    const fact = records.getBlob("estargz", this.#seekableKey(options));
-    if (!fact) return undefined;
-    const packed = JSON.parse(Buffer.from(fact.value).toString()) as PackedLayer;
-    return content.has(packed.digest, packed.size) ? packed : undefined;
   }
 
   #seekableKey({ level, clampToEpoch }: PackOptions): string {

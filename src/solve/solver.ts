@@ -189,15 +189,17 @@ export class Solver {
     const lookup = await this.#lookups.of(vertex);
     const found = lookup.isTrusted ? this.#findDurable(lookup.key, vertex) : undefined;
     if (found) return this.#reuse(vertex, found.layer);
-    await using _lock = await this.#services.lockStep(
-      lookup.key,
-      (holder) => this.#tellWait(vertex, holder),
-      this.#signal,
-    );
+    await using held = new AsyncDisposableStack();
+    held.use(await this.#services.lockStep(lookup.key, (holder) => this.#tellWait(vertex, holder), this.#signal));
     const foundMeanwhile = lookup.isTrusted ? this.#findDurable(lookup.key, vertex) : undefined;
     if (foundMeanwhile) return this.#reuse(vertex, foundMeanwhile.layer);
     // Awaited here: the lock is held until the work is done.
-    return await (vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup));
+    const layer = await (vertex.op.kind === "exec" ? this.#solveExec(vertex, lookup) : this.#solveFile(vertex, lookup));
+    if (!this.#reruns.has(vertex.id)) return layer;
+    // For other processes it is there once its content is known. Where that fails, settled() says so.
+    const lock = held.move();
+    this.#later.push(Promise.allSettled([layer.contentId()]).then(() => lock.disposeAsync()));
+    return layer;
   }
 
   async #solveExec(vertex: StepVertex, lookup: Lookup): Promise<Layer> {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LayersGone, Session } from "../../../src/engine/session.ts";
+import { digestOf } from "../../../src/oci/digest.ts";
 import { openStore } from "../../../src/store/store.ts";
 import { openRig, type Rig } from "../../support/rig.ts";
 
@@ -18,7 +19,7 @@ test("T50: a layer that went between finding and pinning is noticed, whatever of
   try {
     for (const loss of ["row", "directory", "nothing"] as const) {
       using store = openStore(root, { onNotice: () => {} });
-      const { id } = store.layers.create({ createdBy: "RUN x" });
+      const { id } = store.layers.create({ createdBy: "RUN x", treeDigest: digestOf("x") });
       await store.layers.adoptDirectory(id, mkdtempSync(join(root, "tmp", "d-")));
       await using session = new Session({
         engine: { root, cwd: root, environment: {}, isRootless: false, version: "0", onEvent: () => {} },
