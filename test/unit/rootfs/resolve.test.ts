@@ -28,6 +28,7 @@ test.for([
   ["../../usr/../usr/bin", "usr/bin", ""],
   ["usr/up/sh", "usr/bin/sh", ""],
   ["bin/../bin", "usr/bin", ""],
+  ["usr/bin/..", "usr", ""],
   ["here/here/usr", "usr", ""],
   ["usr/lib/x", "usr/lib/x", "lib/x"],
   ["dead", "no/where", "no/where"],

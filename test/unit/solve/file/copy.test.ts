@@ -72,6 +72,10 @@ describe("C13 --parents", () => {
   });
 
   test.for([
+    [
+      "a/b**/f",
+      ["n", "n/a", "n/a/b", "n/a/b/c", "n/a/b/c/e", "n/a/b/c/e/f", "n/a/b/c/f", "n/a/b2", "n/a/b2/c", "n/a/b2/c/f"],
+    ],
     ["a/b/./c", ["n", "n/c", "n/c/e", "n/c/e/f", "n/c/f"]],
     ["/a/b/c/.", ["n", "n/a", "n/a/b", "n/a/b/c", "n/a/b/c/e", "n/a/b/c/e/f", "n/a/b/c/f"]],
     ["a/./b/./c/f", ["n", "n/b", "n/b/c", "n/b/c/f"]],
@@ -129,6 +133,14 @@ describe("other than BuildKit 0.25", () => {
     ]);
     expect(await copy({ from: ["hom*"], exclude: ["homes"] }, input)).not.toContain('n/x.txt file 0644 0:0 "x"');
     expect(await copy({ from: ["home.txt"], exclude: ["*.txt"] }, input)).toContain('n/home.txt file 0644 0:0 "t"');
+  });
+
+  test("C14 an --exclude that is no pattern is named", async () => {
+    await expect(copy({ from: ["."], exclude: ["ok", "[a"] }, ['f file 0644 0:0 "f"'])).rejects.toMatchObject({
+      code: "source",
+      message: "invalid excludepatterns: [ok [a]: syntax error in pattern",
+      help: 'write "[a" as a .dockerignore pattern',
+    });
   });
 
   test("T32 --exclude does not trip over a symlink that leads nowhere (moby/buildkit#4946)", async () => {
