@@ -15,15 +15,16 @@ import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
 import { hasErrors, openSession, planBuild, readsOnlyDirectories, textError, type Planned } from "./plan-build.ts";
 import type { SolvedStep } from "../solve/services.ts";
-import { LayersGone, type BuildInputs } from "./session.ts";
+import type { BuildInputs } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
+import { untilWhole, type Protection } from "./until-whole.ts";
 
 /** Builds `options` with the parts of an engine. */
 export async function build(parts: EngineParts, options: BuildOptions): Promise<BuildResult> {
   return recorded(parts, options, (observed, begin) => buildUntilWhole(observed, options, begin));
 }
 
-/** Starts again where another process, or a cache elsewhere, has lost what the build had counted on. `begin` is told the Dockerfile's place. */
+/** `begin` is told the Dockerfile's place. */
 async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin: Begin): Promise<BuildResult> {
   checkNames(options);
   checkDeletes(options, { cwd: parts.options.cwd, storeRoot: parts.store.paths.root });
@@ -32,41 +33,17 @@ async function buildUntilWhole(parts: EngineParts, options: BuildOptions, begin:
     noteSecretArguments(options.buildArgs, parts.options.onEvent);
   }
   using caches = await givenCaches(parts, options);
-  let protection: Protection = readsOnlyDirectories(options) && !caches ? "late" : "early";
-  for (let damages = 0; ;) {
-    try {
-      return await buildOnce(parts, options, { protection, caches, begin });
-    } catch (error) {
-      const isGone = error instanceof LayersGone && protection === "late";
-      const isDamaged = isDamage(error, options) && ++damages <= MOST_DAMAGES;
-      if (!isGone && !isDamaged && !isMiss(error, caches, options)) throw error;
-      protection = "early";
-    }
-  }
+  const first = readsOnlyDirectories(options) && !caches ? "late" : "early";
+  // Awaited here: the caches are held until the work has ended.
+  return await untilWhole({ options, caches, first }, (protection) =>
+    buildOnce(parts, options, { protection, caches, begin }),
+  );
 }
-
-/** Each time something damaged is set aside, so this is only for a disk that damages what is written to it. */
-const MOST_DAMAGES = 20;
-
-/** Whether a build found damage in the store, which is a miss: pain 13. Not where standard input has been read. */
-function isDamage(error: unknown, options: BuildOptions): boolean {
-  const isDamaged = error instanceof BuildError && error.details.isDamage === true;
-  return isDamaged && options.signal?.aborted !== true && readsOnlyDirectories(options);
-}
-
-/** Whether the lease is taken at once, or when something has to be done. */
-type Protection = "early" | "late";
 
 async function givenCaches(parts: EngineParts, options: BuildOptions): Promise<Caches | undefined> {
   if (options.cacheFrom.length === 0 && options.cacheTo.length === 0) return undefined;
   const { openCaches } = await import("./caches.ts");
   return openCaches(parts, options);
-}
-
-/** Whether a build failed because a cache did not have what it said: it starts again without that, which ends because each time something is left out. */
-function isMiss(error: unknown, caches: Caches | undefined, { signal }: BuildOptions): boolean {
-  const hasLost = (caches?.imports.takeLosses() ?? 0) > 0;
-  return hasLost && signal?.aborted !== true && !(error instanceof BuildError && error.code === "command");
 }
 
 interface Attempt {

@@ -29,6 +29,8 @@ import {
 } from "./plan-build.ts";
 import type { Session } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
+import { untilWhole } from "./until-whole.ts";
+import { fillCacheMounts } from "./warm-mounts.ts";
 
 export interface WarmOptions extends BuildOptions {
   /** Where each stage stops: before the first step that reads the build context, before the first instruction of this name, or before this line. */
@@ -44,8 +46,8 @@ export interface WarmOptions extends BuildOptions {
 export interface WarmedStep {
   readonly name: string;
   readonly kind: "step" | "base";
-  /** It was made or fetched by this call. */
-  readonly isNew: boolean;
+  /** What this call did for it; fetched: from a registry or a remote cache. */
+  readonly how: "ran" | "fetched" | "was there";
   /** Milliseconds that a build saves by it: what it took now, or the last time. */
   readonly savedMs: number;
 }
@@ -60,16 +62,20 @@ export interface WarmResult {
 
 /** Warms the cache for one Dockerfile. Fails as a build does. */
 export async function warm(parts: EngineParts, options: WarmOptions): Promise<WarmResult> {
+  using caches = await openGivenCaches(parts, options);
+  // Awaited here: the caches are held until the work has ended.
+  return await untilWhole({ options, caches, first: "early" }, () => warmOnce(parts, options, caches));
+}
+
+async function warmOnce(parts: EngineParts, options: WarmOptions, caches: Caches | undefined): Promise<WarmResult> {
   const scope = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, scope.signal]) : scope.signal;
-  using caches = await openGivenCaches(parts, options);
-  const session = openSession(parts, {
+  await using session = openSession(parts, {
     client: () => parts.client(),
     pull: options.pull,
     imports: caches?.imports,
     signal,
   });
-  await using _session = session;
   await session.protect();
   const inputs = await readInputs(parts, options, session, signal);
   if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);
@@ -83,7 +89,8 @@ export async function warm(parts: EngineParts, options: WarmOptions): Promise<Wa
   const wanted = chosenStages(planned.plan.graph, planned, options.stages);
   const graph = stablePrefix(wanted, stopper(options.until, inputs));
   await checkEntitlements(graph, options.allow, () => session.devices(options.allow));
-  const steps = await solve({ parts, options, session, inputs, graph, epoch: planned.plan.epoch, scope, signal });
+  const { epoch } = planned.plan;
+  const steps = await solve({ parts, options, session, inputs, wanted, graph, epoch, scope, signal });
   const isWork = (vertex: Vertex): boolean => isStep(vertex);
   const leftCount = countOf(wanted, isWork) - countOf(graph, isWork);
   return { place: inputs.contexts.place, steps, leftCount };
@@ -150,6 +157,9 @@ interface SolveRequest {
   readonly options: WarmOptions;
   readonly session: Session;
   readonly inputs: BuildInputs;
+  /** The stages whole. */
+  readonly wanted: Graph;
+  /** What is made now. */
   readonly graph: Graph;
   readonly epoch: number | undefined;
   readonly scope: AbortController;
@@ -157,7 +167,7 @@ interface SolveRequest {
 }
 
 async function solve(request: SolveRequest): Promise<readonly WarmedStep[]> {
-  const { parts, options, session, inputs, graph, epoch, scope, signal } = request;
+  const { parts, options, session, inputs, wanted, graph, epoch, scope, signal } = request;
   const { contexts, remote, extraHosts } = inputs;
   const { store } = parts;
   const { onEvent } = parts.options;
@@ -193,25 +203,27 @@ async function solve(request: SolveRequest): Promise<readonly WarmedStep[]> {
   const solver = new Solver({ graph, services: observed, scheduler, scope, signal });
   solver.announce();
   const vertices = [...graph.vertices.values()].filter((vertex) => isStep(vertex) || vertex.op.kind === "image");
-  const unpacked = new Map<Digest, WarmedStep>();
+  const fetched = new Map<Digest, number>();
   await solver.solveAll(
     vertices.map(({ id }) => id),
     async (id, rootfs) => {
-      const vertex = graph.vertices.get(id)!;
-      if (vertex.op.kind !== "image") return;
+      // Of a base image all is unpacked; of a step what lies in a remote cache alone, so that builds find it without that cache.
+      const isBase = graph.vertices.get(id)!.op.kind === "image";
+      const missing = rootfs.filter(
+        (layer) => (isBase || layer.cached) && store.layers.directory(layer.id) === undefined,
+      );
       const startedMs = nowMs();
-      const missing = rootfs.filter((layer) => store.layers.directory(layer.id) === undefined);
       await Promise.all(missing.map((layer) => scheduler.run("network", 0, () => layer.directory())));
-      const savedMs = missing.length > 0 ? nowMs() - startedMs : 0;
-      unpacked.set(id, { name: vertex.meta.name, kind: "base", isNew: missing.length > 0, savedMs });
+      if (isBase ? missing.length > 0 : missing.includes(rootfs.at(-1)!)) fetched.set(id, nowMs() - startedMs);
     },
   );
-  return vertices.map((vertex): WarmedStep => {
-    const base = unpacked.get(vertex.id);
-    if (base) return base;
-    const tookMs = clock.tookMs(vertex.id);
-    const savedMs = tookMs ?? store.records.duration(digestOfJson(vertex.op)) ?? 0;
-    return { name: vertex.meta.name, kind: "step", isNew: tookMs !== undefined, savedMs };
+  if (options.cacheFrom.length > 0) await fillCacheMounts({ store, services, graph: wanted, signal });
+  return vertices.map(({ id, op, meta }): WarmedStep => {
+    const fetchedMs = fetched.get(id);
+    const ranMs = clock.tookMs(id);
+    const how = fetchedMs !== undefined ? "fetched" : op.kind !== "image" && ranMs !== undefined ? "ran" : "was there";
+    if (op.kind === "image") return { name: meta.name, kind: "base", how, savedMs: fetchedMs ?? 0 };
+    return { name: meta.name, kind: "step", how, savedMs: ranMs ?? store.records.duration(digestOfJson(op)) ?? 0 };
   });
 }
 

@@ -1,28 +1,26 @@
 // RUN: turns an exec op and the layers below it into one call of the sandbox, and what the step left behind into a layer.
-import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { nowMs, randomName } from "../base/clock.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { CacheMount, ExecOp, MountOp } from "../graph/op.ts";
-import { digestOfJson } from "../oci/digest.ts";
 import type { OutputStream } from "../progress/events.ts";
-import { materializeLayer } from "../layer/materialize.ts";
 import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import { lowerDirsOf } from "../rootfs/lower-dirs.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import { StepBrake } from "../sandbox/brake.ts";
 import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
-import { treeDigest } from "../tree/digest.ts";
+import { cacheSeed, openCacheMount } from "./cache-mounts.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
 import { cacheStart, manifestOf, selectMountedFiles, type CacheStart, type MountedFiles } from "./mounted-files.ts";
 import { Redactor } from "./redact.ts";
 import type { MountedSecret } from "./secret-leak.ts";
 import type { SolveServices, StepLog } from "./services.ts";
+import { shortName } from "./step-name.ts";
 
 /** Lines of a failed step's output that its error repeats. */
 const LAST_LINES = 20;
-const NAME_LENGTH = 60;
 
 export interface ExecExecutorOptions {
   readonly services: SolveServices;
@@ -231,50 +229,22 @@ export class ExecExecutor {
     const caches = op.mounts.filter((mount) => mount.kind === "cache");
     for (const mount of caches.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))) {
       const start = cacheStart(mount, inputs.get(mount)?.files);
-      const seed = seedOf(mount, start);
+      const seed = cacheSeed(mount, start);
       // One cache at two places of a step is one directory; the step must not wait for itself.
       const known = `${seed} ${mount.id}`;
-      const path = opened.get(known) ?? (await this.#openCache(vertex, mount, seed, start, held));
+      const path = opened.get(known) ?? (await this.#openCache(vertex, mount, start, held));
       opened.set(known, path);
       sources.set(mount, start.file === undefined ? path : join(path, start.file));
     }
     return { sources, directories: [...new Set(opened.values())] };
   }
 
-  async #openCache(
-    vertex: Vertex,
-    mount: CacheMount,
-    seed: string,
-    start: CacheStart,
-    held: AsyncDisposableStack,
-  ): Promise<string> {
+  async #openCache(vertex: Vertex, mount: CacheMount, start: CacheStart, held: AsyncDisposableStack): Promise<string> {
     if (mount.isLockedByDefault === true) {
       const message = `${shortName(vertex)}: one step at a time uses cache mount ${mount.target}, for package managers lock it (sharing=shared lets them share it)`;
       this.#services.onEvent({ kind: "notice", message });
     }
-    const { entries, mode, uid, gid } = start;
-    const acquired = await this.#services.acquireCacheMount({
-      id: mount.id,
-      sharing: mount.sharing,
-      step: shortName(vertex),
-      seed,
-      // Q30: --no-cache starts a cache with an owner of its own afresh, and keeps plain ones.
-      isFresh: vertex.meta.cache === "ignore" && hasOwner(mount),
-      prepare: async (directory) => {
-        const { xattrNamespace } = this.#services;
-        if (entries.length > 0) await materializeLayer(entries, directory, { xattrNamespace, signal: this.#signal });
-        // In this order: a change of owner can take bits away.
-        chownSync(directory, uid, gid);
-        chmodSync(directory, mode);
-      },
-      onWait: (holder) => {
-        const message = `${shortName(vertex)}: waiting for cache mount ${mount.id} held by ${holder}`;
-        this.#services.onEvent({ kind: "notice", message });
-      },
-      signal: this.#signal,
-    });
-    held.use(acquired);
-    return acquired.path;
+    return held.use(await openCacheMount(this.#services, { vertex, mount, start, signal: this.#signal })).path;
   }
 
   async #secretOf(mount: MountOp & { readonly kind: "secret" }): Promise<Uint8Array | undefined> {
@@ -300,24 +270,6 @@ export class ExecExecutor {
     }
     return socket;
   }
-}
-
-/** The step's name as a part of a sentence. */
-function shortName({ meta }: Vertex): string {
-  const name = meta.name.replace(/\s+/g, " ");
-  return name.length <= NAME_LENGTH ? name : `${name.slice(0, NAME_LENGTH - 1)}…`;
-}
-
-function hasOwner({ mode, uid, gid }: CacheMount): boolean {
-  return mode !== undefined || uid !== undefined || gid !== undefined;
-}
-
-/** Stands for what the cache starts with; "" = nothing (T47). */
-function seedOf(mount: CacheMount, { entries, mode, uid, gid }: CacheStart): string {
-  if (mount.input !== undefined) return digestOfJson([treeDigest(entries), mode, uid, gid]);
-  return hasOwner(mount)
-    ? digestOfJson([treeDigest([]), mount.mode ?? null, mount.uid ?? null, mount.gid ?? null])
-    : "";
 }
 
 /** A step's output on its way to the log, the events and the error: complete, without secrets. */

@@ -69,7 +69,7 @@ async function warmOne(
     const pull = isAgain ? "always" : given.build.pull;
     const result = await engine.warm({ ...given.build, pull, until, stages, signal: terminal.signal });
     renderer.end();
-    if (!isAgain || result.steps.some(({ isNew }) => isNew)) terminal.print(summary(result));
+    if (!isAgain || result.steps.some(({ how }) => how !== "was there")) terminal.print(summary(result));
     return true;
   } catch (error) {
     renderer.end();
@@ -80,17 +80,20 @@ async function warmOne(
   }
 }
 
-/** `warmed app/Dockerfile: ran 3 steps and fetched 1 base image in 12.4s; a build is about 14.1s shorter for 5 steps; 4 steps are left for it`. */
+/** `warmed app/Dockerfile: ran 3 steps and unpacked 1 base image, 12.4s of work; a build finds 5 results that took 14.1s, and has 4 steps left to do`. */
 function summary({ place, steps, leftCount }: WarmResult): string {
-  const made = steps.filter(({ isNew }) => isNew);
-  const ran = made.filter(({ kind }) => kind === "step").length;
-  const fetched = made.length - ran;
+  const made = steps.filter(({ how }) => how !== "was there");
+  const did = [
+    ["ran", "step", made.filter(({ how }) => how === "ran")],
+    ["fetched", "step", made.filter(({ how, kind }) => how === "fetched" && kind === "step")],
+    ["unpacked", "base image", made.filter(({ kind }) => kind === "base")],
+  ] as const;
+  const told = did
+    .filter(([, , those]) => those.length > 0)
+    .map(([verb, noun, those]) => `${verb} ${count(those.length, noun)}`);
   const seconds = (of: typeof steps): string => formatSeconds(of.reduce((sum, { savedMs }) => sum + savedMs, 0));
-  const did =
-    made.length === 0
-      ? "everything was there"
-      : `ran ${count(ran, "step")} and unpacked ${count(fetched, "base image")}, ${seconds(made)} of work`;
-  return `warmed ${place}: ${did}; a build finds ${count(steps.length, "result")} that took ${seconds(steps)}, and has ${count(leftCount, "step")} left to do\n`;
+  const work = told.length === 0 ? "everything was there" : `${told.join(" and ")}, ${seconds(made)} of work`;
+  return `warmed ${place}: ${work}; a build finds ${count(steps.length, "result")} that took ${seconds(steps)}, and has ${count(leftCount, "step")} left to do\n`;
 }
 
 function count(number: number, noun: string): string {

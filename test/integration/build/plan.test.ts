@@ -3,6 +3,7 @@ import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { BuildForecast } from "../../../src/index.ts";
+import { downloads, openDockerRegistry } from "../../support/docker-registry.ts";
 import { openRig, type Rig } from "../../support/rig.ts";
 
 let rig: Rig;
@@ -57,6 +58,26 @@ test("flags count in a plan as in a build, and a broken Dockerfile fails it", as
   expect(outcomes(await planned(context, "--build-arg", "V=2"))).toEqual(["cached", "run", "run", "maybe", "maybe"]);
   writeFileSync(join(context, "Dockerfile"), "FROM busybox\nCOPIE a b\n");
   expect((await rig.tsbuild(["plan", context])).code).toBe(1);
+});
+
+test("a plan of an empty machine says what would be pulled, and how much of it", async () => {
+  const env = { env: { TSBUILD_ROOT: join(rig.root, "empty") } };
+  await using registry = await openDockerRegistry();
+  const name = `${registry.host}/base:1`;
+  await rig.must(["tag", "busybox", name]);
+  await rig.must(["push", name]);
+  const context = rig.context({ Dockerfile: `FROM ${name}\nRUN true\n` });
+  await registry.requests();
+  const { pulls } = JSON.parse((await rig.must(["plan", "--format", "json", context], env)).stdout) as BuildForecast;
+  expect(downloads(await registry.requests()).length, "the config alone").toBe(1);
+  const headers = { accept: "application/vnd.oci.image.manifest.v1+json" };
+  const answer = await fetch(`http://${registry.host}/v2/base/manifests/1`, { headers });
+  const { layers } = (await answer.json()) as { readonly layers: readonly { readonly size: number }[] };
+  const size = layers.reduce((sum, layer) => sum + layer.size, 0);
+  expect(pulls).toEqual([{ image: name, missingLayers: layers.length, layers: layers.length, size }]);
+  await rig.must([context], env);
+  const after = JSON.parse((await rig.must(["plan", "--format", "json", context], env)).stdout) as BuildForecast;
+  expect(after.pulls).toEqual([]);
 });
 
 /** Names, sizes and times of everything in the store but the database and what a look-up notes. */

@@ -123,6 +123,44 @@ test("pain 32: a cached build that is pushed to the registry of its cache downlo
   expect(readFileSync(two, "utf8")).toBe(readFileSync(one, "utf8"));
 });
 
+test("what nobody has 14: what warm has taken from a cache is there when the cache is not, cache mounts too", async () => {
+  const folder = join(rig.root, "warm");
+  const file = rig.context({
+    Dockerfile: `FROM ${registry.host}/base:1
+RUN head -c 100000 /dev/urandom > /noise
+COPY a /a
+ARG ROUND=1
+RUN --mount=type=cache,target=/m echo $ROUND >> /m/lines && cat /m/lines > /lines
+`,
+    a: "a",
+  });
+  await machine().build(["--cache-to", `type=local,dest=${folder},mode=max,mounts=true`, "-o", "type=cacheonly", file]);
+  const second = machine();
+  const env = { env: { TSBUILD_ROOT: second.store } };
+  const from = ["--cache-from", `type=local,src=${folder}`];
+  expect((await rig.must(["warm", ...from, file], env)).stdout).toMatch(
+    /: fetched 1 step and unpacked 1 base image, .* has 2 steps left to do\n$/,
+  );
+  expect((await rig.must(["warm", ...from, file], env)).stdout).toContain(": everything was there; ");
+  rmSync(folder, { recursive: true });
+  const out = join(rig.root, "warm-out");
+  const result = await second.build(["--offline", "--build-arg", "ROUND=2", "-o", out, file]);
+  expect(Object.values(steps(result))).toEqual(["cached", "ran", "ran"]);
+  expect(readFileSync(join(out, "lines"), "utf8")).toBe("1\n2\n");
+});
+
+test("what nobody has 14: warm runs the step whose layer the cache has lost, and says so once", async () => {
+  const folder = join(rig.root, "warm-lost");
+  const file = rig.context({ Dockerfile: `FROM ${registry.host}/base:1\nRUN head -c 100000 /dev/urandom > /lost\n` });
+  await machine().build(["--cache-to", `type=local,dest=${folder},mode=max`, "-o", "type=cacheonly", file]);
+  for (const [path] of layersIn(folder)) rmSync(path);
+  const { stdout, stderr } = await rig.must(["warm", "--cache-from", `type=local,src=${folder}`, file], {
+    env: { TSBUILD_ROOT: machine().store },
+  });
+  expect(stdout).toMatch(/: ran 1 step\b/);
+  expect(stderr.match(/^note: cache from /gm)?.length).toBe(1);
+});
+
 test("one changed file on another machine runs what depends on it", async () => {
   const cache = `${registry.host}/change:c`;
   await machine().build([

@@ -36,7 +36,7 @@ test("a warmed build runs only what reads the context; warming again does nothin
   const first = await rig.must(["warm", "--progress", "rawjson", context]);
   expect(ran(first.stderr)).toEqual(["/both", "/deps", "/tool"]);
   expect(first.stdout).toMatch(
-    /^warmed .*Dockerfile: ran 4 steps and unpacked \d base images?, [\d.]+s of work; a build finds \d results that took [\d.]+s, and has 4 steps left to do\n$/,
+    /^warmed .*Dockerfile: ran 4 steps(?: and unpacked 1 base image)?, [\d.]+s of work; a build finds \d results that took [\d.]+s, and has 4 steps left to do\n$/,
   );
   expect(ran((await rig.must(["warm", "--progress", "rawjson", context])).stderr)).toEqual([]);
   expect((await rig.must(["cache", "mounts"])).stdout).toContain("/root/.cache");
@@ -113,5 +113,5 @@ test("--watch-base warms again when a tag has moved, until it is interrupted", {
   stop("SIGINT");
   const { code, stdout } = await watching;
   expect(code).toBe(130);
-  expect(stdout).toMatch(/^warmed .*: ran 1 step .*\nwarmed .*: ran 1 step .*\n$/);
+  expect(stdout).toMatch(/^warmed .*: ran 1 step\b.*\nwarmed .*: ran 1 step\b.*\n$/);
 });
