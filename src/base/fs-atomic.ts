@@ -49,7 +49,8 @@ export function rewriteFile(path: string, data: string | Uint8Array): void {
   syncFolder(dirname(target));
 }
 
-function replaceFile(path: string, mode: number, fill: (fd: number) => void): void {
+/** Replaces `path`, whose mode becomes `mode`, by what `fill` writes; readers see the old or the new bytes. Nothing is synced. */
+export function replaceFile(path: string, mode: number, fill: (fd: number) => void): void {
   const temp = `${path}.${randomName(6)}.tmp`;
   try {
     const fd = openSync(temp, "wx", mode);

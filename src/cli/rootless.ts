@@ -12,5 +12,7 @@ export async function enterUserNamespace(words: readonly string[]): Promise<void
     userName: env["USER"] ?? env["LOGNAME"] ?? String(uid),
     searchPath: `${env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`,
   });
-  process.execve?.(command[0]!, [...command], { ...env, [ROOTLESS]: String(uid) });
+  // As the launcher says it: bin.ts has taken it away.
+  const memory = { MALLOC_ARENA_MAX: env["MALLOC_ARENA_MAX"] ?? "1" };
+  process.execve?.(command[0]!, [...command], { ...env, ...memory, [ROOTLESS]: String(uid) });
 }

@@ -34,89 +34,94 @@ interface Header {
   readonly lengths: readonly number[];
 }
 
-/** The file's bytes. */
+/** The file's bytes. Looks at the entries twice and writes each column in its place: their copies would be as big as a list of many entries is. */
 export function encodeEntries(entries: readonly LayerEntry[]): Uint8Array {
+  const few = fewOf(entries);
   const count = entries.length;
-  const flags = new Uint8Array(count);
-  const modes = new Uint16Array(count);
-  const owners = new Uint32Array(2 * count);
-  const sizes = new Float64Array(count);
-  const times = new BigInt64Array(count);
-  const paths: string[] = [];
-  const links: string[] = [];
-  const hashes = new Hashes(count);
-  const extras: Extras[] = [];
-  for (const [i, entry] of entries.entries()) {
-    paths.push(entry.path);
-    let flag = TYPE_CODES.get(entry.type) ?? 0;
-    if (entry.type !== "whiteout") {
-      modes[i] = entry.mode;
-      owners[2 * i] = entry.uid;
-      owners[2 * i + 1] = entry.gid;
-      sizes[i] = entry.size;
-      times[i] = entry.mtimeNs;
-      flag |= optionalColumns(entry, links, hashes, extras);
-    }
-    flags[i] = flag;
-  }
-  const texts = [paths.join("\0"), links.join("\0"), JSON.stringify(extras)].map(encodeName);
-  const columns = [...texts, hashes.bytes, flags, ...[modes, owners, sizes, times].map(bytesOf)];
-  const header: Header = { count, lengths: columns.map((column) => column.byteLength) };
-  const headerBytes = Buffer.from(JSON.stringify(header));
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32LE(headerBytes.length);
-  const body = zstdCompressSync(Buffer.concat([prefix, headerBytes, ...columns]), {
+  const lengths = [few.pathBytes, few.links.length, few.extras.length, (few.hashes * SHA256_HEX) / 2];
+  lengths.push(count, 2 * count, 8 * count, 8 * count, 8 * count);
+  const header = Buffer.from(JSON.stringify({ count, lengths } satisfies Header));
+  const body = Buffer.allocUnsafeSlow(lengths.reduce((sum, length) => sum + length, 4 + header.length));
+  body.writeUInt32LE(header.length);
+  body.set(header, 4);
+  let at = 4 + header.length;
+  const starts = lengths.map((length) => (at += length) - length);
+  body.set(few.links, starts[1]);
+  body.set(few.extras, starts[2]);
+  fillColumns(body, starts, entries);
+  const packed = zstdCompressSync(body, {
     params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  return Buffer.concat([MAGIC, body]);
+  return Buffer.concat([MAGIC, packed]);
 }
 
-/** The column of digests, as bytes from the start: as text it is the biggest of all. */
-class Hashes {
-  readonly #bytes: Buffer;
-  #used = 0;
-
-  constructor(count: number) {
-    this.#bytes = Buffer.allocUnsafe((count * SHA256_HEX) / 2);
-  }
-
-  add(hex: string): void {
-    this.#used += this.#bytes.write(hex, this.#used, "hex");
-  }
-
-  get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#used);
-  }
+/** What has to be known of all entries before the first is written, and the columns that few entries have a value in. */
+interface Few {
+  readonly pathBytes: number;
+  readonly hashes: number;
+  readonly links: Buffer;
+  readonly extras: Buffer;
 }
 
-function optionalColumns(
-  entry: Exclude<LayerEntry, { type: "whiteout" }>,
-  links: string[],
-  hashes: Hashes,
-  extras: Extras[],
-): number {
-  let flag = entry.opaque ? OPAQUE : 0;
-  if (entry.sha256 !== undefined) {
+function fewOf(entries: readonly LayerEntry[]): Few {
+  const links: string[] = [];
+  const extras: Extras[] = [];
+  let hashes = 0;
+  // One byte between two paths.
+  let pathBytes = Math.max(0, entries.length - 1);
+  for (const entry of entries) {
+    pathBytes += entry.path.isWellFormed() ? Buffer.byteLength(entry.path) : encodeName(entry.path).length;
+    if (entry.type === "whiteout") continue;
+    if (entry.sha256 !== undefined) hashes++;
+    if (entry.linkname !== undefined) links.push(entry.linkname);
+    if (entry.hardlink !== undefined) links.push(entry.hardlink);
+    if (hasExtras(entry)) extras.push(extrasOf(entry));
+  }
+  return { pathBytes, hashes, links: encodeName(links.join("\0")), extras: encodeName(JSON.stringify(extras)) };
+}
+
+function fillColumns(body: Buffer, starts: readonly number[], entries: readonly LayerEntry[]): void {
+  const [paths = 0, , , hashes = 0, flags = 0, modes = 0, owners = 0, sizes = 0, times = 0] = starts;
+  let [pathAt, hashAt] = [paths, hashes];
+  for (const [i, entry] of entries.entries()) {
+    if (i > 0) body[pathAt++] = 0;
+    if (entry.path.isWellFormed()) pathAt += body.write(entry.path, pathAt, "utf8");
+    else pathAt += encodeName(entry.path).copy(body, pathAt);
+    body[flags + i] = flagsOf(entry);
+    const { mode, uid, gid, size, mtimeNs } = entry.type === "whiteout" ? NOTHING : entry;
+    body.writeUInt16LE(mode, modes + 2 * i);
+    body.writeUInt32LE(uid, owners + 8 * i);
+    body.writeUInt32LE(gid, owners + 8 * i + 4);
+    body.writeDoubleLE(size, sizes + 8 * i);
+    body.writeBigInt64LE(mtimeNs, times + 8 * i);
+    if (entry.type === "whiteout" || entry.sha256 === undefined) continue;
     assert(entry.sha256.length === SHA256_HEX, "an entry's sha256 has 64 hexadecimal digits");
-    hashes.add(entry.sha256);
-    flag |= HAS_SHA256;
+    hashAt += body.write(entry.sha256, hashAt, "hex");
   }
-  if (entry.linkname !== undefined) {
-    links.push(entry.linkname);
-    flag |= HAS_LINKNAME;
-  }
-  if (entry.hardlink !== undefined) {
-    links.push(entry.hardlink);
-    flag |= HAS_HARDLINK;
-  }
-  if (entry.devMajor === undefined && entry.devMinor === undefined && entry.xattrs === undefined) return flag;
-  const { devMajor, devMinor, xattrs } = entry;
-  extras.push({
+}
+
+const NOTHING = { mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n };
+
+function flagsOf(entry: LayerEntry): number {
+  const code = TYPE_CODES.get(entry.type) ?? 0;
+  if (entry.type === "whiteout") return code;
+  let flags = code | (entry.opaque ? OPAQUE : 0);
+  if (entry.sha256 !== undefined) flags |= HAS_SHA256;
+  if (entry.linkname !== undefined) flags |= HAS_LINKNAME;
+  if (entry.hardlink !== undefined) flags |= HAS_HARDLINK;
+  return hasExtras(entry) ? flags | HAS_EXTRAS : flags;
+}
+
+function hasExtras({ devMajor, devMinor, xattrs }: Entry): boolean {
+  return devMajor !== undefined || devMinor !== undefined || xattrs !== undefined;
+}
+
+function extrasOf({ devMajor, devMinor, xattrs }: Entry): Extras {
+  return {
     ...(devMajor === undefined ? {} : { devMajor }),
     ...(devMinor === undefined ? {} : { devMinor }),
     ...(xattrs === undefined ? {} : { xattrs: mapValues(xattrs, (value) => Buffer.from(value).toString("base64")) }),
-  });
-  return flag | HAS_EXTRAS;
+  };
 }
 
 /** The entries of a file made by {@link encodeEntries}; undefined where it is damaged or of another version. */
@@ -207,10 +212,6 @@ function joinColumns(count: number, columns: Columns): readonly LayerEntry[] {
 /** A copy whose start suits typed arrays of any element size. */
 function aligned(bytes: Buffer): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
-}
-
-function bytesOf(column: ArrayBufferView<ArrayBuffer>): Uint8Array {
-  return new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
 }
 
 function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {

@@ -154,3 +154,16 @@ test("a failing writer and an aborted signal end the writing with their reason",
   const signal = AbortSignal.abort(new Error("enough"));
   await expect(writeLayer(entries, { compression: "gzip", write: () => undefined, signal })).rejects.toThrow("enough");
 });
+
+test.each(KINDS)("%s: what was read of it costs no memory, long before the collector looks", async (compression) => {
+  const block = randomBytes(1 << 20);
+  async function* source(): AsyncGenerator<Buffer> {
+    for (let i = 0; i < 40; i++) yield block;
+  }
+  const before = process.memoryUsage().arrayBuffers;
+  let most = 0;
+  for await (const _ of compress(source(), { compression, level: 1, parallelism: 1, reuseChunks: true }))
+    most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+  // A block, what it becomes, and what the reader has: of zstd 4 MiB each.
+  expect(most).toBeLessThan((compression === "gzip" ? 6 : 18) << 20);
+});

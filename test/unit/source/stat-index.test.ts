@@ -34,3 +34,25 @@ test.each([10, 10_000])("%i files: kept, and damage anywhere is an empty index",
     expect((await StatIndex.open(path)).size, `byte ${at}`).toBe(0);
   }
 });
+
+test("a path that changed has one row, an unchanged one keeps its own, and names of any script are found", async () => {
+  const path = join(root, "replaced");
+  const names = ["a", "né", "日本", "日本/x", "a/b", ...Array.from({ length: 5_000 }, (_, i) => `many/${i}`)];
+  const hex = (i: number): string => i.toString(16).padStart(64, "0");
+  const first = await StatIndex.open(path);
+  names.forEach((name, i) => first.record(name, stampOf(i), { sha256: hex(i) }, Date.now()));
+  first.record("with", stampOf(1), { sha256: "", xattrs: { "user.k": Buffer.from("v") } }, Date.now());
+  await first.save();
+  const second = await StatIndex.open(path);
+  expect(second.find("né", stampOf(99))).toBeUndefined();
+  second.record("né", stampOf(99), { sha256: hex(99) }, Date.now());
+  await second.save();
+  const third = await StatIndex.open(path);
+  expect(third.size).toBe(names.length + 1);
+  expect(third.find("né", stampOf(1))).toBeUndefined();
+  expect(third.find("né", stampOf(99))).toEqual({ sha256: hex(99) });
+  for (const [i, name] of names.entries())
+    if (name !== "né") expect(third.find(name, stampOf(i))).toEqual({ sha256: hex(i) });
+  expect(third.find("with", stampOf(1))?.xattrs).toEqual({ "user.k": new Uint8Array(Buffer.from("v")) });
+  expect(third.find("nobody", stampOf(1))).toBeUndefined();
+});
