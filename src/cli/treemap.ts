@@ -30,6 +30,7 @@ const COLORS: Readonly<Record<CacheEntry["kind"], string>> = {
   source: "#59a14f",
   context: "#8cd17d",
   log: "#bab0ac",
+  record: "#edc948",
   database: "#b07aa1",
   stray: "#e15759",
   temporary: "#ff9da7",

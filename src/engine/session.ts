@@ -17,7 +17,9 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { SshAgent } from "../sandbox/ssh-agent.ts";
 import type { SolvedStep, SolveServices } from "../solve/services.ts";
 import type { Lease } from "../store/leases.ts";
-import type { Room, RoomClaim, WatchedWork, WatchOptions } from "../store/room.ts";
+import type { Room } from "../store/room.ts";
+import type { RoomClaim } from "../store/room-claim.ts";
+import type { WatchedWork, WatchOptions } from "../store/watched-work.ts";
 import type { Store } from "../store/store.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import type { CacheImports } from "./cache-imports.ts";
@@ -61,7 +63,9 @@ export interface BuildInputs {
 }
 
 const NO_CLAIM: RoomClaim = {
+  bytes: 0,
   atLeast: () => Promise.resolve(),
+  again: () => Promise.resolve(),
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 

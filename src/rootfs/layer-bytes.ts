@@ -1,5 +1,5 @@
 // What a layer takes on a disk, and waiting for room before it does.
-import type { RoomClaim } from "../store/room.ts";
+import type { RoomClaim } from "../store/room-claim.ts";
 import type { LayerEntry } from "../tree/entry.ts";
 
 const BLOCK = 4096;

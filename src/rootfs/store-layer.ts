@@ -7,7 +7,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
-import type { RoomClaim } from "../store/room.ts";
+import type { RoomClaim } from "../store/room-claim.ts";
 import type { Store } from "../store/store.ts";
 import type { StoredLayer } from "../store/layers.ts";
 import { treeDigest } from "../tree/digest.ts";

@@ -1,5 +1,6 @@
 // RUN: turns an exec op and the layers below it into one call of the sandbox, and what the step left behind into a layer.
 import { mkdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { nowMs, randomName } from "../base/clock.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
@@ -103,26 +104,15 @@ export class ExecExecutor {
       opened.secrets.map(({ value }) => value),
     );
     const brake = new StepBrake();
-    const request: Omit<StepRequest, "signal"> = {
-      id: `tsbuild-${randomName(8)}`,
+    const request: Omit<StepRequest, "id" | "signal"> = {
       brake,
       scratchDir: join(scratchDir, "b"),
       lowerDirs,
       upperDir,
-      args: op.args,
-      platform: op.platform,
+      ...requestOf(op),
       env: [...op.env, ...(vertex.meta.hiddenEnv ?? []), ...opened.env],
-      cwd: op.cwd,
-      user: op.user,
-      hostname: op.hostname ?? "buildkitsandbox",
-      network: op.network,
-      security: op.security,
       mounts: opened.mounts,
       ...(op.devices ? { devices: await this.#services.deviceEdits(op.devices) } : {}),
-      pipes: op.pipes ?? [],
-      ...(op.shmSize === undefined ? {} : { shmSize: op.shmSize }),
-      ulimits: op.ulimits ?? [],
-      ...(op.cgroupParent === undefined ? {} : { cgroupParent: op.cgroupParent }),
       extraHosts: this.#services.extraHosts,
       ...(this.#services.caCert === undefined ? {} : { caCert: this.#services.caCert }),
       onOutput: (stream, chunk) => {
@@ -130,10 +120,19 @@ export class ExecExecutor {
       },
     };
     mkdirSync(request.scratchDir, { mode: 0o700 });
-    const watched = { scratch: [upperDir], kept: opened.cachePaths, hold: () => brake.hold() };
+    const watched = {
+      scratch: [upperDir],
+      kept: opened.cachePaths,
+      hold: () => brake.hold(),
+      reset: async () => {
+        await rm(upperDir, { recursive: true });
+        mkdirSync(upperDir, { mode: 0o755 });
+      },
+    };
     // Awaited here: mounts and log are held until the step has ended.
     return await this.#services.watchStep(shortName(vertex), watched, async (signal, settle) => {
-      const result = await sandbox.run({ ...request, signal: AbortSignal.any([this.#signal, signal]) });
+      const id = `tsbuild-${randomName(8)}`;
+      const result = await sandbox.run({ ...request, id, signal: AbortSignal.any([this.#signal, signal]) });
       output.end();
       if (result.usage) this.#services.onEvent({ kind: "step-used", vertex: vertex.id, ...result.usage });
       signal.throwIfAborted();
@@ -270,6 +269,24 @@ export class ExecExecutor {
     }
     return socket;
   }
+}
+
+/** What a step is asked for in so many words. */
+function requestOf(op: ExecOp) {
+  const { args, platform, cwd, user, hostname = "buildkitsandbox", network, security, shmSize, cgroupParent } = op;
+  return {
+    args,
+    platform,
+    cwd,
+    user,
+    hostname,
+    network,
+    security,
+    pipes: op.pipes ?? [],
+    ulimits: op.ulimits ?? [],
+    ...(shmSize === undefined ? {} : { shmSize }),
+    ...(cgroupParent === undefined ? {} : { cgroupParent }),
+  };
 }
 
 /** A step's output on its way to the log, the events and the error: complete, without secrets. */

@@ -173,7 +173,8 @@ export interface SolveServices {
   makeScratchDir(name: string): string;
   /**
    * Does `work` under the store's ceiling: what it writes to the directories is followed, and where there is no room its signal is aborted. `settle` counts
-   * for the last time, before what was written is moved away. `hold` makes the work stand still, while room is being made.
+   * for the last time, before what was written is moved away. `hold` makes the work stand still, while room is being made; `reset` takes back what it has
+   * written: where other builds need the room, `work` is stopped and called again later.
    */
   watchStep<T>(
     what: string,
@@ -181,6 +182,7 @@ export interface SolveServices {
       readonly scratch: readonly string[];
       readonly kept: readonly string[];
       readonly hold?: () => Disposable;
+      readonly reset?: () => Promise<void>;
     },
     work: (signal: AbortSignal, settle: () => Promise<void>) => Promise<T>,
   ): Promise<T>;

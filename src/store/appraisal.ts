@@ -32,6 +32,8 @@ const RATES: Readonly<Partial<Record<UsageKind, number>>> = {
   mount: 5e6,
   log: 1e6,
   context: 0.2e6,
+  // Cannot be had again, and is small.
+  record: 0.05e6,
   other: 0.2e6,
 };
 

@@ -70,6 +70,7 @@ function typeOf({ kind, id }: UsageItem): RecordType {
     case "temporary":
     case "database":
     case "log":
+    case "record":
     case "other":
       return "internal";
   }

@@ -39,7 +39,7 @@ export interface PruneResult {
 
 /** Without a limit or an age, only these go; the rest is small, or dear to make again. */
 const ORDINARY: readonly UsageKind[] = ["layer", "blob", "stray"];
-const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "source", "log"];
+const REMOVABLE: readonly UsageKind[] = [...ORDINARY, "mount", "context", "source", "log", "record"];
 const KEPT_ORPHAN_RECORDS = 2_000;
 /** Beside builds that go on making things, removing comes to an end as well. */
 const MAX_ROUNDS = 4;
@@ -113,7 +113,8 @@ function isEligible(item: UsageItem, options: PruneOptions): boolean {
   if (select !== undefined)
     return REMOVABLE.includes(item.kind) && select(item) && isOldEnough(item.lastUsedMs, options);
   const isLimited = [maxSize, minFreeSpace, reservedSpace, olderThanMs].some((limit) => limit !== undefined);
-  const kinds = all === true || isLimited ? REMOVABLE : ORDINARY;
+  // What earlier builds were like cannot be had again: it goes for its age, or for room.
+  const kinds = isLimited ? REMOVABLE : all === true ? REMOVABLE.filter((kind) => kind !== "record") : ORDINARY;
   return kinds.includes(item.kind) && isOldEnough(item.lastUsedMs, options);
 }
 

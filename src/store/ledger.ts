@@ -17,7 +17,10 @@ export interface LedgerState {
 
 export interface Claimant {
   readonly lease: string;
+  /** It has looked for room since somebody last gave some back, and found none. */
   readonly isWaiting: boolean;
+  /** Bytes claimed for what it is writing. */
+  readonly open: number;
 }
 
 /** What builds that have ended had landed since the last measuring. */
@@ -57,10 +60,22 @@ export class Ledger {
     });
   }
 
+  /** As {@link tryClaim}; where they do not fit, it is said in the same step that this build waits. */
+  tryClaimOrWait(bytes: number, maxSize: number): boolean {
+    return this.#database.transaction(() => {
+      const isClaimed = this.tryClaim(bytes, maxSize);
+      if (!isClaimed) this.setWaiting(true);
+      return isClaimed;
+    });
+  }
+
   /** Of what was claimed, `bytes` are not claimed any more, and `landed` of them are in their place now. */
   release(bytes: number, landed: number): void {
     const sql = "UPDATE claims SET open = max(0, open - ?), landed = max(0, landed + ?) WHERE lease = ?";
-    this.#database.run(sql, bytes, landed, this.#lease);
+    this.#database.transaction(() => {
+      this.#database.run(sql, bytes, landed, this.#lease);
+      if (bytes > landed) wakeAll(this.#database);
+    });
   }
 
   /** Begins a measuring: what lands from here on may or may not be in it. Pass the result to {@link endMeasuring}. */
@@ -84,11 +99,11 @@ export class Ledger {
 
   /** The other live builds, the oldest first, and this one among them. */
   claimants(): readonly Claimant[] {
-    const rows = this.#database.all<{ lease: string; is_waiting: number }>(
-      "SELECT lease, is_waiting FROM claims WHERE lease <> ? ORDER BY started_ms, lease",
+    const rows = this.#database.all<{ lease: string; is_waiting: number; open: number }>(
+      "SELECT lease, is_waiting, open FROM claims WHERE lease <> ? ORDER BY started_ms, lease",
       ENDED,
     );
-    return rows.map((row) => ({ lease: row.lease, isWaiting: row.is_waiting === 1 }));
+    return rows.map((row) => ({ lease: row.lease, isWaiting: row.is_waiting === 1, open: row.open }));
   }
 
   /** Closes the account. */
@@ -103,8 +118,14 @@ export function closeAccount(database: Database, lease: string): void {
     const row = database.get<{ landed: number }>("SELECT landed FROM claims WHERE lease = ?", lease);
     if (!row) return;
     database.run("DELETE FROM claims WHERE lease = ?", lease);
+    wakeAll(database);
     if (row.landed === 0) return;
     database.run("INSERT OR IGNORE INTO claims (lease, started_ms) VALUES (?, 0)", ENDED);
     database.run("UPDATE claims SET landed = landed + ? WHERE lease = ?", row.landed, ENDED);
   });
+}
+
+/** What was seen before some room was given back says nothing any more. */
+function wakeAll(database: Database): void {
+  database.run("UPDATE claims SET is_waiting = 0");
 }

@@ -81,6 +81,7 @@ export class Removal {
       case "stray":
       case "context":
       case "log":
+      case "record":
       case "other":
         return false;
       case "temporary":
@@ -114,6 +115,7 @@ export class Removal {
         return this.#isSourceInUse(item) ? undefined : item.size;
       case "context":
       case "log":
+      case "record":
       case "other":
       case "temporary":
       case "database":

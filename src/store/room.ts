@@ -1,9 +1,9 @@
 // The hard ceiling of --cache-max-size (pain 3): room is made before anything is written. What is known beforehand is claimed (a blob, an unpacked layer);
 // what a RUN or a fetch writes shows only while it does, so its directories are watched and the claim grows with them. All of the state directory counts.
-// Room comes from what nothing uses, the least valuable first (worth.ts); then from waiting for other builds; then the build fails, and says the sizes.
-import { closeSync, existsSync, statfsSync } from "node:fs";
+// Room comes from what nothing uses, the least valuable first (worth.ts); then from waiting for other builds; then, where all wait for each other, from a
+// younger one's step, which gives back what it has written and runs again later; then the build fails, and says the sizes. Who watches: watched-work.ts.
+import { closeSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { assert } from "../base/assert.ts";
 import { monotonicMs, nowMs } from "../base/clock.ts";
 import { formatBytes } from "../base/size-text.ts";
@@ -14,7 +14,9 @@ import { pruneMeasured } from "./gc.ts";
 import { closeAccount, Ledger, type Claimant, type LedgerState } from "./ledger.ts";
 import { acquireLock, pauseFor } from "./locks.ts";
 import type { GcContext } from "./removal.ts";
-import { measureTree, measureUsage, type DiskUsage } from "./usage.ts";
+import { RoomYielded, type ClaimMore, type RoomClaim } from "./room-claim.ts";
+import { measureUsage, type DiskUsage } from "./usage.ts";
+import { watchWork, type WatchedRoom, type WatchedWork, type WatchOptions } from "./watched-work.ts";
 
 export interface RoomOptions {
   readonly context: GcContext;
@@ -26,34 +28,6 @@ export interface RoomOptions {
   readonly signal: AbortSignal;
 }
 
-export interface ClaimMore {
-  /** Bytes that are claimed as well where there is room for them: they may be written before anybody looks again. */
-  readonly ahead: number;
-  /** Makes whoever writes stand still while room is being made. */
-  readonly hold?: (() => Disposable) | undefined;
-}
-
-/** A part of the ceiling, for one thing that is being written. Disposing says that it is in its place, or that it has gone. */
-export interface RoomClaim extends AsyncDisposable {
-  /** Call before writing: resolves once there is room for `bytes` in all. */
-  atLeast(bytes: number, more?: ClaimMore): Promise<void>;
-}
-
-export interface WatchOptions {
-  /** For errors: "RUN make". */
-  readonly what: string;
-  /** Directories of the lease that the work writes to. */
-  readonly scratch: readonly string[];
-  /** Directories in the store itself that the work writes to. */
-  readonly kept: readonly string[];
-  /** Makes the work stand still until what is returned has been disposed. */
-  readonly hold?: () => Disposable;
-  readonly signal: AbortSignal;
-}
-
-/** `signal` is aborted where there is no room. `settle` counts what was written, and ends the watching; without a call it is done when the work has ended. */
-export type WatchedWork<T> = (signal: AbortSignal, settle: () => Promise<void>) => Promise<T>;
-
 /** A claim grows by this much at a time at least, so that it costs a transaction per so many bytes. */
 const LEAST_STEP = 1024 * 1024;
 const LARGEST_STEP = 32 * 1024 * 1024;
@@ -63,18 +37,24 @@ const SLACK = 1 / 16;
 const STALE_MS = 60_000;
 const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1000;
-/** A look costs microseconds; a fast disk takes 2 MB meanwhile. */
-const LOOK_MS = 5;
 /** A part of the ceiling: what a step may write between two looks. */
 const HEADROOM = 1 / 8;
-/** Others may free what the work writes, so that the disk shows nothing of it: after this time it is looked at anyway. */
-const BLIND_MS = 400;
+/** A part of the ceiling, left free for what nobody claims: the database's log, the logs of steps, directories. */
+const MARGIN = 1 / 64;
+/** Looks in a row that have to see the same before a build fails: another one may have ended between measuring and asking. */
+const LAST_LOOKS = 3;
+/** What was asked for beyond need, and was not to be had, is not asked for again for this long. */
+const SHORT_MS = 250;
 
 /** Bytes of a claim that is to grow. `needed` = 0 and `wished` = 0: what has been written already has to fit. */
 interface Wanted {
-  readonly needed: number;
   readonly wished: number;
-  readonly hold: (() => Disposable) | undefined;
+  /** What is waited for. */
+  readonly needed: number;
+  /** Enough where nobody is left to wait for. */
+  readonly least: number;
+  readonly hold?: (() => Disposable) | undefined;
+  readonly canYield?: boolean | undefined;
 }
 
 export class Room implements AsyncDisposable {
@@ -82,12 +62,15 @@ export class Room implements AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #step: number;
   readonly #headroom: number;
+  /** Bytes: what all claims and all that is there may come to. */
+  readonly #limit: number;
   #making: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: RoomOptions) {
     this.#options = options;
     this.#ledger = new Ledger(options.context.database, options.lease);
+    this.#limit = Math.floor(options.maxSize * (1 - MARGIN));
     this.#step = Math.min(LARGEST_STEP, Math.max(LEAST_STEP, Math.floor(options.maxSize / 64)));
     this.#headroom = Math.min(LARGEST_STEP, Math.max(LEAST_STEP, Math.floor(options.maxSize * HEADROOM)));
   }
@@ -96,94 +79,65 @@ export class Room implements AsyncDisposable {
   async claim(what: string, bytes: number): Promise<RoomClaim> {
     let claimed = 0;
     let used = 0;
-    const atLeast = async (wanted: number, { ahead, hold }: ClaimMore = { ahead: 0 }): Promise<void> => {
+    let shortMs = -SHORT_MS;
+    const grow = async (wanted: number, more: ClaimMore, take: (wanted: Wanted) => Promise<number>): Promise<void> => {
+      const { ahead, reserve = 0, hold, canYield } = more;
       used = Math.max(used, wanted);
       if (wanted + ahead <= claimed) return;
-      const needed = Math.max(0, wanted - claimed);
+      const needed = Math.max(0, wanted + reserve - claimed);
+      if (needed === 0 && monotonicMs() - shortMs < SHORT_MS) return;
       // More than is asked for, so that a claim which grows does not ask each time; but not where the size is known.
       const wished = claimed === 0 ? wanted + ahead : Math.max(this.#step, wanted + ahead - claimed);
-      claimed += await this.#take(what, { needed, wished, hold });
+      const least = Math.max(0, wanted - claimed);
+      const taken = await take({ wished, needed, least, hold, canYield });
+      if (taken < wished) shortMs = monotonicMs();
+      claimed += taken;
     };
-    await atLeast(bytes);
+    const release = (landed: number): void => {
+      if (!this.#isClosed && claimed > 0) this.#ledger.release(claimed, landed);
+      claimed = 0;
+    };
+    await grow(bytes, { ahead: 0 }, (wanted) => this.#take(what, wanted));
     return {
-      atLeast,
+      get bytes() {
+        return claimed;
+      },
+      atLeast: (wanted, more = { ahead: 0 }) => grow(wanted, more, (grown) => this.#take(what, grown)),
+      again: (more) => {
+        release(0);
+        // Beside the queue of this build's claims: its other steps go on meanwhile.
+        return grow(used, more, (wanted) => this.#makeRoom(what, wanted));
+      },
       [Symbol.asyncDispose]: () => {
-        if (!this.#isClosed && claimed > 0) this.#ledger.release(claimed, used);
-        claimed = 0;
+        release(used);
         return Promise.resolve();
       },
     };
   }
 
   /** Does `work` while the claim follows what it writes. */
-  async watch<T>(claim: RoomClaim, options: WatchOptions, work: WatchedWork<T>): Promise<T> {
-    const full = new AbortController();
-    const ended = new AbortController();
-    // Nobody knows what the work will write before it is looked at.
-    await claim.atLeast(0, { ahead: this.#headroom });
-    const watching = this.#follow(claim, options, ended.signal).catch((error: unknown) => {
-      full.abort(error);
-    });
-    const settle = async (): Promise<void> => {
-      ended.abort();
-      await watching;
-      full.signal.throwIfAborted();
-    };
-    try {
-      const result = await work(AbortSignal.any([options.signal, full.signal]), settle);
-      await settle();
-      return result;
-    } catch (error) {
-      // What the work says of being stopped is less than why it was.
-      throw full.signal.aborted ? full.signal.reason : error;
-    } finally {
-      ended.abort();
-      await watching;
-    }
-  }
-
-  /** Looks whenever the disk has lost some space or nobody has looked for a while, and once more when the work has ended. */
-  async #follow(claim: RoomClaim, { what, scratch, kept, hold }: WatchOptions, ended: AbortSignal): Promise<void> {
-    const bases = await Promise.all(kept.map((path) => measureTree(path)));
-    let landed = 0;
-    let free = this.#freeBytes();
-    let pause = LOOK_MS;
-    let lookedMs = monotonicMs();
-    for (;;) {
-      if (!ended.aborted) await setTimeout(pause, undefined, { signal: ended }).catch(() => undefined);
-      const isLast = ended.aborted;
-      const now = this.#freeBytes();
-      free = Math.max(free, now);
-      const startedMs = monotonicMs();
-      const isDue = startedMs - lookedMs >= Math.max(BLIND_MS, pause);
-      if (free - now < this.#step / 4 && !isDue && !isLast) continue;
-      free = now;
-      let written = 0;
-      for (const path of scratch) written += await measureTree(path);
-      let grown = 0;
-      for (const [index, path] of kept.entries()) grown += (await measureTree(path)) - bases[index]!;
+  watch<T>(claim: RoomClaim, options: WatchOptions, work: WatchedWork<T>): Promise<T> {
+    const { context, onNotice } = this.#options;
+    const room: WatchedRoom = {
+      root: context.paths.root,
+      step: this.#step,
+      headroom: this.#headroom,
+      onNotice,
       // It is in its place already, so it is no claim; where it was too much, this asks for room after the fact.
-      this.#ledger.release(0, grown - landed);
-      landed = grown;
-      if (!fits(this.#ledger.read(), 0, this.#options.maxSize)) await this.#take(what, { needed: 0, wished: 0, hold });
-      await claim.atLeast(written, { ahead: isLast ? 0 : this.#headroom, hold });
-      if (isLast) return;
-      // Big trees are looked at less often, for a tenth of the time at most.
-      lookedMs = monotonicMs();
-      pause = Math.max(LOOK_MS, (lookedMs - startedMs) * 10);
-    }
+      landed: async (bytes, hold) => {
+        this.#ledger.release(0, bytes);
+        if (!fits(this.#ledger.read(), 0, this.#limit))
+          await this.#take(options.what, { wished: 0, needed: 0, least: 0, hold });
+      },
+    };
+    return watchWork(room, claim, options, work);
   }
 
-  #freeBytes(): number {
-    const { bfree, bsize } = statfsSync(this.#options.context.paths.root);
-    return bfree * bsize;
-  }
-
-  /** Claims `wished` bytes, or at least those that are needed; says how many. */
-  async #take(what: string, { needed, wished, hold }: Wanted): Promise<number> {
+  /** Claims what is wished for, or at least what is needed; says how many bytes. */
+  async #take(what: string, wanted: Wanted): Promise<number> {
     assert(!this.#isClosed, "room is claimed while the build lives");
-    const { maxSize, signal } = this.#options;
-    if (this.#isFresh() && this.#ledger.tryClaim(wished, maxSize)) return wished;
+    const { wished, hold } = wanted;
+    if (this.#isFresh() && this.#ledger.tryClaim(wished, this.#limit)) return wished;
     // Until there is room, what is written is too much.
     using _ = hold?.();
     // One after the other: two claims of a build that wait do not make twice the room.
@@ -192,9 +146,9 @@ export class Room implements AsyncDisposable {
     this.#making = promise;
     try {
       await before;
-      signal.throwIfAborted();
-      if (this.#isFresh() && this.#ledger.tryClaim(wished, maxSize)) return wished;
-      return await this.#makeRoom(what, needed, wished);
+      this.#options.signal.throwIfAborted();
+      if (this.#isFresh() && this.#ledger.tryClaim(wished, this.#limit)) return wished;
+      return await this.#makeRoom(what, wanted);
     } finally {
       resolve();
     }
@@ -205,38 +159,57 @@ export class Room implements AsyncDisposable {
   }
 
   /** Collects, then makes do with what is needed, then waits for other builds, then gives up. */
-  async #makeRoom(what: string, bytes: number, wished: number): Promise<number> {
+  async #makeRoom(what: string, { wished, needed, least, canYield = false }: Wanted): Promise<number> {
     const { maxSize, onNotice, signal } = this.#options;
     let isTold = false;
     let pause = WAIT_MS;
+    let lastLooks = 0;
     try {
       for (;;) {
-        await this.#collect(wished, signal);
+        // Before collecting: what a build holds that ends meanwhile is collected at the next look.
         const others = this.#liveOthers();
-        for (const part of [wished, bytes]) if (this.#ledger.tryClaim(part, maxSize)) return part;
+        await this.#collect(wished, signal);
+        if (this.#ledger.tryClaim(wished, this.#limit)) return wished;
         // Nothing is to be written that has no claim yet.
-        if (bytes === 0 && wished > 0) return 0;
-        const isHopeless = others.length === 0 || bytes > maxSize;
-        // Where all wait for each other, the oldest goes on waiting, and the others give up what they hold.
-        if (isHopeless || (others.every(({ isWaiting }) => isWaiting) && !this.#isOldest()))
-          throw this.#tooSmall(what, bytes);
-        if (!isTold)
+        if (needed === 0 && wished > 0) return 0;
+        if (this.#ledger.tryClaimOrWait(needed, this.#limit)) return needed;
+        const isAlone = others.length === 0 || needed > this.#limit;
+        const isInTheWay = !isAlone && this.#isInTheWay();
+        if (isInTheWay && canYield) throw new RoomYielded();
+        lastLooks = isAlone || isInTheWay ? lastLooks + 1 : 0;
+        if (lastLooks >= LAST_LOOKS) {
+          if (isAlone && least < needed && this.#ledger.tryClaim(least, this.#limit)) return least;
+          throw this.#tooSmall(what, least);
+        }
+        if (!isTold && !isAlone)
           onNotice(
             `${what}: waiting for room below ${formatBytes(maxSize)} that ${others.length === 1 ? "another build" : `${others.length} other builds`} may free`,
           );
         isTold = true;
-        this.#ledger.setWaiting(true);
-        await pauseFor(pause, signal);
-        pause = Math.min(LONGEST_WAIT_MS, pause * 2);
+        await pauseFor(isInTheWay ? LONGEST_WAIT_MS : pause, signal);
+        pause = isAlone ? WAIT_MS : Math.min(LONGEST_WAIT_MS, pause * 2);
       }
     } finally {
       if (isTold && !this.#isClosed) this.#ledger.setWaiting(false);
     }
   }
 
+  /**
+   * Whether all builds wait, each for the others, and this one is to make way: of those that are writing something the youngest, else the youngest of all;
+   * the oldest goes on waiting.
+   */
+  #isInTheWay(): boolean {
+    const all = this.#ledger.claimants();
+    if (!all.every(({ isWaiting }) => isWaiting)) return false;
+    const younger = all.slice(1).reverse();
+    const first = younger.find(({ open }) => open > 0) ?? younger[0];
+    return first?.lease === this.#options.lease;
+  }
+
   /** Measures, and removes until `bytes` fit with something to spare. One process at a time. */
   async #collect(bytes: number, signal?: AbortSignal): Promise<void> {
-    const { context, maxSize } = this.#options;
+    const { context } = this.#options;
+    const maxSize = this.#limit;
     await using _ = await acquireLock(join(context.paths.locks, "room"), {
       mode: "exclusive",
       holder: `pid ${process.pid}, which makes room`,
@@ -277,10 +250,6 @@ export class Room implements AsyncDisposable {
     });
   }
 
-  #isOldest(): boolean {
-    return this.#ledger.claimants()[0]?.lease === this.#options.lease;
-  }
-
   #tooSmall(what: string, bytes: number): BuildError {
     const { maxSize } = this.#options;
     const { total = 0, open, landed } = this.#ledger.read();
@@ -300,7 +269,7 @@ export class Room implements AsyncDisposable {
     this.#ledger.close();
     const { maxSize, onNotice } = this.#options;
     try {
-      if (!fits(this.#ledger.read(), 0, maxSize)) await this.#collect(0);
+      if (!fits(this.#ledger.read(), 0, this.#limit)) await this.#collect(0);
     } catch (error) {
       onNotice(`the store may take more than ${formatBytes(maxSize)} until the next build: ${messageOf(error)}`);
     }

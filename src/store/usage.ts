@@ -10,11 +10,12 @@ import type { Database } from "./database.ts";
 import type { StorePaths } from "./layout.ts";
 
 /**
+ * "record" = what builds were like and which files their steps saw, for `why`: of use, though nothing breaks without it.
  * "stray" = left over and of no use: what a lost database knew of, what was damaged, downloads that broke off. "temporary" = what live builds are at work on.
  * "other" = what else lies in the store's directory: settings, what the sandbox has compiled.
  */
 export type UsageKind =
-  "layer" | "blob" | "mount" | "context" | "source" | "log" | "stray" | "temporary" | "database" | "other";
+  "layer" | "blob" | "mount" | "context" | "source" | "log" | "record" | "stray" | "temporary" | "database" | "other";
 
 /** Folders of sources that hold one thing per name. */
 const SOURCE_FOLDERS = ["http", "git/repositories", "git/checkouts"] as const;
@@ -65,6 +66,8 @@ export async function measureUsage(context: UsageContext): Promise<DiskUsage> {
     ...(await fileItems("context", paths.contexts)),
     ...(await Promise.all(SOURCE_FOLDERS.map((name) => fileItems("source", join(paths.sources, name))))).flat(),
     ...(await fileItems("log", paths.logs)),
+    ...(await fileItems("record", paths.builds)),
+    ...(await fileItems("record", paths.fileLists)),
     ...(await fileItems("stray", paths.tmp, isLeftover)),
     ...(await fileItems("temporary", paths.tmp, (name) => !isLeftover(name))),
     ...(await fileItems("temporary", paths.leases)),
@@ -216,18 +219,18 @@ function databaseItems(paths: StorePaths): readonly UsageItem[] {
 
 /** What no other function here has counted. */
 async function otherItems(paths: StorePaths): Promise<readonly UsageItem[]> {
-  const { root, content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
-  const counted = new Set([content, layers, contexts, sources, mounts, logs, tmp, locks, leases]);
+  const { root, content, layers, contexts, sources, mounts, logs, builds, fileLists, tmp, locks, leases } = paths;
+  const counted = new Set([content, layers, contexts, sources, mounts, logs, builds, fileLists, tmp, locks, leases]);
   const isOther = (name: string): boolean => !counted.has(join(root, name)) && !name.startsWith("tsbuild.db");
   return fileItems("other", root, isOther);
 }
 
 /** The store's own directories and the two files of the layout. */
 function folderSizes(paths: StorePaths): number {
-  const { root, content, layers, contexts, sources, mounts, logs, tmp, locks, leases } = paths;
+  const { root, content, layers, contexts, sources, mounts, logs, builds, fileLists, tmp, locks, leases } = paths;
   const blobs = join(content, "blobs");
   const kept = [sources, join(sources, "git"), ...SOURCE_FOLDERS.map((name) => join(sources, name))];
-  const fixed = [root, content, layers, contexts, ...kept, mounts, logs, tmp, locks, leases, blobs];
+  const fixed = [root, content, layers, contexts, ...kept, mounts, logs, builds, fileLists, tmp, locks, leases, blobs];
   const algorithms = namesIn(Buffer.from(blobs)).map((name) => join(blobs, name.toString()));
   const files = [join(content, "index.json"), join(content, "oci-layout")];
   return [...fixed, ...algorithms, ...files].reduce((sum, path) => sum + sizeOf(path), 0);

@@ -53,10 +53,11 @@ export interface Rig extends AsyncDisposable {
   leftovers(): readonly string[];
 }
 
-/** Opens a rig whose store has the image `busybox`. Needs root and busybox-static. */
-export async function openRig(): Promise<Rig> {
+/** Opens a rig whose store has the image `busybox`. Needs root and busybox-static. `onStore` is told where the store will be, before anything is there. */
+export async function openRig(onStore: (path: string) => void = () => {}): Promise<Rig> {
   const root = mkdtempSync(join(tmpdir(), "tsbuild-rig-"));
   const store = join(root, "s");
+  onStore(store);
   const rig: Rig = {
     root,
     store,

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseBuildArguments } from "../../../src/cli/build-args.ts";
 import { stepsText } from "../../../src/cli/why-text.ts";
-import { Engine, type BuildOptions } from "../../../src/index.ts";
+import { Engine, type BuildOptions, type EngineOptions } from "../../../src/index.ts";
 
 const GOLDEN = resolve(import.meta.dirname, "../../../fixtures/why");
 
@@ -26,7 +26,7 @@ interface Lab {
   readonly context: string;
   readonly store: string;
   readonly write: (path: string, text: string) => undefined;
-  readonly engine: <T>(use: (engine: Engine) => Promise<T>) => Promise<T>;
+  readonly engine: typeof withEngine;
 }
 
 const STAGES =
@@ -212,6 +212,25 @@ const KINDS: Readonly<Record<string, Kind>> = {
       return { outputs: [{ kind: "cacheonly" }] };
     },
   },
+  "evicted-age": {
+    files: file("FROM busybox\nRUN echo evicted for its age\n"),
+    options: { outputs: [{ kind: "cacheonly" }] },
+    change: async ({ engine }) => {
+      await engine((open) => open.prune({ olderThanMs: 0 }));
+      return { outputs: [{ kind: "cacheonly" }] };
+    },
+  },
+  "evicted-ceiling": {
+    files: { Dockerfile: "FROM busybox\nRUN echo evicted by a ceiling\n", other: "FROM busybox\nRUN echo too much\n" },
+    options: { outputs: [{ kind: "cacheonly" }] },
+    change: async ({ engine, context }) => {
+      const other: Build = { dockerfile: join(context, "other"), outputs: [{ kind: "cacheonly" }] };
+      // A ceiling below what has to stay: everything else goes before the build fails.
+      const failed = engine(async (open) => open.build(await options(context, other)), { cacheMaxSize: 100_000 });
+      await expect(failed).rejects.toThrow("--cache-max-size");
+      return { outputs: [{ kind: "cacheonly" }] };
+    },
+  },
 };
 
 let root: string;
@@ -263,7 +282,7 @@ function openLab(name: string): Lab {
   };
 }
 
-async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
+async function withEngine<T>(use: (engine: Engine) => Promise<T>, own: Partial<EngineOptions> = {}): Promise<T> {
   await using engine = await Engine.open({
     root: join(root, "store"),
     cwd: root,
@@ -271,6 +290,7 @@ async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
     isRootless: false,
     version: "0",
     onEvent: () => {},
+    ...own,
   });
   return await use(engine);
 }

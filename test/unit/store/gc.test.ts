@@ -1,4 +1,4 @@
-import { existsSync, linkSync, lstatSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, lstatSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
@@ -247,4 +247,24 @@ test("GC03: down to the ceiling, lower where the disk needs it, never below what
   expect(goal({ minFreeSpace: 20 })).toBe(100);
   expect(goal({ minFreeSpace: 90, reservedSpace: 60 })).toBe(60);
   expect(goal({ reservedSpace: 60 })).toBe(60);
+});
+
+test("pain 3: records of builds and the files their steps saw are counted, and go for their age or for room, but not because everything goes", async () => {
+  using temp = tempStore();
+  const { store } = temp;
+  store.builds.write("old", "what a build was like");
+  store.fileLists.write("seen", "what a step saw");
+  const countOf = async (): Promise<number> =>
+    (await store.diskUsage()).items.filter(({ kind }) => kind === "record").length;
+  expect(await countOf()).toBe(2);
+  await store.prune({ all: true });
+  expect(await countOf()).toBe(2);
+  await store.prune({ olderThanMs: 60_000 });
+  expect(await countOf()).toBe(2);
+  const long = new Date(Date.now() - 120_000);
+  utimesSync(join(store.paths.builds, "old"), long, long);
+  await store.prune({ olderThanMs: 60_000 });
+  expect([store.builds.names(), store.fileLists.names()]).toEqual([[], ["seen"]]);
+  await store.prune({ maxSize: 0 });
+  expect(await countOf()).toBe(0);
 });

@@ -169,3 +169,80 @@ test("the ceiling of config.json holds where no other is given; what it does not
   }
   await lease[Symbol.asyncDispose]();
 });
+
+/** Rejects when the work is to stop. */
+function stopped(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener("abort", () => {
+    reject(new Error("stopped"));
+  });
+  return promise;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("pain 3: work stands still until there is room ahead of it again, while another build may free some", async () => {
+  using temp = tempStore();
+  const first = await openBuild(temp, 10 * MIB);
+  await first.room.claim("first", 7.5 * MIB);
+  await using second = await openBuild(temp, 10 * MIB);
+  const scratch = second.lease.tempDirectory("u");
+  let holds = 0;
+  const hold = (): Disposable => {
+    holds++;
+    return { [Symbol.dispose]: () => void holds-- };
+  };
+  const { signal } = new AbortController();
+  const claim = await second.room.claim("RUN dd", 0);
+  const goOn = Promise.withResolvers<void>();
+  const work = second.room.watch(claim, { what: "RUN dd", scratch: [scratch], kept: [], hold, signal }, async () => {
+    writeFileSync(join(scratch, "a"), Buffer.alloc(2 * MIB, 1));
+    await goOn.promise;
+  });
+  await until(() => second.notices.length > 0);
+  expect(second.notices).toEqual(["RUN dd: waiting for room below 10.5MB that another build may free"]);
+  expect(holds).toBe(1);
+  await first[Symbol.asyncDispose]();
+  await until(() => holds === 0);
+  goOn.resolve();
+  await work;
+});
+
+test("pain 3: where builds wait for each other, the younger one's step gives back what it has written, and runs again", async () => {
+  using temp = tempStore();
+  const first = await openBuild(temp, 10 * MIB);
+  const held = await first.room.claim("first", 5 * MIB);
+  await using second = await openBuild(temp, 10 * MIB);
+  const scratch = second.lease.tempDirectory("u");
+  const reset = (): Promise<void> => {
+    rmSync(scratch, { recursive: true });
+    mkdirSync(scratch);
+    return Promise.resolve();
+  };
+  const { signal } = new AbortController();
+  const claim = await second.room.claim("RUN dd", 0);
+  const firstWaits = Promise.withResolvers<void>();
+  let runs = 0;
+  const watched = { what: "RUN dd", scratch: [scratch], kept: [], reset, signal };
+  const work = second.room.watch(claim, watched, async (stop) => {
+    runs++;
+    writeFileSync(join(scratch, "a"), Buffer.alloc(3 * MIB, 1), { flag: "wx" });
+    if (runs > 1) return "done";
+    await firstWaits.promise;
+    writeFileSync(join(scratch, "b"), Buffer.alloc(2 * MIB, 1));
+    return stopped(stop);
+  });
+  await until(() => claim.bytes > 3 * MIB);
+  const more = held.atLeast(8 * MIB);
+  await until(() => first.notices.length > 0);
+  firstWaits.resolve();
+  await more;
+  expect(runs).toBe(1);
+  await held[Symbol.asyncDispose]();
+  await first[Symbol.asyncDispose]();
+  expect(await work).toBe("done");
+  expect(runs).toBe(2);
+  expect(second.notices).toContainEqual(expect.stringMatching(/^RUN dd: stopped, .* it runs again/));
+});
