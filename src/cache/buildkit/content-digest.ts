@@ -9,25 +9,15 @@ import { compileGlob } from "../../tree/glob.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { recordDigest, type ContentSelector } from "./key.ts";
 
-/** The key that a record of these files has. */
+/** The key that a record of these files has. No selector may lie in another one. */
 export async function contentKey(tree: Tree, selectors: readonly ContentSelector[]): Promise<Digest | undefined> {
   const digests: Digest[] = [];
-  for (const selector of distinct(selectors)) {
+  for (const selector of selectors.toSorted((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)))) {
     const digest = await (selector.isPattern ? patternDigest(tree, selector.path) : pathDigest(tree, selector.path));
     if (digest === undefined) return undefined;
     digests.push(digest);
   }
   return recordDigest(digestOf(digests.join("\0")), -1);
-}
-
-/** Each path once, without those that lie in another one, by path. */
-function distinct(selectors: readonly ContentSelector[]): ContentSelector[] {
-  const paths = new Set(selectors.filter(({ isPattern }) => !isPattern).map(({ path }) => path));
-  const isInside = (path: string): boolean =>
-    [...paths].some((other) => other !== path && path.startsWith(other.endsWith("/") ? other : `${other}/`));
-  const plain = [...paths].filter((path) => !isInside(path)).map((path) => ({ path, isPattern: false }));
-  const patterns = selectors.filter(({ isPattern }) => isPattern);
-  return [...plain, ...patterns].sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
 }
 
 async function pathDigest(tree: Tree, path: string): Promise<Digest | undefined> {
@@ -118,7 +108,7 @@ function headerOf({ type, mode, uid, gid, size, linkname = "", xattrs }: Entry):
     .join("");
 }
 
-/** Files, links and headers of directories that match, or that lie in a directory that does. */
+/** Of the files that match. */
 async function patternDigest(tree: Tree, pattern: string): Promise<Digest | undefined> {
   const matches = compileGlob(pattern);
   const literal = pattern.slice(0, pattern.search(/[*?[\\]/));
@@ -127,7 +117,7 @@ async function patternDigest(tree: Tree, pattern: string): Promise<Digest | unde
   const top = root && nodeOf(root);
   if (!top) return undefined;
   const found: { readonly path: string; readonly digest: Digest }[] = [];
-  if (!(await collect(tree, top, false, matches, found))) return undefined;
+  if (!(await collect(tree, top, matches, found))) return undefined;
   const [first] = found;
   if (found.length === 1 && baseName(first!.path) === baseName(pattern)) return first!.digest;
   return digestOf(found.map(({ path, digest }) => `${baseName(path)}${digest}`).join("\0"));
@@ -137,18 +127,16 @@ async function patternDigest(tree: Tree, pattern: string): Promise<Digest | unde
 async function collect(
   tree: Tree,
   { entry, children }: Node,
-  isInside: boolean,
   matches: (path: string) => boolean,
   found: { readonly path: string; readonly digest: Digest }[],
 ): Promise<boolean> {
-  const isTaken = isInside || (entry.path !== "" && matches(`/${entry.path}`));
-  if (isTaken) {
-    // What a link leads to would count instead of it.
-    if (entry.type === "symlink") return false;
-    const digest = entry.type === "dir" ? directoryHeader(entry) : await digestOfFile(tree, entry);
+  if (entry.path !== "" && matches(`/${entry.path}`)) {
+    // What a link leads to would count instead of it; of directories BuildKit's digest does not say which one a file is in.
+    if (entry.type !== "file") return false;
+    const digest = await digestOfFile(tree, entry);
     if (digest === undefined) return false;
     found.push({ path: entry.path, digest });
   }
-  for (const child of inKeyOrder(children)) if (!(await collect(tree, child, isTaken, matches, found))) return false;
+  for (const child of inKeyOrder(children)) if (!(await collect(tree, child, matches, found))) return false;
   return true;
 }

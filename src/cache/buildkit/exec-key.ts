@@ -3,14 +3,7 @@ import { encodeGoJson } from "../../base/go-json.ts";
 import type { Vertex } from "../../graph/graph.ts";
 import type { BindMount, CacheMount, ExecOp, MountOp, TmpfsMount } from "../../graph/op.ts";
 import { digestOf, type Digest } from "../../oci/digest.ts";
-import {
-  recordDigest,
-  selectorOf,
-  type ContentSelector,
-  type KeyInput,
-  type StepKey,
-  type Unmatchable,
-} from "./key.ts";
+import { recordDigest, selectorOf, type KeyInput, type StepKey, type Unmatchable } from "./key.ts";
 
 /** A mount as it is marshalled, and what of its input it shows. */
 interface Mount {
@@ -143,12 +136,12 @@ function indexOf(input: number): object {
   return input === 0 ? {} : { input };
 }
 
-/** The last mount of an input says whether its content may stand for it. */
+/** The content of what one mount shows may stand for its input; of the root only a record. */
 function inputOf(of: Digest, mounts: readonly Mount[]): KeyInput {
   const shown = mounts.flatMap(({ source }) => (source?.of === of ? [source] : []));
   const selector = selectorOf(shown.map(({ path }) => Buffer.from(path)));
   if (shown.at(-1)?.isRoot === true) return { of, selector };
-  const paths = shown.map(({ path }): ContentSelector => ({ path, isPattern: false }));
-  const isWhole = paths.some(({ path }) => path === "/");
-  return { of, selector, content: isWhole ? [{ path: "/", isPattern: false }] : paths };
+  // Of several mounts, the digests do not say which one is whose.
+  if (shown.length > 1) return { of, selector };
+  return { of, selector, content: shown.map(({ path }) => ({ path, isPattern: false })) };
 }

@@ -44,6 +44,7 @@ function copyKey(action: CopyAction, isLinked: boolean, inputs: Vertex["inputs"]
   const put: CopyInputs = { of: base === undefined ? [] : [base], selected: new Map() };
   const sources = action.sources.map((source) => placeSource(source, put, base, inputs));
   if (!sources.every((source) => source !== undefined)) return { reason: "ADD of a URL or a repository" };
+  if (hasTwins(put)) return { reason: `${word} of sources that have one name` };
   const actions = sources.map(({ src, isPath }) => ({
     src: baseName(src) === "" ? "/" : baseName(src),
     dest: action.dest,
@@ -99,10 +100,24 @@ function unescaped(pattern: string): string {
   return pattern.replace(/\\./gs, "");
 }
 
-function copyInput(of: Digest | StepKey, content: readonly ContentSelector[] | undefined): KeyInput {
-  if (!content) return { of, selector: "" };
-  const paths = content.map(({ path }) => Buffer.from(path)).sort((a, b) => Buffer.compare(b, a));
-  return { of, selector: selectorOf(paths), content };
+function copyInput(of: Digest | StepKey, selected: readonly ContentSelector[] | undefined): KeyInput {
+  if (!selected) return { of, selector: "" };
+  const paths = selected.map(({ path }) => Buffer.from(path)).sort((a, b) => Buffer.compare(b, a));
+  return { of, selector: selectorOf(paths), ...(isPlain(selected) ? { content: selected } : {}) };
+}
+
+/**
+ * Whether the content of what is selected says enough. BuildKit's key has the last names of the sources in their order, and the digests in the order of the whole paths:
+ * of sources in several directories it does not say which digest is whose.
+ */
+function isPlain(selected: readonly ContentSelector[]): boolean {
+  const folders = new Set(selected.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
+  return selected.length === 1 || (folders.size === 1 && selected.every(({ path }) => path !== "/"));
+}
+
+/** Two sources of one input with one name: BuildKit's key does not say which one comes first, and may be of either. */
+function hasTwins({ selected }: CopyInputs): boolean {
+  return [...selected.values()].some((paths) => new Set(paths.map(({ path }) => baseName(path))).size < paths.length);
 }
 
 function heredocKey(name: string, content: string): StepKey {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { BuildKitMatcher } from "../../../../src/cache/buildkit/matcher.ts";
 import type { Digest } from "../../../../src/oci/digest.ts";
+import { contentKey } from "../../../../src/cache/buildkit/content-digest.ts";
 import { stepKey } from "../../../../src/cache/buildkit/step-key.ts";
 import {
   DOCKERFILE,
@@ -116,6 +117,7 @@ test.each([
   ["RUN of a heredoc with #!", "RUN <<E\n#!/bin/sh\nE"],
   ["COPY --parents", "COPY --parents dir/a.txt /"],
   ["COPY --exclude", "COPY --exclude=*.md dir /"],
+  ["COPY of sources that have one name", "COPY dir/a.txt other/a.txt /"],
   ["ADD of a URL or a repository", "ADD https://example.com/x /"],
   ["COPY --chown by name on scratch or with --link", "COPY --link --chown=nobody top.txt /"],
 ])("%s is told, and looked for nowhere", async (reason, instruction) => {
@@ -145,3 +147,15 @@ test("a record whose inputs are others is another step", async () => {
   const matcher = new BuildKitMatcher({ ...cache, records }, buildOf(plan), { hasEpoch: false });
   for (const step of chainOf(plan)) expect(await matcher.layers(step)).toEqual([]);
 });
+
+test.each(["COPY zwei.txt dir/a.txt /three/", "COPY dir dir/sub /three/", "COPY dir* /three/"])(
+  "%s: where BuildKit's digest does not say which file is which, nothing is looked for by it",
+  async (instruction) => {
+    const plan = await planRecorded(`FROM busybox\n${instruction}`);
+    const step = chainOf(plan)[0]!;
+    const key = stepKey(step, { hasEpoch: false });
+    const [, source] = "reason" in key ? [] : key.inputs;
+    const content = source?.content && (await contentKey(await buildOf(plan).tree(step.inputs[1]!), source.content));
+    expect(content).toBeUndefined();
+  },
+);
