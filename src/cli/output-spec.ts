@@ -62,6 +62,7 @@ export function parseOutputs(flags: OutputFlags): OutputSpec[] {
   const isPushed = specs.some((spec) => spec.kind === "image" && spec.push && spec.names.length === 0);
   if (isPushed && flags.tags.length === 0) {
     throw new BuildError("usage", "tag is needed when pushing to registry", {
+      summary: "a push needs a name for the image",
       help: "name the image with -t REGISTRY/NAME:TAG",
     });
   }

@@ -55,6 +55,8 @@ export interface ErrorDetails {
   readonly isTransient?: boolean;
   /** The word of the instruction that is at fault, as far as it is known. */
   readonly word?: string;
+  /** The kind of the instruction that is at fault, where it is not the one that failed: the last of the stage before that. */
+  readonly culprit?: "shell" | "user";
 }
 
 /** Something outside tsbuild stops the build. The message is one line, lower-case, cause first, no full stop. */

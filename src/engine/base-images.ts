@@ -238,8 +238,13 @@ function noMatch(reference: Reference, platform: Platform, index: Index): BuildE
   const have = index.manifests.flatMap(({ platform: of }) =>
     of && of.os !== "unknown" ? [formatPlatform(normalizePlatform(of.os, of.architecture, of.variant))] : [],
   );
+  const wanted = formatPlatform(platform);
   return new BuildError("image", `${formatReference(reference)}: no match for platform in manifest: not found`, {
-    help: `the image has ${have.join(", ") || "no platforms"}; this build is for ${formatPlatform(platform)}`,
+    summary: `${formatReference(reference)} is not there for ${wanted}, only for ${have.join(", ") || "no platform"}`,
+    help:
+      have.length === 0
+        ? `use an image that has ${wanted}`
+        : `use --platform=${have[0]!} or another of these, or an image that has ${wanted}`,
     details: { status: 404 },
   });
 }

@@ -1,5 +1,4 @@
 // One build, from options to result: contexts → text → AST → plan → layers → outputs. Reads as the way through the house.
-import { amend, BuildError } from "../diagnostics/build-error.ts";
 import type { Graph } from "../graph/graph.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { Scheduler } from "../solve/scheduler.ts";
@@ -7,13 +6,14 @@ import { Solver } from "../solve/solver.ts";
 import type { Caches } from "./caches.ts";
 import type { EngineParts } from "./parts.ts";
 import { recorded, scopeOf, type Begin } from "./build-recorder.ts";
+import { withPlace } from "./error-place.ts";
 import { defaultJobs } from "./jobs.ts";
 import { checkDeletes } from "./delete-guard.ts";
 import { checkEntitlements } from "./entitlements.ts";
 import { checkNames } from "./output-names.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import { Outputs } from "./outputs.ts";
-import { hasErrors, openSession, planBuild, readsOnlyDirectories, textError, type Planned } from "./plan-build.ts";
+import { hasErrors, openSession, planBuild, readsOnlyDirectories, textError } from "./plan-build.ts";
 import type { SolvedStep } from "../solve/services.ts";
 import type { BuildInputs } from "./session.ts";
 import { SourceTrees } from "./source-trees.ts";
@@ -106,7 +106,7 @@ async function buildOnce(
     await exports?.finish(() => solver.unneeded());
     return result;
   } catch (error) {
-    throw withContextHint(error, planned);
+    throw withPlace(error, planned, options);
   }
 }
 
@@ -117,27 +117,6 @@ function observer(...observers: readonly ({ add(step: SolvedStep): void } | unde
   return (step) => {
     for (const observer of known) observer.add(step);
   };
-}
-
-/** A source that is missing because it lies outside the context, or because the ignore file leaves it out, says so (pain 17). */
-function withContextHint(error: unknown, { result, contexts }: Planned): unknown {
-  const { ignore, ignorePath } = contexts;
-  if (!(error instanceof BuildError) || error.code !== "source" || !error.span) return error;
-  const { start, end, source } = error.span;
-  if (source.text.startsWith("../", start))
-    return amend(error, {
-      summary: `"${source.text.slice(start, end)}" is outside the build context`,
-      help: "build from a directory that holds both, or name the other one: --build-context other=DIR and COPY --from=other",
-    });
-  if (!ignore) return error;
-  for (const { path, span } of result.contextCopies) {
-    const pattern =
-      span.source === source && span.start <= end && span.end >= start ? ignore.excludedBy(path) : undefined;
-    if (!pattern) continue;
-    const summary = `"${path}" is excluded by line ${pattern.line} of ${ignorePath ?? ".dockerignore"}: ${pattern.text}`;
-    return amend(error, { summary, help: `take that line out, or add a line below it: !${path}` });
-  }
-  return error;
 }
 
 function cacheMountIds(graph: Graph): string[] {

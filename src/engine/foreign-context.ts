@@ -110,7 +110,7 @@ async function dockerfileIn(tree: Tree, options: PrepareOptions): Promise<Docker
   }
   const near = suggest(names[0]!, await tree.readdir(""));
   throw new BuildError("source", `failed to read dockerfile: open ${names[0]}: no such file or directory`, {
-    help: near === undefined ? "name a file of the context by -f" : `did you mean "${near}"? name it by -f`,
+    help: near === undefined ? "name a file of the context with -f" : `did you mean "${near}"? Add -f ${near}`,
   });
 }
 

@@ -36,6 +36,7 @@ export function checkNames({ outputs, tags }: BuildOptions): void {
     if (output.kind !== "image" || !output.push) continue;
     if (names.length === 0)
       throw new BuildError("usage", "tag is needed when pushing to registry", {
+        summary: "a push needs a name for the image",
         help: "name the image with -t REGISTRY/NAME:TAG",
       });
     const tagged = output.image.pushByDigest ? names.map(readName).find(({ tag }) => tag !== undefined) : undefined;

@@ -23,12 +23,22 @@ export function readName(text: string): Reference {
       "usage",
       `invalid reference format: ${JSON.stringify(text)}: repository name must be lowercase`,
       {
+        summary: `image names must be lower case: ${JSON.stringify(text)}`,
         help: `did you mean ${JSON.stringify(lower)}?`,
       },
     );
-  throw new BuildError("usage", `invalid reference format: ${JSON.stringify(text)}`, {
-    help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST], in lower case",
-  });
+  throw new BuildError("usage", `invalid reference format: ${JSON.stringify(text)}`, badReference(text));
+}
+
+function badReference(text: string): { readonly summary?: string; readonly help: string } {
+  const [, name = "", tag = ""] = /^(.+):([^/:@]+)$/.exec(text) ?? [];
+  const wrong = /[^\w.-]/.exec(tag)?.[0];
+  const fixed = `${name}:${tag.replaceAll(/[^\w.-]/g, "-")}`;
+  if (wrong === undefined || !parseReference(fixed)) return { help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST]" };
+  return {
+    summary: `invalid tag ${JSON.stringify(tag)}: ${JSON.stringify(wrong)} is not allowed`,
+    help: `a tag has letters, digits, "_", "." and "-": ${fixed}`,
+  };
 }
 
 /** `registry/repository[:tag]`. */

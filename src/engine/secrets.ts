@@ -34,8 +34,8 @@ export async function readSecret(
     const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
     const reason = isMissing ? "no such file or directory" : messageOf(error);
     throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
-      ...(isMissing ? { summary: `the file of secret "${id}" is not there: ${file}` } : { cause: error }),
-      help: "check src= of --secret: the path starts at the directory that the command runs in",
+      ...(isMissing ? { summary: `the file for secret "${id}" does not exist: ${file}` } : { cause: error }),
+      help: "correct src= of --secret: it is relative to the directory that you run tsbuild in",
     });
   }
 }

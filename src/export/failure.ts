@@ -1,4 +1,6 @@
 // Failures of the user's disk while an output is written.
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 
 /** What the file system says becomes a BuildError "export" that begins with `what`; everything else passes as it is. */
@@ -7,8 +9,22 @@ export function exportFailure(error: unknown, what: string): unknown {
   if (!(error instanceof Error) || error instanceof BuildError || !/^E[A-Z0-9]+$/.test(code ?? "")) return error;
   const problem = PROBLEMS[code ?? ""];
   if (!problem) return new BuildError("export", `${what}: ${messageOf(error)}`, { cause: error });
+  const file = code === "ENOTDIR" ? fileAbove((error as NodeJS.ErrnoException).path) : undefined;
+  if (file !== undefined)
+    return new BuildError("export", `${what}: ${file} is a file, not a directory`, {
+      help: "name a directory with dest=",
+    });
   // without Node's own text, which says the same with the system call
   return new BuildError("export", `${what}: ${problem.reason}`, { help: problem.help });
+}
+
+/** The part of `path` that is no directory. */
+function fileAbove(path: string | undefined): string | undefined {
+  for (let at = path; at !== undefined && at !== dirname(at); at = dirname(at)) {
+    const found = statSync(at, { throwIfNoEntry: false });
+    if (found) return found.isDirectory() ? undefined : at;
+  }
+  return undefined;
 }
 
 const FULL = {

@@ -87,7 +87,7 @@ function withSuggestion(error: unknown, text: string | undefined, stages: readon
   const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
   if (stage !== undefined)
     return amend(error, {
-      summary: `no stage is called ${quoteGo(text)}, and as an image it could not be had`,
+      summary: `no stage is called ${quoteGo(text)}, and no image of that name could be fetched`,
       help: `did you mean the stage ${quoteGo(stage)}?`,
     });
   if (error.code !== "image" && error.details.status !== 404) return error;

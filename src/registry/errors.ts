@@ -129,8 +129,12 @@ export function accessFailure(
       ? `check the name, or log in with: docker login ${registry}`
       : `check the name and the rights of this account, or log in again with: docker login ${registry}`;
   const details = { status, isTransient: false };
+  // A pull is also refused where there is nothing; a push without a name and password is refused for want of them.
+  const isAnonymous = verb === "push" && status === 401 && credentials === undefined && problem === undefined;
+  const plain = `${registry} refused the push to ${subject.replace(/@.*/, "")}: not logged in (HTTP 401)`;
+  const summary = isAnonymous ? { summary: plain } : {};
   return {
-    error: new BuildError("registry", `${subject}: ${text} (HTTP ${status}, ${who})`, { help, details }),
+    error: new BuildError("registry", `${subject}: ${text} (HTTP ${status}, ${who})`, { help, details, ...summary }),
     isTransient: false,
   };
 }

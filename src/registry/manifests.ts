@@ -1,7 +1,7 @@
 // Manifests: what a name means, its bytes, and putting them there (distribution-spec "Pulling/Pushing manifests"; reference RG11, RG13, RG20, RG21, RG25).
 import { createHash } from "node:crypto";
 import { BuildError } from "../diagnostics/build-error.ts";
-import { digestAlgorithm, digestHex, digestOf, parseDigest, type Digest } from "../oci/digest.ts";
+import { digestAlgorithm, digestOf, parseDigest, type Digest } from "../oci/digest.ts";
 import {
   DOCKER_INDEX,
   DOCKER_MANIFEST,
@@ -237,8 +237,8 @@ function digestWith(algorithm: string, bytes: Uint8Array): Digest {
 
 function otherDigest({ reference, endpoint }: ManifestCall, expected: Digest, actual: Digest): BuildError {
   return contentError(
-    `${endpoint.host} gave a wrong manifest for ${repositoryName(reference)}: expected ${expected}, got sha ${digestHex(actual).slice(0, 12)}`,
-    "something between here and the registry damages data: try without mirror or proxy",
+    `${endpoint.host} sent a damaged manifest for ${repositoryName(reference)}: expected ${expected}, got ${actual}`,
+    "try again; if it stays, push the image again, or try without mirror or proxy",
   );
 }
 

@@ -188,9 +188,10 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
     throw new BuildError("command", message, {
       cause: error,
       summary: error.message.replace(/^unable to find (\w+) (.*?): .*/, 'this stage has no $1 "$2"'),
+      details: { culprit: "user" },
       help: error.message.startsWith("unable to find user")
-        ? `add it in an earlier RUN, with adduser -D ${user} or useradd ${user}, or name a number`
-        : "add it in an earlier RUN, or name a number",
+        ? `create it before that USER: RUN adduser -D ${user} (Alpine, BusyBox) or RUN useradd ${user} (Debian, Fedora); or use a number: USER 1000`
+        : "create it in a RUN before that USER, or use a number",
     });
   }
 }

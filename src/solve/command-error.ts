@@ -25,6 +25,7 @@ interface Explanation {
   readonly help?: string;
   /** See program-problem.ts. */
   readonly isRefused?: true;
+  readonly culprit?: "shell";
 }
 
 /** What BuildKit's runtime ends with where the kernel does not execute a program; others end with 1. */
@@ -34,7 +35,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
   const { vertex, op, result, logPath } = step;
   const { signal, oomKilled, oomLimit } = result;
   const lastOutput = step.lastOutput.map(plainLine);
-  const { isRefused, ...explanation } = await explain({ ...step, lastOutput });
+  const { isRefused, culprit, ...explanation } = await explain({ ...step, lastOutput });
   const exitCode = isRefused === true ? EXEC_REFUSED : result.exitCode;
   const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
   const killed = oomKilled ? `: OOM killed${limit}, cannot allocate memory` : "";
@@ -45,6 +46,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
     logPath,
     step: vertex.meta.name,
     ...(signal === undefined ? {} : { signal }),
+    ...(culprit === undefined ? {} : { culprit }),
   };
   return new BuildError("command", message, { details, ...explanation });
 }
@@ -54,8 +56,9 @@ async function explain(step: FailedStep): Promise<Explanation> {
   const { exitCode, signal, oomKilled, oomLimit } = result;
   if (oomKilled) {
     const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
-    const summary = `the step used more memory than there is and was killed${limit}`;
-    return { summary, help: "give the build more memory, or run fewer steps at once: --jobs 1" };
+    const summary = `the step ran out of memory and was killed (exit code ${exitCode})${limit}`;
+    const more = oomLimit === undefined ? "the memory limit of this machine or container" : "--memory";
+    return { summary, help: `raise ${more}, or make the step use less` };
   }
   const said = lastOutput.at(-1) ?? "";
   const tree = new RootfsView(step.below);
@@ -65,13 +68,18 @@ async function explain(step: FailedStep): Promise<Explanation> {
   if (missing !== undefined) return explainMissing(step, at, missing);
   const denied = exitCode === 126 ? lastMatch(lastOutput, DENIED) : undefined;
   if (denied !== undefined) {
-    const summary = `"${denied}" may not be executed (exit code 126)`;
-    return { summary, help: `make it executable where it is copied: COPY --chmod=0755 …, or earlier: RUN chmod +x` };
+    const summary = `"${denied}" is not executable (exit code 126)`;
+    return { summary, help: `copy it with COPY --chmod=0755 …, or add before this line: RUN chmod +x ${denied}` };
   }
-  const how = signal === undefined ? `failed with exit code ${exitCode}` : `was killed by ${signal}`;
-  const help = (signal === "SIGSEGV" ? emulationAdvice(op) : undefined) ?? adviceFor(op, lastOutput);
-  return { summary: `the command ${how}`, ...(help === undefined ? {} : { help }) };
+  if (signal === "SIGSEGV") {
+    const summary = `the command crashed: segmentation fault (SIGSEGV, exit code ${exitCode})`;
+    return { summary, help: emulationAdvice(op) ?? CRASHED };
+  }
+  if (signal !== undefined) return { summary: `the command was killed by ${signal}` };
+  return adviceFor(op, lastOutput, exitCode) ?? { summary: `the command failed with exit code ${exitCode}` };
 }
+
+const CRASHED = "a program in this step has a bug, or is built for other libraries or another processor";
 
 const NOT_FOUND = /^\S*sh: (?:(?:line )?\d+: )?(.+?): (?:command )?not found$/;
 const DENIED = /^\S*sh: (?:(?:line )?\d+: )?(.+?): Permission denied$/i;
@@ -79,15 +87,16 @@ const DENIED = /^\S*sh: (?:(?:line )?\d+: )?(.+?): Permission denied$/i;
 async function explainMissing(step: FailedStep, at: ProgramAt, name: string): Promise<Explanation> {
   const [, , text = ""] = step.op.args;
   if (text.trimStart().startsWith("[") && name.startsWith("[")) {
-    const summary = "the command is no JSON array, so the shell got it as text (exit code 127)";
-    return { summary, help: 'write a JSON array of strings in double quotes: RUN ["program", "argument"]' };
+    const summary = "this is not a valid JSON array, so the shell ran it as text (exit code 127)";
+    const quoted = text.trim().replaceAll("'", '"');
+    return { summary, help: `use double quotes: RUN ${isJson(quoted) ? quoted : '["program", "argument"]'}` };
   }
   if (name.includes("/")) {
     const { summary, help } = await explainProgram(at, [name], "not found");
     return { summary, help };
   }
   const near = await nearestCommand(at, name);
-  const help = "install what has it in an earlier RUN of this stage, or check its spelling and PATH";
+  const help = "check the spelling and PATH, or install the package that has it in an earlier RUN of this stage";
   return {
     summary: `there is no command "${name}" in this stage (exit code 127)`,
     help: near === undefined ? help : `did you mean "${near}"?`,
@@ -102,20 +111,48 @@ function emulationAdvice({ platform }: ExecOp): string | undefined {
   return `${how}: update it, or run what only builds FROM --platform=$BUILDPLATFORM`;
 }
 
-/** A remedy for failures that programs tell in their own words. */
-function adviceFor({ network }: ExecOp, lastOutput: readonly string[]): string | undefined {
+/** What programs tell in their own words. */
+function adviceFor(
+  { network, mounts }: ExecOp,
+  lastOutput: readonly string[],
+  exitCode: number,
+): Explanation | undefined {
   const text = lastOutput.join("\n");
-  if (/No space left on device|Disk quota exceeded/i.test(text))
-    return "the disk of the store is full: free some space with tsbuild prune, or set TSBUILD_ROOT to a larger disk";
+  const exit = `(exit code ${exitCode})`;
+  if (/No space left on device|Disk quota exceeded/i.test(text)) {
+    const isSmall = mounts.some(({ kind }) => kind === "tmpfs");
+    const where = isSmall ? "on a tmpfs mount or on the disk of the store" : "on the disk of the store";
+    return {
+      summary: `no space left ${where} ${exit}`,
+      help: "free space with tsbuild prune (--all frees more), or set TSBUILD_ROOT to a directory on a larger disk",
+    };
+  }
   const isNameUnknown =
     /Temporary failure (?:in name resolution|resolving)|Could not resolve host|bad address|Name or service not known|EAI_AGAIN/i;
   if (isNameUnknown.test(text))
     return network === "none"
-      ? "the step has no network, because of --network=none"
-      : "a host name could not be looked up in the step: check it, and this machine's DNS";
+      ? {
+          summary: `the command had no network, because of --network=none ${exit}`,
+          help: "remove --network=none, or fetch the file with ADD",
+        }
+      : {
+          summary: `the command could not look up a host name ${exit}`,
+          help: "check the name, and this machine's DNS",
+        };
   if (/unterminated quoted string|unexpected EOF while looking for matching|Unterminated quoted string/.test(text))
-    return "a quote is never closed: a RUN ends with its line, unless that ends with a backslash";
+    return {
+      summary: `the shell found a quote that is never closed ${exit}`,
+      help: "close it; to go on in the next line, end this one with a backslash",
+    };
   return undefined;
+}
+
+function isJson(text: string): boolean {
+  try {
+    return Array.isArray(JSON.parse(text));
+  } catch {
+    return false;
+  }
 }
 
 function lastMatch(lines: readonly string[], pattern: RegExp): string | undefined {

@@ -21,25 +21,34 @@ interface Problem {
   readonly help: string;
   /** The program is there and may be executed: it is the kernel that refuses it. */
   readonly isRefused?: true;
+  /** As ErrorDetails.culprit. */
+  readonly culprit?: "shell";
 }
 
 /** `args` did not start; `said` is what the runtime or the shell says about it. */
 export async function explainProgram(at: ProgramAt, args: readonly string[], said: string): Promise<Problem> {
   const [name = "", flag] = args;
   const found = await findProgram(at, name);
-  if (!found) return missingProgram(at, name, flag === "-c");
+  if (!found) return missingProgram(at, args, flag === "-c");
   const problem = await problemOf(at, found, name);
   if (problem) return problem;
   const summary = `"${name}" does not start: ${said}`;
   return { summary, help: "check that it is a program for this platform and that it may be executed" };
 }
 
-async function missingProgram(at: ProgramAt, name: string, isShell: boolean): Promise<Problem> {
-  const summary = `exec: "${name}": no such file or directory in this stage`;
-  if (isShell) {
-    const help = `RUN gives its text to ${name}: start from an image that has it, or write RUN ["program", "argument"]`;
-    return { summary, help };
+async function missingProgram(at: ProgramAt, args: readonly string[], isShell: boolean): Promise<Problem> {
+  const [name = "", , text = ""] = args;
+  if (isShell && name !== "/bin/sh") {
+    const summary = `this stage has no ${name}, which SHELL names`;
+    return { summary, help: `install ${name} before that SHELL, or delete it: then /bin/sh is used`, culprit: "shell" };
   }
+  if (isShell) {
+    const help = text.trimStart().startsWith("chmod ")
+      ? "set the mode when copying: COPY --chmod=0755 …; or start from an image with a shell"
+      : "start from an image with a shell, or run it in a stage that has one and take the files with COPY --from";
+    return { summary: `this stage has no shell (${name}), and this RUN needs one`, help };
+  }
+  const summary = `there is no program "${name}" in this stage`;
   const near = await nearestCommand(at, name);
   const help = "copy or install it in an earlier instruction of this stage, or check the path";
   return { summary, help: near === undefined ? help : `did you mean "${near}"?` };
@@ -50,8 +59,8 @@ async function problemOf({ tree, platform }: ProgramAt, file: Entry, name: strin
     return { summary: `"${name}" is a directory, not a program`, help: "name the program in it" };
   }
   if ((file.mode & 0o111) === 0) {
-    const help = "make it executable where it is copied: COPY --chmod=0755 …";
-    return { summary: `"${name}" may not be executed: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
+    const help = `copy it with COPY --chmod=0755 …, or add before this line: RUN chmod +x ${name}`;
+    return { summary: `"${name}" is not executable: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
   }
   const refusal = await refusalOf({ tree, platform }, file, name);
   return refusal && { ...refusal, isRefused: true };
@@ -66,10 +75,10 @@ async function refusalOf(
   const head = await headOf(tree, file);
   const interpreter = interpreterOf(head);
   if (interpreter?.endsWith("\r")) {
-    const summary = `"${name}" is a script with Windows line ends: its first line names "${interpreter.slice(0, -1)}\\r"`;
+    const summary = `"${name}" is a script with Windows line endings (CRLF): its first line names "${interpreter.slice(0, -1)}\\r"`;
     return {
       summary,
-      help: `save it with Unix line ends, or convert it before it runs: RUN sed -i 's/\\r$//' ${name}`,
+      help: `save it with Unix line endings (git: *.sh text eol=lf in .gitattributes), or convert it before it runs: RUN sed -i 's/\\r$//' ${name}`,
     };
   }
   const started = interpreter === undefined ? file : (await resolvePath(tree, interpreter)).entry;
@@ -84,9 +93,12 @@ async function refusalOf(
     return { summary, help: "link it statically, or start from an image with the C library that it was built for" };
   }
   if (machine !== undefined || interpreter !== undefined) return undefined;
-  const summary = `"${name}" is neither a program for linux nor a script (exec format error)`;
-  return { summary, help: "a script begins with a line like #!/bin/sh; a program has to be built for linux" };
+  const summary = `"${name}" is neither a program for Linux nor a script (exec format error)`;
+  return { summary, help: NOT_A_PROGRAM };
 }
+
+const NOT_A_PROGRAM =
+  "a program must be built for Linux; a script needs a first line such as #!/bin/sh, and that interpreter must be in this stage";
 
 /** A program of another machine: it has to be emulated where the step is for its platform, and is a mistake elsewhere. */
 function foreignProgram(name: string, machine: string, { architecture, ...more }: Platform): Problem {
@@ -96,7 +108,8 @@ function foreignProgram(name: string, machine: string, { architecture, ...more }
     return { summary, help: "install qemu-user-static on this machine: the kernel then runs such programs with it" };
   }
   const summary = `"${name}" is a program for ${machine}, and this build runs ${architecture} (exec format error)`;
-  return { summary, help: `copy the program for linux/${architecture}, or build on a machine of that platform` };
+  const other = machine.includes(" ") ? "" : `, or build for its platform: --platform=linux/${machine}`;
+  return { summary, help: `copy the linux/${architecture} version of ${name}${other}` };
 }
 
 /** What `name` stands for: the first regular file on PATH where it has no slash. */

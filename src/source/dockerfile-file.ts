@@ -103,7 +103,7 @@ function directoriesIn(path: string): readonly string[] {
 
 function missing(name: string, looked: string): BuildError {
   const near = nearby(looked);
-  const help = near === undefined ? "name the Dockerfile by -f" : `did you mean "${near}"? name it by -f`;
+  const help = near === undefined ? "name the Dockerfile with -f" : `did you mean "${near}"? Add -f ${near}`;
   return new BuildError("source", `failed to read dockerfile: open ${name}: no such file or directory`, {
     summary: `there is no file "${basename(looked)}" in ${dirname(looked)}`,
     help,

@@ -145,8 +145,9 @@ async function store(options: FetchHttpOptions, folder: string, response: Incomi
         "content",
         `digest mismatch for ${redactUrls(url)}: ${body.checksum} (expected: ${checksum})`,
         {
-          summary: `${redactUrls(url)} is not the file that the checksum names: it is ${body.checksum}`,
-          help: "the file at the URL has changed, or was changed on the way; if it is what you want, update --checksum",
+          summary: `${redactUrls(url)} is not the file that the checksum names`,
+          help: `the file at the URL has changed, or was changed on the way; if you trust it: --checksum=${body.checksum}`,
+          details: { word: `--checksum=${checksum}` },
         },
       );
     }

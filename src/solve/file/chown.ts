@@ -53,7 +53,7 @@ function databaseOf(below: RootfsView | undefined, name: string, spec: string): 
   const why = below
     ? "the stage has no files yet, so no /etc/passwd"
     : "with --link the root file system is not looked at";
-  throw new BuildError("source", `invalid user index: -1: cannot look up "${name}" of "${spec}": ${why}`, {
+  throw new BuildError("source", "invalid user index: -1", {
     summary: `"${name}" cannot be looked up: ${why}`,
     help: "name users and groups by number: --chown=1000:1000",
     details: { word: spec },

@@ -171,7 +171,7 @@ class Copy {
   /** The top of a copied directory only fills the one that is there; those in it also bring their attributes (C04). */
   #putDirectory(path: string, { path: below, entry }: CopiedEntry, existing: Entry | undefined): void {
     if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
-    else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
+    else if (existing.type !== "dir") throw this.#ontoOther(path);
     else if (below === "") this.draft.setDirectory(existing, { mtimeNs: entry.mtimeNs });
     else {
       const { mode, uid, gid, mtimeNs } = this.#attributed(entry, path);
@@ -184,13 +184,26 @@ class Copy {
   async #putParent(path: string, entry: Entry): Promise<void> {
     const existing = await this.draft.lstat(path);
     if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
-    else if (existing.type !== "dir") throw cannotCopy(`cannot copy to non-directory: /${path}`);
+    else if (existing.type !== "dir") throw this.#ontoOther(path);
     else this.draft.setDirectory(existing, { mode: entry.mode });
   }
 
   #putObject(entry: Entry, inode: Inode | undefined, existing: Entry | undefined): void {
-    if (existing?.type === "dir") throw cannotCopy(`cannot replace to directory /${entry.path} with file`);
+    if (existing?.type === "dir") {
+      const summary = `/${entry.path} is a directory in this stage, and what is copied there is not`;
+      throw this.#cannotCopy(`cannot replace to directory /${entry.path} with file`, summary, entry.path);
+    }
     this.draft.put(entry, inode);
+  }
+
+  #ontoOther(path: string): BuildError {
+    const summary = `/${path} is not a directory in this stage, and what is copied there is one`;
+    return this.#cannotCopy(`cannot copy to non-directory: /${path}`, summary, path);
+  }
+
+  #cannotCopy(message: string, summary: string, path: string): BuildError {
+    const help = `copy to another path, or remove /${path} in an earlier RUN`;
+    return new BuildError("source", message, { summary, help, details: { word: this.#action.dest } });
   }
 
   /** The entry in its new place, with --chown and --chmod applied. */
@@ -222,10 +235,4 @@ class LinkGroups {
     if (this.#firstNames.has(first)) this.#inodes.set(first, inode);
     return inode;
   }
-}
-
-function cannotCopy(message: string): BuildError {
-  return new BuildError("source", message, {
-    help: "a file and a directory of the same name cannot become one: remove one of them first, or copy to another place",
-  });
 }

@@ -190,6 +190,8 @@ function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promi
 /** The error of a system call that wants a directory, in BuildKit's words. */
 export function notADirectory(call: string, path: string): BuildError {
   return new BuildError("source", `${call} /${path}: not a directory`, {
-    help: "something that is not a directory stands where the destination needs one",
+    summary: `/${path} is not a directory in this stage, and has to be one here`,
+    help: `choose another path, or remove /${path} in an earlier RUN`,
+    details: { word: `/${path}` },
   });
 }

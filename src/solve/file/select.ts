@@ -111,12 +111,17 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
   const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
   const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
   const similar = suggest(baseName(path), names);
+  const isContext = label === "the build context";
+  const shown = (at: string): string => (/^(?:stage|image) /.test(label) ? `/${at}` : at);
+  // BuildKit's names of refs are two random words.
+  const ref = isContext ? "local::context" : label.replaceAll('"', "").replaceAll(" ", "::");
   return new BuildError(
     "source",
-    `failed to compute cache key: failed to calculate checksum of ref ${label}: ${JSON.stringify(`/${path}`)}: not found`,
+    `failed to compute cache key: failed to calculate checksum of ref ${ref}: ${JSON.stringify(`/${path}`)}: not found`,
     {
-      summary: `there is no "${path}" in ${label}`,
-      help: similar === undefined ? whereItLooked(label) : `did you mean "${joinRelative(parent.path, similar)}"?`,
+      summary: `there is no "${shown(path)}" in ${label}`,
+      help:
+        similar === undefined ? whereItLooked(label) : `did you mean "${shown(joinRelative(parent.path, similar))}"?`,
       details: { word: path },
     },
   );
@@ -124,7 +129,7 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
 
 function whereItLooked(label: string): string {
   return label === "the build context"
-    ? "paths start at the directory that the command names last, not at the Dockerfile; what .dockerignore excludes is not there"
+    ? "create it, or correct the path: paths start at the build context, not at the Dockerfile"
     : `paths start at the root of ${label}`;
 }
 

@@ -241,17 +241,17 @@ test("destinations that cannot be are errors with their path", async () => {
   const file = path("plain-file");
   writeFileSync(file, "x");
   const cases: [flags: string[], code: number, message: string][] = [
-    [["-o", join(file, "below")], 1, `cannot write to ${file}/below: a part of the path is a file, not a directory`],
+    [["-o", join(file, "below")], 1, `cannot write to ${file}/below: ${file} is a file, not a directory`],
     [
       ["-o", `type=tar,dest=${join(file, "below")}`],
       1,
-      `cannot write ${file}/below: a part of the path is a file, not a directory`,
+      `cannot write ${file}/below: ${file} is a file, not a directory`,
     ],
     [["-o", `type=tar,dest=${rig.root}`], 1, `cannot write ${rig.root}: it is a directory`],
     [
       ["-o", `type=oci,tar=false,dest=${file}`],
       1,
-      `cannot write the OCI layout ${file}: a part of the path is a file, not a directory`,
+      `cannot write the OCI layout ${file}: ${file} is a file, not a directory`,
     ],
     [["-o", "/proc/nowhere"], 1, "cannot write to /proc/nowhere: E"],
     [["--metadata-file", join(file, "m.json")], 1, `cannot write ${file}/m.json: E`],

@@ -52,7 +52,7 @@ test("X01: a missing one is told in BuildKit's words, with what may have been me
   await expect(readDockerfile({ contextDir, cwd })).rejects.toMatchObject({ code: "source", message });
   writeFileSync(join(contextDir, "Dockerfil"), "");
   writeFileSync(join(contextDir, "Dockerfile.dockerignore"), "");
-  const help = 'did you mean "Dockerfil"? name it by -f';
+  const help = 'did you mean "Dockerfil"? Add -f Dockerfil';
   await expect(readDockerfile({ contextDir, cwd })).rejects.toMatchObject({ message, help });
 });
 
