@@ -1,7 +1,7 @@
 // Variables in words: `$v`, `${v}`, its modifiers, quotes and escapes (reference 1.4). Text in, text or the error's text out; looks nothing up itself,
 // knows no instruction and never throws.
 import { parsePattern, replaceMatches, trimPrefix, trimSuffix } from "./expand-pattern.ts";
-import { goQuote } from "./quote.ts";
+import { goQuote } from "../base/go-text.ts";
 
 /** Where values come from. A name without a value is unset; an empty value is set. */
 export interface VariableScope {

@@ -4,7 +4,7 @@ import type { HealthcheckInstruction, Word } from "./ast.ts";
 import { flagWord } from "./flags.ts";
 import { readCommand, wordAt, type Draft } from "./draft.ts";
 import { parseDuration } from "./literals.ts";
-import { goQuote } from "./quote.ts";
+import { goQuote } from "../base/go-text.ts";
 
 /** The node; undefined: reported. */
 export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefined {

@@ -21,7 +21,7 @@ import { parseHeredocWord } from "./heredoc.ts";
 import { firstWord, listWords, quotedWords } from "./lexer.ts";
 import { spanIn, trimSpace, type LogicalLine, type Range } from "./logical-line.ts";
 import { parseMount } from "./mount-flag.ts";
-import { goQuote } from "./quote.ts";
+import { goQuote } from "../base/go-text.ts";
 import type { Report } from "./report.ts";
 
 /** The instruction's node; undefined where it is too wrong to have one (reported). */

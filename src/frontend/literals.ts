@@ -1,6 +1,6 @@
 // Small literal syntaxes inside instructions, as Go and Docker read them: durations, signals, ports. Reference O05, O09, O11.
 // Pure: text in, value or message out. The planner uses them after expansion, the parser where nothing needs expansion.
-import { goQuote } from "./quote.ts";
+import { goQuote } from "../base/go-text.ts";
 
 export type Parsed<T> = { readonly value: T } | { readonly message: string };
 

@@ -4,7 +4,7 @@ import { suggest } from "../base/suggest.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { MountField, MountFlag } from "./ast.ts";
 import type { PlacedFlag } from "./flags.ts";
-import { goQuote } from "./quote.ts";
+import { goQuote } from "../base/go-text.ts";
 import { spanIn, type LogicalLine } from "./logical-line.ts";
 import type { Report } from "./report.ts";
 

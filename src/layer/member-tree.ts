@@ -3,6 +3,8 @@
 // decides anything. Whiteouts hide lower layers only, whatever their place among the members (image-spec layer.md, "Whiteouts"; containerd is the reference else).
 import { assert } from "../base/assert.ts";
 import { cleanPath } from "../base/container-path.ts";
+import { goQuote } from "../base/go-text.ts";
+import { BuildError } from "../diagnostics/build-error.ts";
 import type { Entry, EntryType, LayerEntry } from "../tree/entry.ts";
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from "./names.ts";
 import { damaged, type TarMember } from "./tar-reader.ts";
@@ -257,8 +259,11 @@ export function impliedDirectory(path: string): Entry {
 /** The clean relative path of a member; absolute names lose their slash, names that lead out of the root are refused. */
 function containedPath(name: string, shown: string): string {
   const path = cleanPath(name.replace(/^\/+/, "./"));
-  if (path === ".." || path.startsWith("../"))
-    throw damaged(`has ${JSON.stringify(shown)}, which is outside of its root`);
+  if (path === ".." || path.startsWith("../")) {
+    const summary = `the tar archive has ${JSON.stringify(shown)}, which is outside of its root`;
+    // BuildKit's words, for scripts that look for them.
+    throw new BuildError("content", `invalid entry name ${goQuote(name)}`, { summary });
+  }
   return path === "." ? "" : path;
 }
 

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } f
 import { join } from "node:path";
 import { cleanPath, comparePaths } from "../base/container-path.ts";
 import { isErrno } from "../base/fs-atomic.ts";
+import { processFailure } from "../base/go-text.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { DeviceMount } from "./cdi.ts";
 import { CA_BUNDLE_TARGET, caBundle, withCaVariables } from "./ca-bundle.ts";
@@ -74,7 +75,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   mountRootfs(world, request, rootfs, held);
   const user = resolveStepUser(rootfs, request);
   makeSystemDirectories(rootfs);
-  makeCwd(rootfs, request.cwd, user);
+  makeCwd(rootfs, request, user);
   const emulator = request.platform && findEmulator(request.platform, world.searchPath);
   const mounts = await openStepMounts(world, request, { rootfs, network, emulator }, held);
   const input: SpecInput = {
@@ -183,7 +184,7 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
     return resolveUser(rootfs, request.user);
   } catch (error) {
     if (!(error instanceof UnknownUserError)) throw error;
-    const message = `process "${request.args.join(" ")}" did not complete successfully: ${error.message}`;
+    const message = processFailure(request.args, error.message);
     const [user = ""] = request.user.split(":");
     throw new BuildError("command", message, {
       cause: error,
@@ -234,11 +235,14 @@ function mountOfDevice({ hostPath, containerPath, options = [], type = "bind" }:
 }
 
 /** S11, S65. */
-function makeCwd(rootfs: string, cwd: string, user: StepUser): void {
+function makeCwd(rootfs: string, { cwd, args }: StepRequest, user: StepUser): void {
   try {
     const { existing, missing, stats } = resolveInRoot(rootfs, cwd);
     if (missing.length === 0 && !stats.isDirectory())
-      throw new BuildError("command", `the working directory ${cwd} is not a directory`);
+      // BuildKit lets the runtime find out, which exits with 1.
+      throw new BuildError("command", processFailure(args, "exit code: 1"), {
+        summary: `the working directory ${cwd} is not a directory`,
+      });
     let path = join(rootfs, existing);
     for (const name of missing) {
       path = join(path, name);

@@ -1,4 +1,5 @@
 // What a failed RUN is told with: BuildKit's message, the cause in plain words, its last output, one remedy. Loaded when a step has failed.
+import { processFailure } from "../base/go-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { ExecOp } from "../graph/op.ts";
@@ -39,7 +40,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
   const exitCode = isRefused === true ? EXEC_REFUSED : result.exitCode;
   const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
   const killed = oomKilled ? `: OOM killed${limit}, cannot allocate memory` : "";
-  const message = `process "${op.args.join(" ")}" did not complete successfully: exit code: ${exitCode}${killed}`;
+  const message = processFailure(op.args, `exit code: ${exitCode}${killed}`);
   const details = {
     exitCode,
     lastOutput,

@@ -227,7 +227,7 @@ export class ExecExecutor {
     const opened = new Map<string, string>();
     const caches = op.mounts.filter((mount) => mount.kind === "cache");
     for (const mount of caches.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))) {
-      const start = cacheStart(mount, inputs.get(mount)?.files);
+      const start = cacheStart(mount, inputs.get(mount)?.files, op.args);
       const seed = cacheSeed(mount, start);
       // One cache at two places of a step is one directory; the step must not wait for itself.
       const known = `${seed} ${mount.id}`;

@@ -1,6 +1,7 @@
 // The files that a mount of a step takes from a stage or a source: all of them with their parents, to mount the whole, or as paths of their own, to start a cache with.
 import { assert } from "../base/assert.ts";
 import { relativePath } from "../base/container-path.ts";
+import { processFailure } from "../base/go-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { CacheMount } from "../graph/op.ts";
 import type { LayerManifest } from "../rootfs/layer.ts";
@@ -33,13 +34,19 @@ const ONE_FILE = "file";
 
 /**
  * A cache starts as what `source` names in `from`, with its mode and owner; without `source` the mode and owner are the mount's, and without `from` it starts empty (M22, M24).
- * Fails with `source` where nothing can be at `source`, because there is no `from`.
+ * Fails with `source` where nothing can be at `source`, because there is no `from`; `args` are those of the step, for that message.
  */
-export function cacheStart(mount: CacheMount, files: MountedFiles | undefined): CacheStart {
+export function cacheStart(
+  mount: CacheMount,
+  files: MountedFiles | undefined,
+  args: readonly string[] = [],
+): CacheStart {
   const asked = { mode: mount.mode ?? 0o755, uid: mount.uid ?? 0, gid: mount.gid ?? 0 };
   if (!files) {
     if (mount.source === "") return { entries: [], ...asked };
-    throw new BuildError("source", `open /${mount.source}: no such file or directory`, {
+    const summary = `open /${mount.source}: no such file or directory`;
+    throw new BuildError("source", processFailure(args, summary), {
+      summary,
       help: "a cache mount without from starts empty: leave source out, or say where it comes from",
     });
   }

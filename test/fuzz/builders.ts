@@ -6,6 +6,7 @@ import { BASE, PROJECT } from "../compare/cases.ts";
 import { imageFacts, manifestDigestOf, type ImageFacts } from "../compare/image-facts.ts";
 import { writeContext, type FuzzCase } from "./fuzz-case.ts";
 import type { Place } from "./place.ts";
+import { ORIGIN } from "./remote.ts";
 
 export interface Outcome {
   /** undefined = the build failed, or made what is no image. */
@@ -54,27 +55,33 @@ async function build(
     join(folder, `${name}-image`),
   ];
   for (const path of [context, layout]) rmSync(path, { recursive: true, force: true });
-  writeContext(each, context);
+  // What a named context is called, too, BuildKit takes for what it was before.
+  const [first, second] = [context, `${context}-2`];
+  const inPlace = { ...each, parts: each.parts.map((part) => part.replaceAll(ORIGIN, place.origin)) };
+  for (const path of [first, second]) writeContext(inPlace, path);
   const { code, stderr } = await run(
     [
       ...command,
       "--progress=rawjson",
       `--build-context=${BASE}=oci-layout://${place.baseLayout}:latest`,
       `--output=type=oci,tar=false,dest=${layout}`,
-      ...each.args,
-      context,
+      `--ssh=default=${place.agent}`,
+      ...each.args.map((word) => word.replace("{second}", second).replace("{base}", place.baseLayout)),
+      first,
     ],
     { TSBUILD_ROOT: place.store },
   );
   const steps = stepsOf(stderr);
   const said = stderr
+    .replaceAll(place.origin, ORIGIN)
     .split("\n")
     .filter((line) => !line.startsWith("{"))
     .join("\n")
     .trim();
   if (code !== 0) return { facts: undefined, digest: "", error: said || `ended with ${code}`, steps };
   try {
-    return { facts: imageFacts(layout, place.bases), digest: manifestDigestOf(layout), error: "", steps };
+    const facts = JSON.stringify(imageFacts(layout, place.bases)).replaceAll(place.origin, ORIGIN);
+    return { facts: JSON.parse(facts) as ImageFacts, digest: manifestDigestOf(layout), error: "", steps };
   } catch (error) {
     return { facts: undefined, digest: "", error: `a broken image: ${String(error)}`, steps };
   }

@@ -3,6 +3,7 @@ import { chmodSync, linkSync, lutimesSync, mkdirSync, symlinkSync, writeFileSync
 import { dirname, join } from "node:path";
 import { execFileSync } from "node:child_process";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { lsetxattr } from "../../src/base/libc.ts";
 import { CONTEXT_TIME } from "../compare/image-facts.ts";
 import { archive, member } from "../unit/layer/raw-tar.ts";
 
@@ -13,13 +14,19 @@ export interface FuzzCase {
   readonly files: readonly ContextFile[];
   /** Lines of .dockerignore; none = no such file. */
   readonly ignore: readonly string[];
-  /** Flags for both builders, each one word. */
+  /** Flags for both builders, each one word; `{second}` is a copy of the context, `{base}` the layout of the base image. */
   readonly args: readonly string[];
 }
 
-/** Modes are octal, as in "0644". */
+/** Modes are octal, as in "0644"; `xattr` is the value of user.fuzz. */
 export type ContextFile =
-  | { readonly kind: "file"; readonly path: string; readonly mode: string; readonly text: string }
+  | {
+      readonly kind: "file";
+      readonly path: string;
+      readonly mode: string;
+      readonly text: string;
+      readonly xattr?: string;
+    }
   | { readonly kind: "directory"; readonly path: string; readonly mode: string }
   | { readonly kind: "symlink"; readonly path: string; readonly target: string }
   | { readonly kind: "hard link"; readonly path: string; readonly target: string }
@@ -67,6 +74,7 @@ function writeEntry(folder: string, file: ContextFile): boolean {
     switch (file.kind) {
       case "file":
         writeFileSync(path, file.text, { flag: "wx" });
+        if (file.xattr !== undefined) lsetxattr(path, "user.fuzz", Buffer.from(file.xattr));
         break;
       case "directory":
         mkdirSync(path);

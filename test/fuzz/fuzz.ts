@@ -3,10 +3,11 @@
 //
 //   npm run fuzz:diff -- [--seeds N] [--from SEED] [--seed SEED]… [--docker "COMMAND"] [--jobs N] [--out FOLDER] [--edits N] [--shrink N] [--record] [--verbose]
 //
+// In the folder of `--out`, verdicts.ndjson has a line for every seed: what both said, and each difference with the reason for it.
 // `--edits N`: every Nth seed is edited and built again (default 2, 0 = none); `--shrink N`: builds spent on making a failing case small (default 60).
 // `--record` builds each seed once and keeps what came out in fixtures/fuzz, for the test that needs no docker.
 // A seed means the same case for ever, as long as test/fuzz/generate stays as it is.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -96,6 +97,7 @@ async function judgeSeed(judged: Judge, seed: number): Promise<Verdict> {
   const edits = values.record ? 0 : number("edits");
   const edit = edits > 0 && seed % edits === 0 ? drawEdit(seed, fuzzCase) : undefined;
   const verdict = await judge(judged, { name: `seed-${seed}`, fuzzCase, edit, repeats: seed % 4 === 0 });
+  keepVerdict(seed, verdict);
   const faults = verdict.findings.filter(({ why }) => why === undefined);
   if (values.verbose) {
     console.log(`${faults.length === 0 ? "same" : "DIFF"}  ${seed}  ${verdict.first}`);
@@ -104,6 +106,12 @@ async function judgeSeed(judged: Judge, seed: number): Promise<Verdict> {
   if (values.record && faults.length === 0) record(seed, fuzzCase, verdict);
   if (faults.length > 0) await reportSeed(judged, seed, fuzzCase, edit, faults);
   return verdict;
+}
+
+function keepVerdict(seed: number, { first, errors, findings }: Verdict): void {
+  mkdirSync(resolve(values.out), { recursive: true });
+  const line = JSON.stringify({ seed, first, errors: first === "both" ? [] : errors, findings });
+  appendFileSync(join(resolve(values.out), "verdicts.ndjson"), `${line}\n`);
 }
 
 function record(seed: number, fuzzCase: FuzzCase, { findings, image }: Verdict): void {

@@ -5,7 +5,9 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Builder, Outcome } from "./builders.ts";
 import { explain } from "./explained.ts";
+import { failureDifferences } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
+import { otherMistake } from "./other-mistake.ts";
 import type { Place } from "./place.ts";
 import { applyEdit, type Edit } from "./generate/edits.ts";
 
@@ -53,12 +55,28 @@ export async function judge({ docker, tsbuild, place }: Judge, trial: Trial): Pr
       Promise.all([docker(each, folder), tsbuild(each, folder)]);
     const found: Finding[] = [];
     let last = await build(trial.fuzzCase);
+    const [before] = last;
     const first = last.every(({ facts }) => facts) ? "both" : last.some(({ facts }) => facts) ? "one" : "neither";
-    const add = (when: Finding["when"], each: FuzzCase, list: readonly Difference[]): void => {
-      const [a, b] = last;
-      found.push(...list.map((item) => ({ ...item, when, why: explain(item, { each, docker: a, tsbuild: b, base }) })));
+    const add = async (when: Finding["when"], each: FuzzCase, list: readonly Difference[]): Promise<void> => {
+      const circumstances = {
+        each,
+        docker: last[0],
+        tsbuild: last[1],
+        base,
+        before: when === "first build" ? undefined : before,
+      };
+      for (const item of list) {
+        const why =
+          explain(item, circumstances) ?? (item.where === "error" ? await secondOpinion(each, item) : undefined);
+        found.push({ ...item, when, why });
+      }
     };
-    add("first build", trial.fuzzCase, compare(last, base));
+    const secondOpinion = (
+      each: FuzzCase,
+      { docker: theirs = "", tsbuild: ours = "" }: Difference,
+    ): Promise<string | undefined> =>
+      otherMistake(each, theirs, ours, async (rest) => (await docker(rest, folder)).error);
+    await add("first build", trial.fuzzCase, compare(last, base));
     const image = last[1].facts;
     const errors = [last[0].error, last[1].error] as const;
     let [cutOff, comparisons, state] = [0, 1, trial.fuzzCase];
@@ -68,9 +86,10 @@ export async function judge({ docker, tsbuild, place }: Judge, trial: Trial): Pr
       comparisons += 1;
       const cache = cacheDifferences(last);
       cutOff = cache.cutOff;
-      add("after the edit", state, [...compare(last, base), ...cache.lost]);
+      await add("after the edit", state, [...compare(last, base), ...cache.lost]);
     }
-    if (trial.repeats && last[1].facts) add("again, unchanged", state, changes(last[1], await tsbuild(state, folder)));
+    if (trial.repeats && last[1].facts)
+      await add("again, unchanged", state, changes(last[1], await tsbuild(state, folder)));
     return { findings: found, first, errors, image, comparisons, cutOff };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -79,9 +98,11 @@ export async function judge({ docker, tsbuild, place }: Judge, trial: Trial): Pr
 
 function compare([docker, tsbuild]: readonly [Outcome, Outcome], base: readonly LayerFacts[]): Difference[] {
   if (docker.facts && tsbuild.facts) return differences(docker.facts, tsbuild.facts, base);
-  if (!docker.facts && !tsbuild.facts)
-    return /this is a bug|InternalError/i.test(tsbuild.error) ? [crash(tsbuild)] : [];
-  return [{ where: "build", docker: docker.error || "an image", tsbuild: tsbuild.error || "an image" }];
+  if (docker.facts || tsbuild.facts)
+    return [{ where: "build", docker: docker.error || "an image", tsbuild: tsbuild.error || "an image" }];
+  return /this is a bug|InternalError/i.test(tsbuild.error)
+    ? [crash(tsbuild)]
+    : failureDifferences(docker.error, tsbuild.error);
 }
 
 function crash({ error }: Outcome): Difference {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BASE, copyBaseContext, PROJECT } from "../compare/cases.ts";
 import { diffIdsOf, imageFacts, newLayers, type LayerFacts } from "../compare/image-facts.ts";
 import { run } from "./builders.ts";
+import { serveAgent, serveFiles } from "./remote.ts";
 
 export interface Place {
   /** Holds a folder for every case while it is worked on. */
@@ -13,6 +14,10 @@ export interface Place {
   readonly baseLayout: string;
   /** diffID → name, of the layers of the base image. */
   readonly bases: ReadonlyMap<string, string>;
+  /** Address of a web server, as "http://127.0.0.1:1234". */
+  readonly origin: string;
+  /** Socket of an ssh agent. */
+  readonly agent: string;
   /** What those layers hold. */
   readonly base: readonly LayerFacts[];
 }
@@ -25,6 +30,8 @@ export async function preparePlace(folder: string, base: "of this run" | "as rec
   const words = ["-q", "-t", BASE, "-o", `type=oci,tar=false,dest=${baseLayout}`, context];
   const made = await run([join(PROJECT, "src/bin/tsbuild"), ...words], { TSBUILD_ROOT: store });
   if (made.code !== 0) throw new Error(`the base image cannot be built: ${made.stderr}`);
+  const [origin, agent] = [await serveFiles(), join(folder, "agent")];
+  await serveAgent(agent);
   const bases = new Map(diffIdsOf(baseLayout).map((diffId) => [diffId, BASE]));
-  return { folder, store, baseLayout, bases, base: newLayers(imageFacts(baseLayout, new Map())) };
+  return { folder, store, baseLayout, bases, origin, agent, base: newLayers(imageFacts(baseLayout, new Map())) };
 }

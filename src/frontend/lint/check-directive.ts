@@ -3,7 +3,7 @@
 import { catalogEntry, createDiagnostic } from "../../diagnostics/catalog.ts";
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
 import type { Dockerfile, FromInstruction, Instruction } from "../ast.ts";
-import { goQuote } from "../quote.ts";
+import { goQuote } from "../../base/go-text.ts";
 import { isGoBool } from "../mount-flag.ts";
 import { stageInstructions } from "./rule.ts";
 

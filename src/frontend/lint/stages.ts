@@ -1,7 +1,7 @@
 // Names of stages and comments that describe them: K05 DuplicateStageName, K06 ReservedStageName, K20 InvalidDefinitionDescription.
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
 import type { ArgInstruction, Dockerfile, FromInstruction, Word } from "../ast.ts";
-import { goQuote } from "../quote.ts";
+import { goQuote } from "../../base/go-text.ts";
 import { warn, type LintRule } from "./rule.ts";
 
 const reservedNames: ReadonlySet<string> = new Set(["scratch", "context"]);

@@ -1,4 +1,5 @@
 // WORKDIR: the directory and what is missing above it, owned by the current USER (reference O07, trap T37). What exists stays as it is: then the layer is empty.
+import { joinRelative } from "../../base/container-path.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
 import type { MkdirAction } from "../../graph/op.ts";
@@ -16,8 +17,12 @@ export async function mkdirManifest(
   action: MkdirAction,
   { below, createdMtimeNs = 0n }: MkdirOptions,
 ): Promise<Manifest> {
-  const { path, blockedBy } = await resolvePath(below, action.path);
-  if (blockedBy !== undefined) throw notADirectory("lstat", path);
+  const { path, missing, blockedBy } = await resolvePath(below, action.path);
+  if (blockedBy !== undefined) {
+    // BuildKit names the first path that cannot be below what is in the way.
+    const [next = ""] = missing.split("/");
+    throw notADirectory("lstat", joinRelative(blockedBy, next));
+  }
   const draft = new Draft({ below, createdMtimeNs });
   // Resolved even if nothing is to be made: a user that cannot be looked up is an error now, not when the base changes.
   const owner = action.user === "" ? undefined : await resolveOwner(action.user, below);

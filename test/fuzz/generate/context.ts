@@ -1,5 +1,6 @@
 // Contexts: files of every kind, mode and name, and what .dockerignore leaves of them.
 import type { ArchiveMember, ContextFile } from "../fuzz-case.ts";
+import { isExcluded } from "../patterns.ts";
 import type { Random } from "../random.ts";
 
 const FOLDERS = ["", "", "", "src", "src", "src/sub", "src/sub/deep", "docs", ".hid", "e mpty", "x.d"];
@@ -26,7 +27,10 @@ const ODD_NAMES = [
 export function drawContext(random: Random): ContextFile[] {
   const files = new Map<string, ContextFile>();
   const add = (file: ContextFile): void => {
-    if (!files.has(file.path)) files.set(file.path, file);
+    const folders = file.path.split("/").map((_, at, names) => names.slice(0, at).join("/"));
+    const isBelowFile = folders.some((folder) => (files.get(folder)?.kind ?? "directory") !== "directory");
+    const isFolder = file.kind !== "directory" && [...files.keys()].some((path) => path.startsWith(`${file.path}/`));
+    if (!files.has(file.path) && !isBelowFile && !isFolder) files.set(file.path, file);
   };
   add({ kind: "file", path: "a.txt", mode: fileMode(random), text: "a\n" });
   for (const path of random.some(["src", "src/sub", "docs", "e mpty"], 0.5))
@@ -43,7 +47,8 @@ export function drawContext(random: Random): ContextFile[] {
   for (let left = random.between(3, 11); left > 0; left--) {
     const name = random.chance(0.15) ? random.pick(ODD_NAMES) : random.pick(NAMES);
     const folder = random.pick(FOLDERS);
-    add(drawEntry(random, folder === "" ? name : `${folder}/${name}`, [...files.keys()]));
+    const linkable = [...files.values()].flatMap(({ kind, path }) => (kind === "directory" ? [] : path));
+    add(drawEntry(random, folder === "" ? name : `${folder}/${name}`, linkable));
   }
   if (random.chance(0.25)) add(drawArchive(random));
   return [...files.values()];
@@ -64,7 +69,16 @@ function fileMode(random: Random): string {
 
 function drawEntry(random: Random, path: string, others: readonly string[]): ContextFile {
   return random.weighted<() => ContextFile>([
-    [16, () => ({ kind: "file", path, mode: fileMode(random), text: drawText(random) })],
+    [
+      16,
+      () => ({
+        kind: "file",
+        path,
+        mode: fileMode(random),
+        text: drawText(random),
+        ...(random.chance(0.04) ? { xattr: random.pick(["kept", "two words"]) } : {}),
+      }),
+    ],
     [
       3,
       () => ({
@@ -73,7 +87,7 @@ function drawEntry(random: Random, path: string, others: readonly string[]): Con
         target: random.pick(["a.txt", "src", "../a.txt", "/etc/passwd", "nowhere", ".", "..", "sub", "/a.txt", "y"]),
       }),
     ],
-    [2, () => ({ kind: "hard link", path, target: random.pick(others) })],
+    [others.length > 0 ? 2 : 0, () => ({ kind: "hard link", path, target: random.pick(others) })],
     [0.2, () => ({ kind: "fifo", path })],
   ])();
 }
@@ -148,4 +162,31 @@ const IGNORE_LINES = [
 
 export function drawIgnore(random: Random): string[] {
   return random.chance(0.25) ? random.list(1, 4, () => random.pick(IGNORE_LINES)) : [];
+}
+
+/** What a COPY finds: not ignored, and no link that leads nowhere. */
+export function visibleFiles(files: readonly ContextFile[], ignore: readonly string[]): ContextFile[] {
+  const patterns = ignore
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^(!?)[./]*\//, "$1")
+        .replace(/\/$/, ""),
+    )
+    .filter((line) => /^[^#]/.test(line));
+  const kept = files.filter(({ path }) => !isExcluded(patterns, path));
+  const paths = new Set([
+    "",
+    ...kept.flatMap(({ path }) => path.split("/").map((_, at, names) => names.slice(0, at + 1).join("/"))),
+  ]);
+  return kept.filter((file) => file.kind !== "symlink" || paths.has(linkedPath(file.path, file.target)));
+}
+
+function linkedPath(path: string, target: string): string {
+  const parts = target.startsWith("/") ? [] : path.split("/").slice(0, -1);
+  for (const name of target.split("/")) {
+    if (name === "..") parts.pop();
+    else if (name !== "" && name !== ".") parts.push(name);
+  }
+  return parts.join("/");
 }

@@ -1,6 +1,7 @@
 // COPY, ADD and WORKDIR: sources from the context, stages, images and heredocs; every flag; destinations that are there, new, relative or behind links.
 import { posix } from "node:path";
 import type { Random } from "../random.ts";
+import { ORIGIN, REMOTE_FILES, remoteDigest } from "../remote.ts";
 import { json, line } from "./style.ts";
 import { existing, freshPath, isWithin, note, type Draft, type Stage } from "./stage.ts";
 import { anyWord, spelled } from "./words.ts";
@@ -14,6 +15,7 @@ interface Source {
 
 const OWNERS = [
   "5",
+  "0",
   "5:6",
   "app",
   "app:staff",
@@ -21,14 +23,12 @@ const OWNERS = [
   "1000:app",
   "app:7",
   "nobody",
-  "unknown",
   "0:0",
-  "33:unknown",
+  "33:staff",
   ":6",
   "3000000",
-  "fz",
-  "fz:app",
 ];
+const NUMBERS = ["5", "0", "5:6", "0:0", "1000", "33:7", "3000000", "5:3000000"];
 const MODES = [
   "0644",
   "755",
@@ -50,7 +50,7 @@ export function copyInstruction(draft: Draft, stage: Stage): string {
   const { random, style } = draft;
   const isAdd = random.chance(0.25);
   const source = drawSource(draft, isAdd);
-  const flags = [...source.flags, ...drawFlags(random, isAdd)].map((flag) => spellFlag(draft, stage, flag));
+  const flags = [...source.flags, ...drawFlags(draft, stage, isAdd)].map((flag) => spellFlag(draft, stage, flag));
   const isLinked = flags.some((flag) => flag.startsWith("--link") && flag !== "--link=false");
   const dest = drawDestination(random, stage, source, isLinked);
   const name = isAdd ? "ADD" : "COPY";
@@ -75,15 +75,14 @@ function drawSource(draft: Draft, isAdd: boolean): Source {
           random.pick([
             "*",
             "*.txt",
-            "src/*",
             "s*",
-            "src/s?b",
             "[ab].txt",
             "*.none",
-            "src/*/*",
-            "x.d/*",
             ".*",
             "[!a].txt",
+            // BuildKit misses the directory of a wildcard that is not there.
+            ...(hasFolder(draft, "src") ? ["src/*", "src/s?b", "src/*/*"] : []),
+            ...(hasFolder(draft, "x.d") ? ["x.d/*"] : []),
           ]),
         ),
         kind: "many",
@@ -92,13 +91,15 @@ function drawSource(draft: Draft, isAdd: boolean): Source {
     ],
     [2, () => ({ words: [random.pick([".", "./", "/", "../", "src/..", "./."])], kind: "directory", flags: [] })],
     [1.5, () => heredocSource(random)],
+    [isAdd ? 3 : 0, () => remoteSource(random)],
+    [isAdd || draft.contexts.files === undefined ? 0 : 6, () => fromNamed(draft)],
     [isAdd || earlier.length === 0 ? 0 : 8, () => fromStage(random, random.pick(earlier))],
     [
       isAdd ? 0 : 0.7,
       () => ({
         words: [random.pick(["/etc/passwd", "/usr/share/doc", "/share", "/home/app", "/opt", "/usr/share/doc/*"])],
         kind: "many",
-        flags: ["--from=busybox"],
+        flags: [`--from=${draft.contexts.image ?? "busybox"}`],
       }),
     ],
     [
@@ -112,6 +113,10 @@ function drawSource(draft: Draft, isAdd: boolean): Source {
   ])();
 }
 
+function hasFolder({ context }: Draft, folder: string): boolean {
+  return context.some(({ path }) => path.startsWith(`${folder}/`));
+}
+
 function fromContext({ random, context }: Draft): Source {
   const paths = random.list(1, random.chance(0.2) ? 3 : 1, () => random.pick(context));
   const kindOf = (kind: string): Source["kind"] => (kind === "directory" ? "directory" : "file");
@@ -119,17 +124,19 @@ function fromContext({ random, context }: Draft): Source {
   if (folders.length > 0 && random.chance(0.3))
     return { words: [`${random.pick(folders)}${random.pick(["", "/"])}`], kind: "directory", flags: [] };
   const links = context.filter(({ kind }) => kind === "symlink");
-  if (links.length > 0 && random.chance(0.12)) {
+  if (links.length > 0 && random.chance(0.06)) {
     const word = `${escapedPattern(random.pick(links).path)}/${random.pick(["a.txt", "sub", "y", "*", ".", "deep/", "../a.txt", ""])}`;
     return { words: [word], kind: "many", flags: [] };
   }
-  const words = paths.map(({ path }) => `${random.pick(["", "", "", "./", "/", "../"])}${escapedPattern(path)}`);
+  const words = paths.map(
+    ({ path }) => `${random.pick(["", "", "", "./", "/", "../"])}${random.chance(0.97) ? escapedPattern(path) : path}`,
+  );
   return { words, kind: paths.length > 1 ? "many" : kindOf(paths[0]!.kind), flags: [] };
 }
 
-/** A name as a pattern that matches it alone. */
+/** A name as a pattern that matches it alone, and that no expansion changes. */
 function escapedPattern(path: string): string {
-  return path.replace(/[[\]*?\\]/g, "?");
+  return path.replace(/[[\]*?\\'"$]/g, "?");
 }
 
 function fromStage(random: Random, from: Stage): Source {
@@ -137,8 +144,13 @@ function fromStage(random: Random, from: Stage): Source {
     from.name === undefined || random.chance(0.3)
       ? String(from.index)
       : random.pick([from.name, from.name, from.name.toUpperCase()]);
-  const kind = random.pick(["file", "file", "directory", "directory", "link"] as const);
-  const path = existing(random, from, kind) ?? "/";
+  const kind = random.weighted([
+    [4, "file"],
+    [4, "directory"],
+    [1, "link"],
+  ] as const);
+  const found = existing(random, from, kind) ?? "/";
+  const path = found === "/dead" && random.chance(0.9) ? "/share" : found;
   const word = random.pick([
     path,
     path,
@@ -151,6 +163,19 @@ function fromStage(random: Random, from: Stage): Source {
     ...(kind === "link" ? [`${path}/*`, `${path}/doc/one`] : []),
   ]);
   return { words: [word], kind: kind === "link" ? "many" : kind, flags: [`--from=${reference}`] };
+}
+
+/** A context given by a flag has the same files as the first one. */
+function fromNamed(draft: Draft): Source {
+  const source = fromContext(draft);
+  return { ...source, flags: [`--from=${draft.contexts.files}`] };
+}
+
+function remoteSource(random: Random): Source {
+  const path = random.pick(Object.keys(REMOTE_FILES));
+  const flags = random.chance(0.3) ? [`--checksum=${remoteDigest(path)}`] : [];
+  if (path.endsWith(".tar")) flags.push(...random.some(["--unpack", "--unpack=false"], 0.4).slice(0, 1));
+  return { words: [`${ORIGIN}${path}`], kind: flags.includes("--unpack") ? "directory" : "file", flags };
 }
 
 function heredocSource(random: Random): Source {
@@ -186,20 +211,23 @@ function heredocSource(random: Random): Source {
   };
 }
 
-function drawFlags(random: Random, isAdd: boolean): string[] {
+function drawFlags({ random }: Draft, stage: Stage, isAdd: boolean): string[] {
   const flags: string[] = [];
-  if (random.chance(0.25)) flags.push(`--chown=${random.pick(OWNERS)}`);
+  // Names are looked up in files that a stage from scratch does not have, and that a step may have moved.
+  const isKnown = !stage.isScratch && (stage.paths.has("/etc/passwd") || random.chance(0.03));
+  const unknown = random.chance(0.02) ? ["unknown", "33:unknown", "fz:app"] : [];
+  if (random.chance(0.25)) flags.push(`--chown=${random.pick(isKnown ? [...OWNERS, ...unknown] : NUMBERS)}`);
   if (random.chance(0.2)) flags.push(`--chmod=${random.pick(MODES)}`);
   const isNamed = flags.some((flag) => /--chown=.*[a-z]/.test(flag));
   if (random.chance(isNamed ? 0.02 : 0.2)) flags.push(random.pick(["--link", "--link", "--link=true", "--link=false"]));
   if (random.chance(0.12)) flags.push(...random.list(1, 2, () => `--exclude=${random.pick(PATTERNS)}`));
-  if (!isAdd && random.chance(0.01)) flags.push("--parents");
+  if (!isAdd && random.chance(0.004)) flags.push("--parents");
   if (isAdd && random.chance(0.05)) flags.push(random.pick(["--keep-git-dir", "--keep-git-dir=false"]));
   return flags;
 }
 
 function spellFlag({ random, style }: Draft, stage: Stage, flag: string): string {
-  const [name = "", value] = flag.split("=", 2);
+  const [name = "", value] = /^([^=]*)=(.*)$/s.exec(flag)?.slice(1) ?? [];
   if (value === undefined || !["--chown", "--chmod"].includes(name)) return flag;
   const isOdd = /[^\w:]/.test(value);
   return isOdd || random.chance(0.8)
@@ -243,7 +271,7 @@ export function workdirInstruction({ random, style }: Draft, stage: Stage): stri
     [2, () => random.pick(["rel", "rel/er", ".", "..", "../up", "./x/"])],
     [1, () => existing(random, stage, "directory") ?? "/"],
     [0.7, () => existing(random, stage, "link") ?? "/"],
-    [0.1, () => existing(random, stage, "file") ?? "/"],
+    [0.02, () => existing(random, stage, "file") ?? "/"],
     [0.5, () => random.pick(["/", "//w//y/", "/w/../z", "/with space", "/w/"])],
   ])();
   const isOdd = random.chance(0.05);

@@ -1,7 +1,7 @@
 // A seed's case: the context, the Dockerfile and the flags, right in most cases and wrong in the way a person is wrong in the others.
 import type { FuzzCase } from "../fuzz-case.ts";
 import { Random } from "../random.ts";
-import { drawContext, drawIgnore } from "./context.ts";
+import { drawContext, drawIgnore, visibleFiles } from "./context.ts";
 import { copyInstruction, workdirInstruction } from "./copy.ts";
 import { metadataInstruction, onbuildInstruction, variableInstruction } from "./metadata.ts";
 import { withMistake } from "./mistakes.ts";
@@ -17,9 +17,22 @@ const MISTAKES = 0.22;
 export function generateCase(seed: number): FuzzCase {
   const root = new Random(seed);
   const files = drawContext(root.fork("context"));
+  const drawn = drawIgnore(root.fork("ignore"));
+  const ignore = visibleFiles(files, drawn).length > 0 || root.fork("nothing").chance(0.1) ? drawn : [];
+  const visible = visibleFiles(files, ignore);
   const random = root.fork("dockerfile");
   const style = drawStyle(random);
-  const draft: Draft = { random, style, context: files, globals: [], stages: [], args: [] };
+  const draft: Draft = {
+    random,
+    style,
+    context: visible.length > 0 && random.chance(0.97) ? visible : files,
+    globals: [],
+    stages: [],
+    contexts: {
+      files: random.chance(0.12) ? "second" : undefined,
+      image: random.chance(0.05) ? random.pick(["other", "s1"]) : undefined,
+    },
+  };
   const head = drawHead(random, style);
   const globals = random.chance(0.3) ? drawGlobals(draft) : [];
   const stages = random.weighted([
@@ -34,7 +47,7 @@ export function generateCase(seed: number): FuzzCase {
     parts,
     lineEnd: random.chance(0.04) && !parts.some((part) => part.includes("<<")) ? "\r\n" : "\n",
     files,
-    ignore: drawIgnore(root.fork("ignore")),
+    ignore,
     args: drawArgs(root.fork("args"), draft),
   };
   return root.fork("whether wrong").chance(MISTAKES) ? withMistake(root.fork("mistake"), made) : made;
@@ -51,7 +64,7 @@ function drawHead(random: Random, style: Style): string[] {
         "#check=skip=JSONArgsRecommended;error=false",
       ]),
     );
-  if (random.chance(0.1)) head.push(random.pick(["# a comment", "", "#", "  # escape=x"]));
+  if (random.chance(0.1)) head.push(random.pick(["# a comment", "", "#", "# one comment\n  # escape=x"]));
   return head;
 }
 
@@ -82,7 +95,7 @@ function drawStage(draft: Draft, index: number, count: number): string[] {
   stages.push(stage);
   const hasBase = draft.globals.length > 0 && random.chance(0.1);
   const image =
-    (parent?.name !== undefined && random.chance(0.1) ? parent.name.toUpperCase() : parent?.name) ??
+    (parent?.name !== undefined && random.chance(0.01) ? parent.name.toUpperCase() : parent?.name) ??
     (isScratch
       ? "scratch"
       : random.weighted([
@@ -117,14 +130,17 @@ function drawInstruction(draft: Draft, stage: Stage, at: number): string {
     [2, () => workdirInstruction(draft, stage)],
     [at < 3 ? 5 : 3, () => variableInstruction(draft, stage)],
     [4, () => metadataInstruction(draft, stage)],
-    [stage.name !== undefined && canRun ? 0.8 : 0.2, () => onbuildInstruction(draft, stage)],
+    [stage.name !== undefined && canRun ? 1.1 : 0.2, () => onbuildInstruction(draft, stage)],
   ])();
 }
 
 const VALUES = ["v", "", "a b", "/usr/lib", "x.tar.gz", "busybox", "$A"];
 
-function drawArgs(random: Random, { stages }: Draft): string[] {
+function drawArgs(random: Random, { stages, contexts }: Draft): string[] {
   const args: string[] = [];
+  if (contexts.files !== undefined) args.push(`--build-context=${contexts.files}={second}`);
+  // Where a stage has the name, the context takes its place.
+  if (contexts.image !== undefined) args.push(`--build-context=${contexts.image}=oci-layout://{base}:latest`);
   if (random.chance(0.35))
     args.push(...random.list(1, 2, () => `--build-arg=${random.pick(NAMES)}=${random.pick(VALUES)}`));
   if (random.chance(0.03))

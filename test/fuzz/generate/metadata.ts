@@ -7,7 +7,8 @@ import { anyWord, NAMES, spelled } from "./words.ts";
 
 export function variableInstruction(draft: Draft, stage: Stage): string {
   const { random, style } = draft;
-  const value = (): string => anyWord(random, style);
+  // At the end of a line an escape would take the next one into it.
+  const value = (): string => anyWord(random, style).replace(/[\\`]\s?$/, "$&x");
   const name = (): string => {
     const picked = random.pick(NAMES);
     stage.known.delete(picked);
@@ -147,17 +148,15 @@ export function metadataInstruction(draft: Draft, stage: Stage): string {
         make(
           "USER",
           random.pick([
-            "app",
             "1000",
             "1000:50",
-            "app:staff",
-            "root",
-            "nobody",
             "0:0",
             "4242",
-            "app:1",
-            "fz",
-            "1000:fz",
+            // Whether or not the step that looks them up finds them.
+            ...(stage.paths.has("/etc/passwd") || random.chance(0.1)
+              ? ["app", "app:staff", "root", "nobody", "app:1"]
+              : []),
+            ...(random.chance(0.05) ? ["fz", "1000:fz"] : []),
             spelled(random, style, stage, "app"),
           ]),
         ),

@@ -165,6 +165,19 @@ const LINES = [
   "FROM scratch\nRUN true",
   'SHELL ["/no/such", "-c"]\nRUN true',
   "ADD . /x\nADD . /x",
+  "ADD {http}/missing /x",
+  `ADD --checksum=sha256:${"0".repeat(64)} {http}/file.txt /x`,
+  "ADD --checksum=md5:00 {http}/file.txt /x",
+  "ADD {http} /x",
+  "COPY --from=second nosuch /x",
+  "RUN --mount=type=ssh,id=nosuch,required=true true",
+  "ENV A=${B^^}",
+  "ENV A=${B:0:1}",
+  "ENV A=${B@Q}",
+  "ARG A=${A",
+  "ONBUILD COPY --from=nosuch a /b",
+  "RUN <<EOF <<",
+  "RUN <<-EOF\n\tfalse\n\tEOF",
 ] as const;
 
 export function withMistake(random: Random, each: FuzzCase): FuzzCase {

@@ -19,14 +19,15 @@ export function runInstruction(draft: Draft, stage: Stage): string {
       () =>
         line(random, style, "RUN", [
           ...flags,
-          json(random, ["touch", posix.join("/tmp", posix.basename(freshPath(random, stage)))]),
+          json(random, ["mkdir", "-p", posix.join("/tmp", posix.basename(freshPath(random, stage)))]),
         ]),
     ],
     [1.5, () => heredoc(draft, flags, commands)],
+    [0.7, () => otherHeredoc(draft, stage, flags, commands)],
     [
       0.7,
       () =>
-        `${line(random, style, "RUN", [...flags, `cat <<ONE > ${existing(random, stage, "directory") ?? ""}/one`])}\nbody $A \${B}\n\ttab\nONE`,
+        `${line(random, style, "RUN", [...flags, `cat <<ONE > ${existing(random, stage, "directory") ?? ""}/one || true`])}\nbody $A \${B}\n\ttab\nONE`,
     ],
   ])();
 }
@@ -49,6 +50,24 @@ function heredoc({ random, style }: Draft, flags: readonly string[], commands: r
   const indent = opening.includes("-") && random.chance(0.7) ? "\t" : "";
   const body = [...shebang, ...commands].map((each) => indent + each);
   return `${line(random, style, "RUN", [...flags, opening])}\n${body.join("\n")}\n${random.chance(0.3) ? indent : ""}EOF`;
+}
+
+/** Heredocs that the shell reads: as the input of a program, two in one line, and one that the builder gives a shell of its own. */
+function otherHeredoc(
+  { random, style }: Draft,
+  stage: Stage,
+  flags: readonly string[],
+  commands: readonly string[],
+): string {
+  const folder = existing(random, stage, "directory") ?? "";
+  const [text = "", ...body] = random.pick([
+    ["sh <<-EOF || true", "\techo $A > /tmp/input", "\tEOF"],
+    ["<<EOF sh", ...commands, "EOF"],
+    [`cat <<ONE > ${folder}/1 && cat <<"TWO" > ${folder}/2 || true`, "a $A", "ONE", "b $A", "TWO"],
+    ["<<EOF cat > /tmp/fed || true", "fed $A", "EOF"],
+    ["<<'EOF' ", "echo 'quoted $A' || true", "EOF"],
+  ]);
+  return [line(random, style, "RUN", [...flags, text]), ...body].join("\n");
 }
 
 /** A command that does the same wherever and whenever it runs, and does not fail. */
@@ -93,10 +112,10 @@ function command(random: Random, stage: Stage): string {
       1,
       () =>
         random.pick([
-          "echo fz:x:77:78::/:/bin/sh >> /etc/passwd",
-          "echo fz:x:79:app >> /etc/group",
-          "mv /etc/passwd /etc/old",
-          "ln -sf old /etc/group",
+          "echo fz:x:77:78::/:/bin/sh >> /etc/passwd || true",
+          "echo fz:x:79:app >> /etc/group || true",
+          random.chance(0.2) ? make("gone", "/etc/passwd", "mv /etc/passwd /etc/old") : "chmod 600 /etc/passwd || true",
+          "ln -sf old /etc/group || true",
         ]),
     ],
     [0.4, () => `mkfifo ${fresh} || true`],
@@ -129,7 +148,7 @@ function looks(random: Random, stage: Stage, path: string): string {
   return `${random.chance(0.6) ? made : ""}{ ${text}; } > ${into} 2>/dev/null || true`;
 }
 
-function drawMount({ random, style, stages, context }: Draft, stage: Stage): string {
+function drawMount({ random, style, stages, context, contexts }: Draft, stage: Stage): string {
   const target = random.pick(["/m", "/m", "rel/m", "/a/mnt", existing(random, stage, "directory") ?? "/m"]);
   const earlier = stages.slice(0, -1);
   const options = random.weighted<() => string[]>([
@@ -140,8 +159,9 @@ function drawMount({ random, style, stages, context }: Draft, stage: Stage): str
         `target=${target}`,
         ...random.some(
           [
-            `source=${random.pick([".", "src", random.pick(context).path.replaceAll(",", "")])}`,
+            `source=${random.pick([".", random.pick(context).path.replaceAll(",", "")])}`,
             random.pick(["rw", "ro", "readonly=false", "rw=true"]),
+            ...(contexts.files === undefined ? [] : [`from=${contexts.files}`]),
           ],
           0.5,
         ),
@@ -150,7 +170,7 @@ function drawMount({ random, style, stages, context }: Draft, stage: Stage): str
     [
       earlier.length > 0 ? 4 : 1,
       () => [
-        `from=${earlier.length > 0 ? (random.pick(earlier).name ?? "busybox") : "busybox"}`,
+        `from=${earlier.length > 0 ? (random.pick(earlier).name ?? "busybox") : (contexts.image ?? "busybox")}`,
         `dst=${target}`,
         ...random.some([`src=${random.pick(["/", "/etc", "/tmp", "/usr/share/doc"])}`, "rw"], 0.5),
       ],
@@ -168,10 +188,16 @@ function drawMount({ random, style, stages, context }: Draft, stage: Stage): str
             "uid=5",
             "gid=6",
             "ro=false",
-            ...(earlier.length > 0 ? [`from=${random.pick(earlier).name ?? "busybox"}`, "source=/usr/share/doc"] : []),
           ],
           0.4,
         ),
+        // Without "from" there is nothing that a source could be in.
+        ...(random.chance(0.2)
+          ? [
+              `from=${earlier.length > 0 ? (random.pick(earlier).name ?? "busybox") : "busybox"}`,
+              ...random.some(["source=/usr/share/doc"], 0.6),
+            ]
+          : []),
       ],
     ],
     [2, () => ["type=tmpfs", `target=${target}`, ...random.some(["size=64k"], 0.3)]],
@@ -187,13 +213,13 @@ function drawMount({ random, style, stages, context }: Draft, stage: Stage): str
       ],
     ],
     [0.7, () => ["type=secret", "id=missing", ...random.some(["env=MISSING", "required=false"], 0.4)]],
-    [0.5, () => ["type=ssh"]],
+    [1.5, () => ["type=ssh", ...random.some(["required", "mode=0666", "uid=5", "target=/s/agent", "id=default"], 0.3)]],
     [
-      0.2,
+      0.1,
       () => [
         "type=bind",
         `target=${target}`,
-        random.pick(["mode=0700", "source=/no/such", "from=later", "size=5", "unknown=1", "type=odd"]),
+        random.pick(["source=/no/such", "from=later", "size=5", "unknown=1", "type=odd"]),
       ],
     ],
   ])();
@@ -212,6 +238,8 @@ function drawMount({ random, style, stages, context }: Draft, stage: Stage): str
 
 /** What is under the mount; a cache is emptied first, because it outlives the build. */
 function lookAtMount(flag: string, into: string): string {
+  if (flag.includes("type=ssh"))
+    return `mkdir -p ${posix.dirname(into)}; stat -c '%n %F %a %u %g' $SSH_AUTH_SOCK > ${into} 2>/dev/null || true`;
   const target = /(?:target|dst)=([^,]*)/.exec(flag)?.[1] ?? "/run/secrets";
   const folder = `mkdir -p ${posix.dirname(into)}`;
   const look = `{ stat -c '%n %F %a %u %g' ${target} ${target}/*; cat ${target} ${target}/*; echo "$SECRET$MISSING"; }`;

@@ -11,7 +11,8 @@ export interface Draft {
   readonly context: readonly ContextFile[];
   readonly globals: string[];
   readonly stages: Stage[];
-  readonly args: string[];
+  /** Names of contexts that the flags give: of files, and of an image. */
+  readonly contexts: { readonly files: string | undefined; readonly image: string | undefined };
 }
 
 export interface Stage {

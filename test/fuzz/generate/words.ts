@@ -84,7 +84,7 @@ function piece(random: Random, style: Style, depth: number): string {
     [4, () => `$${name}`],
     [4, () => `\${${name}}`],
     [4, () => `\${${name}${random.pick([":-", "-", ":+", "+"])}${inner()}}`],
-    [0.2, () => `\${${name}${random.pick([":?", "?"])}${inner()}}`],
+    [0.03, () => `\${${name}${random.pick([":?", "?"])}${inner()}}`],
     [4, () => `\${${name}${random.pick(["#", "##", "%", "%%"])}${random.pick(PATTERNS)}}`],
     [
       4,

@@ -28,7 +28,7 @@ function builder(...outcomes: readonly Outcome[]): Builder {
 let trials = 0;
 
 async function findings(docker: Builder, tsbuild: Builder, trial: Partial<Trial> = {}): Promise<readonly Finding[]> {
-  const place = { folder: folder.path, store: "", baseLayout: "", bases: new Map(), base: [] };
+  const place = { folder: folder.path, store: "", baseLayout: "", bases: new Map(), base: [], origin: "", agent: "" };
   const whole = { name: `t-${trials++}`, fuzzCase: CASE, edit: undefined, repeats: false, ...trial };
   return (await judge({ docker, tsbuild, place }, whole)).findings;
 }
@@ -86,13 +86,34 @@ describe("the judge", () => {
     expect(await findings(builder(outcome()), again, { repeats: true })).toMatchObject([{ where: "digest" }]);
   });
 
-  test("T01, T04: explains a file written again as it was, not one that changed", async () => {
-    const layers = (...list: Record<string, string>[]) => outcome({ facts: { ...FACTS, layers: list } });
-    const below = { "/f": 'file 0644 0:0 "x"' };
-    const again = await findings(builder(layers(below, {})), builder(layers(below, below)));
-    expect(again.map(({ where, why }) => `${where} ${why?.slice(0, 3)}`)).toEqual(["layer 1 /f T01"]);
-    const found = await findings(builder(layers(below, {})), builder(layers(below, { "/f": 'file 0600 0:0 "x"' })));
-    expect(found.map(({ why }) => why)).toEqual([undefined, undefined]);
+  test("L10: finds another reason and another line, but not other words around the same one", async () => {
+    const said = (line: number, text: string) =>
+      outcome({
+        facts: undefined,
+        error: `Dockerfile:${line}\n  ${line} | >>> x\nERROR: failed to build: failed to solve: ${text}`,
+      });
+    const own = (line: number, text: string) =>
+      outcome({ facts: undefined, error: `/c/Dockerfile:${line}:1: error: there is none\n  buildkit: ${text}` });
+    const missing = (ref: string) => `failed to calculate checksum of ref ${ref}: "/a": not found`;
+    expect(await findings(builder(said(2, missing("x::y"))), builder(own(2, missing('stage "s"'))))).toEqual([]);
+    const found = { where: "error", why: undefined };
+    expect(await findings(builder(said(2, missing("x::y"))), builder(own(1, missing("x"))))).toMatchObject([found]);
+    expect(await findings(builder(said(2, "unknown flag: --x")), builder(own(2, "unknown flag: --y")))).toMatchObject([
+      found,
+    ]);
+  });
+
+  test("of two mistakes, either may be found first: docker is asked without the one that it blames", async () => {
+    const said = (line: number, text: string) =>
+      outcome({ facts: undefined, error: `  ${line} | >>> x\nERROR: failed to build: failed to solve: ${text}` });
+    const own = outcome({ facts: undefined, error: "/c/Dockerfile:1:1: error: second" });
+    expect(await findings(builder(said(2, "first"), said(1, "second")), builder(own))).toMatchObject([
+      { why: expect.stringMatching(/^L08/) as string },
+    ]);
+    expect(await findings(builder(said(2, "first"), said(1, "third")), builder(own))).toMatchObject([
+      { why: undefined },
+    ]);
+    expect(await findings(builder(said(2, "first"), outcome()), builder(own))).toMatchObject([{ why: undefined }]);
   });
 });
 

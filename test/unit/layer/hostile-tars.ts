@@ -15,10 +15,10 @@ const link = (name: string, linkname: string): RawMember => ({ name, type: "2", 
 const hard = (name: string, linkname: string): RawMember => ({ name, type: "1", linkname });
 
 export const HOSTILE_TARS: readonly HostileTar[] = [
-  { name: "a name that climbs", tar: archive(file("../escaped")), refused: /outside of its root/ },
-  { name: "a name that climbs from below", tar: archive(file("a/../../escaped")), refused: /outside of its root/ },
-  { name: "an absolute name that climbs", tar: archive(file("/../escaped")), refused: /outside of its root/ },
-  { name: "the parent as a member", tar: archive({ name: "../" }), refused: /outside of its root/ },
+  { name: "a name that climbs", tar: archive(file("../escaped")), refused: /^invalid entry name "\.\.\/escaped"$/ },
+  { name: "a name that climbs from below", tar: archive(file("a/../../escaped")), refused: /^invalid entry name/ },
+  { name: "an absolute name that climbs", tar: archive(file("/../escaped")), refused: /^invalid entry name/ },
+  { name: "the parent as a member", tar: archive({ name: "../" }), refused: /^invalid entry name/ },
   { name: "an absolute name", tar: archive(file("/etc/escaped")), inside: ["etc/escaped"] },
   { name: "a PAX name that climbs", tar: archive(pax(record("path", "../escaped")), file("a")), refused: /outside/ },
   {
@@ -53,7 +53,7 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
   },
   { name: "a file below a file", tar: archive(file("a"), file("a/b")), refused: /no directory/ },
   { name: "a file in the place of a symlink", tar: archive(link("a", "../../escaped"), file("a")), inside: ["a"] },
-  { name: "a hard link that climbs", tar: archive(hard("a", "../../etc/passwd")), refused: /outside of its root/ },
+  { name: "a hard link that climbs", tar: archive(hard("a", "../../etc/passwd")), refused: /^invalid entry name/ },
   { name: "a hard link to what is not there", tar: archive(hard("a", "/etc/passwd")), refused: /not in it/ },
   {
     name: "a hard link through a symlink that points out",

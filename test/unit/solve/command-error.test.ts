@@ -17,10 +17,10 @@ const OP: ExecOp = {
   platform: { os: "linux", architecture: "amd64" },
 };
 
-async function failure(result: StepResult): Promise<string> {
+async function failure(result: StepResult, op: ExecOp = OP): Promise<string> {
   const graph = new GraphBuilder();
-  const id = graph.add(OP, [undefined], { name: "RUN make", stage: "", cache: "use", instruction: "RUN make" });
-  const step = { vertex: graph.get(id)!, op: OP, result, lastOutput: [], logPath: "/log", below: [] };
+  const id = graph.add(op, [undefined], { name: "RUN make", stage: "", cache: "use", instruction: "RUN make" });
+  const step = { vertex: graph.get(id)!, op, result, lastOutput: [], logPath: "/log", below: [] };
   return (await commandError(step)).message;
 }
 
@@ -30,5 +30,12 @@ test("R03, S13: want of memory is said behind the exit code, with the limit wher
   expect(await failure({ exitCode: 137, oomKilled: true })).toBe(`${exit}: OOM killed, cannot allocate memory`);
   expect(await failure({ exitCode: 137, oomKilled: true, oomLimit: 4096 })).toBe(
     `${exit}: OOM killed (limit 4096 bytes), cannot allocate memory`,
+  );
+});
+
+test("R03: the command is quoted as Go quotes it, on one line", async () => {
+  const op = { ...OP, args: ["/bin/sh", "-c", 'cat <<E\necho "$A"\nE'] };
+  expect(await failure({ exitCode: 3, oomKilled: false }, op)).toBe(
+    'process "/bin/sh -c cat <<E\\necho \\"$A\\"\\nE" did not complete successfully: exit code: 3',
   );
 });

@@ -55,3 +55,9 @@ test.for(
   );
   expect(timesOf(golden.expected!).filter(([path, time]) => times.get(path) !== BigInt(time))).toEqual([]);
 });
+
+test("O07: a WORKDIR behind a file fails with the first path that cannot be, as BuildKit names it", async () => {
+  const below = new RootfsView([layerOf(['a file 0644 0:0 @0 "x"'])]);
+  const failed = mkdirManifest({ kind: "mkdir", path: "a/b/c", mode: 0o755, user: "" }, { below });
+  await expect(failed).rejects.toThrow(/^lstat \/a\/b: not a directory$/);
+});

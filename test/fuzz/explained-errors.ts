@@ -1,0 +1,165 @@
+// Differences of builds that fail, for one builder or for both. What docker blames must be what the explanation is about.
+import type { LayerFacts } from "../compare/image-facts.ts";
+import type { Explanation } from "./explained.ts";
+import { dockerFailure, tsbuildFailures } from "./failures.ts";
+import type { FuzzCase } from "./fuzz-case.ts";
+import { flagValues, instructionsOf, type Written } from "./lineage.ts";
+
+const IMAGE = "an image";
+
+export const EXPLAINED_ERRORS: readonly Explanation[] = [
+  {
+    row: "T05",
+    why: "a name that begins with .wh. would delete a file of the image; tsbuild refuses it, docker writes the image",
+    holds: ({ where, docker, tsbuild }, { each }) => {
+      const name = /"[^"]*?(\.wh\.[^"/]*)"/.exec(tsbuild ?? "")?.[1];
+      return (
+        where === "build" &&
+        docker === IMAGE &&
+        tsbuild?.includes('names that begin with ".wh." mark deletions') === true &&
+        name !== undefined &&
+        each.files.some(({ path }) => path.split("/").includes(name))
+      );
+    },
+  },
+  {
+    row: "T32",
+    why: "BuildKit 0.25 does not find a dangling link that COPY --exclude comes upon (moby/buildkit#4946)",
+    holds: ({ where, docker = "", tsbuild }, { each }) => {
+      const copy = blamed(docker, each);
+      const path = /failed to calculate checksum of ref: "\/([^"]*)": not found$/.exec(
+        dockerFailure(docker).sentence,
+      )?.[1];
+      const link = each.files.find((file) => file.kind === "symlink" && targetOf(file.path, file.target) === path);
+      return (
+        where === "build" &&
+        tsbuild === IMAGE &&
+        link !== undefined &&
+        copy !== undefined &&
+        flagValues(copy, "--exclude").length > 0
+      );
+    },
+  },
+  {
+    row: "C07",
+    why: "a wildcard may match nothing; BuildKit sends only what some pattern matches and then misses the directory that the wildcard is in",
+    holds: ({ where, docker = "", tsbuild }, { each }) => {
+      const copy = blamed(docker, each);
+      const folder = /^lstat \/([^:]*): no such file or directory$/.exec(dockerFailure(docker).sentence)?.[1];
+      return (
+        where === "build" &&
+        tsbuild === IMAGE &&
+        folder !== undefined &&
+        each.files.some(({ path }) => path.startsWith(`${folder}/`)) &&
+        copy !== undefined &&
+        wildFolders(copy).includes(folder)
+      );
+    },
+  },
+  {
+    row: "T38",
+    why: "BuildKit needs /etc/passwd to be there for a user by number, too; tsbuild takes the number",
+    holds: ({ where, docker = "", tsbuild }, { each }) => {
+      const user = /unable to find user (\d+): invalid argument$/.exec(dockerFailure(docker).sentence)?.[1];
+      const run = blamed(docker, each);
+      const asked = instructionsOf(each).some(({ name, text }) => name === "USER" && text.includes(user ?? ""));
+      return where === "build" && tsbuild === IMAGE && run?.name === "RUN" && user !== undefined && asked;
+    },
+  },
+  {
+    row: "C01",
+    why: "docker cannot ask its client for a name with a control character; tsbuild copies it",
+    holds: ({ where, docker = "" }, { each }) =>
+      (where === "build" || where === "error") &&
+      docker.includes('header key "followpaths" contains value with non-printable ASCII characters') &&
+      // In JSON, where alone a name with a tab is one word.
+      instructionsOf(each).some(({ name, text }) => /^(COPY|ADD)$/.test(name) && /^\[.*\\[tnrbf]/.test(text)) &&
+      each.files.some(({ path }) => path.includes("\t")),
+  },
+  {
+    row: "C08",
+    why: "BuildKit may copy before it calculates a checksum, and then names the first of a missing source's parents, or where its link leads",
+    holds: ({ where, docker = "", tsbuild = "" }, { each, base }) => {
+      const copy = blamed(docker, each);
+      const gone = /^lstat (\/[^:]*): no such file or directory$/.exec(dockerFailure(docker).sentence)?.[1];
+      if (where !== "error" || gone === undefined || !/^(COPY|ADD)$/.test(copy?.name ?? "")) return false;
+      return tsbuildFailures(tsbuild).some(({ sentence, lines }) => {
+        const missing = /checksum of ref: "([^"]*)": not found/.exec(sentence)?.[1];
+        const isThere = lines !== undefined && copy!.lines[0] <= lines[0] && lines[0] <= copy!.lines[1];
+        return isThere && missing !== undefined && (isBelow(missing, gone) || isLinkTo(missing, gone, each, base));
+      });
+    },
+  },
+  {
+    row: "C11",
+    why: "of a symbolic --chmod BuildKit says only that its syntax is invalid; tsbuild says which it is",
+    holds: ({ where, docker = "", tsbuild = "" }, { each }) => {
+      const copy = blamed(docker, each);
+      const mode = copy && flagValues(copy, "--chmod")[0];
+      return (
+        where === "error" &&
+        dockerFailure(docker).sentence === "invalid syntax" &&
+        mode !== undefined &&
+        !/^[0-7]+$/.test(mode) &&
+        tsbuildFailures(tsbuild).some(
+          ({ sentence, lines }) =>
+            sentence.includes("invalid chmod parameter: ") &&
+            copy!.lines[0] <= lines![0] &&
+            lines![0] <= copy!.lines[1],
+        )
+      );
+    },
+  },
+  {
+    row: "C13",
+    why: "BuildKit 0.25 has --parents only in its labs syntax",
+    holds: ({ where, docker = "" }, { each }) =>
+      (where === "build" || where === "error") &&
+      dockerFailure(docker).sentence === "unknown flag: --parents" &&
+      blamed(docker, each)?.flags.includes("--parents") === true,
+  },
+];
+
+/** The instruction whose lines docker marks; undefined = none, or more than one. */
+function blamed(error: string, each: FuzzCase): Written | undefined {
+  const { lines } = dockerFailure(error);
+  if (lines === undefined) return undefined;
+  const found = instructionsOf(each).filter((one) => one.lines[0] <= lines[1] && lines[0] <= one.lines[1]);
+  return found.length === 1 ? found[0] : undefined;
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+/** Whether something called so is a link to `target`: in the context, in the base image, or made by a step. */
+function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly LayerFacts[]): boolean {
+  const name = path.slice(path.lastIndexOf("/"));
+  const end = target.slice(target.lastIndexOf("/") + 1);
+  const below = base.flatMap((layer) => Object.entries(layer));
+  return (
+    each.files.some((file) => file.kind === "symlink" && `/${file.path}`.endsWith(name) && file.target.endsWith(end)) ||
+    below.some(([link, text]) => link.endsWith(name) && text.startsWith("link ") && text.includes(end)) ||
+    instructionsOf(each).some(({ text, body }) => /ln -s/.test(text) && [text, ...body].join("\n").includes(end))
+  );
+}
+
+/** Where a link of the context leads, within it. */
+function targetOf(path: string, target: string): string {
+  const parts = target.startsWith("/") ? [] : path.split("/").slice(0, -1);
+  for (const name of target.split("/")) {
+    if (name === "..") parts.pop();
+    else if (name !== "" && name !== ".") parts.push(name);
+  }
+  return parts.join("/");
+}
+
+/** What stands before the first wildcard of each source. */
+function wildFolders({ name, text }: Written): string[] {
+  if (!/^(COPY|ADD)$/.test(name)) return [];
+  return text.split(/[\s",[\]]+/).flatMap((word) => {
+    const parts = word.split("/").filter((part) => !/^\.{0,2}$/.test(part));
+    const wild = parts.findIndex((part) => /[*?[]/.test(part));
+    return wild < 1 ? [] : [parts.slice(0, wild).join("/")];
+  });
+}

@@ -1,0 +1,37 @@
+// Where two things are wrong, and each builder came upon another one first: docker is asked again, without what it blames.
+import { dockerFailure, failureDifferences } from "./failures.ts";
+import { dockerfileText, type FuzzCase } from "./fuzz-case.ts";
+
+/** Things that may be wrong in one case before it is given up. */
+const ROUNDS = 4;
+
+/** The reason, where docker comes to say what tsbuild says; undefined where it never does. `docker` builds a case and gives its error. */
+export async function otherMistake(
+  each: FuzzCase,
+  theirs: string,
+  ours: string,
+  docker: (each: FuzzCase) => Promise<string>,
+): Promise<string | undefined> {
+  let [rest, error] = [each, theirs];
+  for (let round = 0; round < ROUNDS; round++) {
+    const { lines } = dockerFailure(error);
+    if (lines === undefined) return undefined;
+    rest = withoutLines(rest, lines);
+    error = await docker(rest);
+    if (error === "") return undefined;
+    if (failureDifferences(error, ours).length === 0)
+      return "L08: two things are wrong: asked again without what it blames, docker says what tsbuild says";
+  }
+  return undefined;
+}
+
+/** The lines made empty, so that the others keep their numbers; a FROM is one of the base image, so that what follows has a stage. */
+function withoutLines(each: FuzzCase, [first, last]: readonly [number, number]): FuzzCase {
+  const lines = dockerfileText(each).split(each.lineEnd).slice(0, -1);
+  const [, as = ""] = /^\s*FROM\s.*?(\sAS\s.*)?$/i.exec(lines[first - 1] ?? "") ?? [undefined, undefined];
+  const isFrom = /^\s*FROM\b/i.test(lines[first - 1] ?? "");
+  const kept = lines.map((line, at) =>
+    at < first - 1 || at > last - 1 ? line : at === first - 1 && isFrom ? `FROM busybox${as ?? ""}` : "",
+  );
+  return { ...each, parts: kept };
+}

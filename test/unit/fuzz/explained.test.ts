@@ -1,0 +1,362 @@
+// Each explanation of the fuzzer holds for what its cause makes, and not for the fault next to it.
+import { describe, expect, test } from "vitest";
+import type { Difference } from "../../compare/differences.ts";
+import type { ImageFacts, LayerFacts } from "../../compare/image-facts.ts";
+import type { Outcome } from "../../fuzz/builders.ts";
+import { EXPLANATIONS, explain, type Circumstances } from "../../fuzz/explained.ts";
+import type { ContextFile } from "../../fuzz/fuzz-case.ts";
+
+interface Scene {
+  readonly parts: readonly string[];
+  readonly files?: readonly ContextFile[];
+  /** `created_by` of the instructions, for both; docker's where it has others. "" before the text = no layer. */
+  readonly history?: readonly string[];
+  readonly dockerHistory?: readonly string[];
+  /** New layers of tsbuild, and of docker. */
+  readonly layers?: readonly [tsbuild: readonly LayerFacts[], docker: readonly LayerFacts[]];
+  readonly base?: LayerFacts;
+  readonly before?: Outcome["steps"];
+}
+
+function outcome(given: Partial<Outcome>): Outcome {
+  return { facts: undefined, digest: "", error: "", steps: new Map(), ...given };
+}
+
+function factsOf(history: readonly string[], layers: readonly LayerFacts[]): ImageFacts {
+  const entries = history.map((text) => ({
+    created_by: text,
+    ...(/^(COPY|ADD|RUN|WORKDIR) /.test(text) ? {} : { empty_layer: true }),
+  }));
+  return { config: {}, history: [{ created_by: "the base" }, ...entries], layers: ["busybox", ...layers] };
+}
+
+function rowOf(scene: Scene, difference: Partial<Difference>): string | undefined {
+  const { parts, files = [], history = [], dockerHistory = history, layers = [[], []], base = {}, before } = scene;
+  const circumstances: Circumstances = {
+    each: { parts, lineEnd: "\n", files, ignore: [], args: [] },
+    docker: outcome({ facts: factsOf(dockerHistory, layers[1]) }),
+    tsbuild: outcome({ facts: factsOf(history, layers[0]) }),
+    before: before && outcome({ steps: before }),
+    base: [base],
+  };
+  return explain({ where: "build", docker: undefined, tsbuild: undefined, ...difference }, circumstances)?.split(
+    ":",
+  )[0];
+}
+
+const failed = (line: number, sentence: string): string =>
+  `Dockerfile:${line}\n----\n   ${line} | >>> x\n----\nERROR: failed to build: failed to solve: ${sentence}`;
+const missing = (path: string): string =>
+  `failed to compute cache key: failed to calculate checksum of ref a::b: "${path}": not found`;
+const text = (content: string): ContextFile => ({ kind: "file", path: content, mode: "0644", text: "" });
+
+const shown = new Set<string>();
+
+/** Holds for the first difference, and for none of the others; or for the one in the first scene and not in the others. */
+function shows(
+  row: string,
+  scene: Scene,
+  holds: Partial<Difference>,
+  ...misses: readonly (Partial<Difference> | Scene)[]
+): void {
+  shown.add(row);
+  test(row, () => {
+    expect(rowOf(scene, holds)).toBe(row);
+    for (const miss of misses)
+      expect("parts" in miss ? rowOf(miss, holds) : rowOf(scene, miss), JSON.stringify(miss)).toBeUndefined();
+  });
+}
+
+describe("metadata", () => {
+  const pointer = String.raw`"HEALTHCHECK &{[\"CMD\" \"a\"] \"5s\" \"0s\" \"0s\" \"0s\" '\\x03'}"`;
+  const fields = (retries: number) =>
+    `"HEALTHCHECK {Test:[CMD a] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:${retries}}"`;
+  const health = { parts: ["FROM busybox", "ONBUILD CMD x", "HEALTHCHECK CMD a"], history: ["HEALTHCHECK"] };
+  shows(
+    "HI13",
+    health,
+    { where: "history[1].created_by", docker: pointer, tsbuild: fields(3) },
+    { where: "history[1].created_by", docker: pointer, tsbuild: fields(4) },
+  );
+
+  const workdir = { parts: ["FROM busybox", "WORKDIR //w/"], history: ["WORKDIR /w"] };
+  const written = { where: "history[1].created_by", docker: '"WORKDIR //w/"', tsbuild: '"WORKDIR /w"' };
+  shows(
+    "O07",
+    workdir,
+    written,
+    { ...written, tsbuild: '"WORKDIR /v"' },
+    { parts: ["FROM busybox", "CMD x"], history: ["CMD"] },
+  );
+
+  const heredoc = (first: string, opening = "<<-EOF"): Scene => ({
+    parts: ["FROM busybox", `RUN ${opening}\n${first}\nEOF`],
+    history: ["RUN /dev/pipes/EOF # buildkit"],
+  });
+  const run = {
+    where: "history[1].created_by",
+    docker: '"RUN /bin/sh -c #!/bin/sh # buildkit"',
+    tsbuild: '"RUN /dev/pipes/EOF # buildkit"',
+  };
+  shows("H05", heredoc("\t#!/bin/sh"), run, heredoc("#!/bin/sh"), heredoc("\t#!/bin/sh", "<<EOF"));
+
+  const ports = (word: string, docker: string, tsbuild: string): Scene => ({
+    parts: ["FROM busybox", `EXPOSE 80 ${word}`],
+    history: [tsbuild],
+    dockerHistory: [docker],
+  });
+  const cut = ports("$A${NOPE:-82}", "EXPOSE [80/tcp 82/tcp]", "EXPOSE [80/tcp 182/tcp]");
+  const exposed = {
+    where: "history[1].created_by",
+    docker: '"EXPOSE [80/tcp 82/tcp]"',
+    tsbuild: '"EXPOSE [80/tcp 182/tcp]"',
+  };
+  shows(
+    "V24",
+    cut,
+    exposed,
+    { ...exposed, tsbuild: '"EXPOSE [81/tcp 182/tcp]"' },
+    { ...exposed, tsbuild: '"EXPOSE [80/tcp 183/tcp]"' },
+    { ...exposed, where: "history[0].created_by" },
+    { ...cut, parts: ["FROM busybox", "EXPOSE 80 182"] },
+  );
+  const port = { where: "config.config.ExposedPorts.182/tcp", tsbuild: "{}" };
+  shows(
+    "V24",
+    cut,
+    port,
+    { ...port, where: "config.config.ExposedPorts.81/tcp" },
+    ports("182", "EXPOSE [80/tcp 82/tcp]", "EXPOSE [80/tcp 182/tcp]"),
+  );
+  const invalid = (line: number, of: string) => ({
+    docker: "an image",
+    tsbuild: `/x/Dockerfile:${line}:8: error: "${of}" is not a port number [InvalidPort]\n  buildkit: invalid containerPort: ${of}`,
+  });
+  shows("V24", cut, invalid(2, "~82"), invalid(2, "~83"), invalid(1, "~82"));
+
+  const children = (label: string): Scene => ({
+    parts: ["FROM busybox AS a", "FROM a AS b", `LABEL ${label}`, "FROM a", "COPY --from=b / /"],
+    history: ["COPY / / # buildkit"],
+  });
+  const label = { where: "config.config.Labels.l", docker: '"x"' };
+  shows("F07", children("l=x"), label, { where: "config.config.Labels.l", tsbuild: '"x"' }, children("m=x"), {
+    parts: ["FROM busybox AS a", "FROM busybox AS b", "LABEL l=x", "FROM a"],
+  });
+
+  const steps = (...list: [string, "ran" | "cached"][]): Outcome["steps"] => new Map(list);
+  const scratch = (before: Outcome["steps"], image = "scratch"): Scene => ({
+    parts: [`FROM ${image} AS s`, "COPY a /", "FROM busybox"],
+    before,
+  });
+  const lost = { where: "cache [s 1/1] COPY a /", docker: "cached", tsbuild: "ran" };
+  shows(
+    "Q32",
+    scratch(steps(["[s 1/1] COPY a /", "cached"])),
+    lost,
+    scratch(steps(["[s 1/1] COPY a /", "ran"])),
+    scratch(steps(["[s 1/1] COPY a /", "cached"]), "busybox"),
+    { ...lost, docker: "ran" },
+  );
+});
+
+describe("files", () => {
+  const file = 'file 0644 0:0 "x"';
+  const copied = (
+    created: string,
+    of: readonly [tsbuild: LayerFacts, docker: LayerFacts],
+    base: LayerFacts = {},
+  ): Scene => ({
+    parts: ["FROM busybox", created.replace(" # buildkit", "")],
+    history: [created],
+    layers: [[of[0]], [of[1]]],
+    base,
+  });
+  const again = copied("COPY a /d/ # buildkit", [{ "/d/a": file, "/etc/x": file }, {}], {
+    "/d/a": file,
+    "/etc/x": file,
+    "/d/b": file,
+  });
+  shows(
+    "T01",
+    again,
+    { where: "layer 1 /d/a", tsbuild: file },
+    { where: "layer 1 /etc/x", tsbuild: file },
+    { where: "layer 1 /d/b", docker: file },
+    copied("COPY a /d/ # buildkit", [{ "/d/a": file }, {}], { "/d/a": 'file 0600 0:0 "x"' }),
+  );
+  const touched = (command: string): Scene => ({
+    parts: ["FROM busybox", `RUN ${command}`],
+    history: [`RUN /bin/sh -c ${command} # buildkit`],
+    layers: [[{ "/d/a": file }], [{}]],
+    base: { "/d/a": file },
+  });
+  shows("T01", touched("touch /d/a"), { where: "layer 1 /d/a", tsbuild: file }, touched("touch /e/a"));
+
+  const link = "hard link 0644 0:0 -> d/a";
+  const linked = (command: string, base: LayerFacts): Scene => ({
+    parts: ["FROM busybox", command],
+    history: [`${command} # buildkit`],
+    layers: [[{ "/d/a": file, "/n": link }], [{ "/n": file }]],
+    base,
+  });
+  shows(
+    "T04",
+    linked("RUN ln /d/a /n", { "/d/a": file }),
+    { where: "layer 1 /n", docker: file, tsbuild: link },
+    { where: "layer 1 /n", docker: 'file 0644 0:0 "y"', tsbuild: 'file 0644 0:0 "x"' },
+    linked("RUN cp /d/a /n", { "/d/a": file }),
+    linked("RUN ln /d/a /n", {}),
+    linked("COPY a n /", { "/d/a": file }),
+  );
+
+  const made = (flag: string, base: LayerFacts = {}): Scene =>
+    copied(`COPY ${flag}a /p/n/ # buildkit`, [{ "/p": "directory 0777 0:0", "/q": "directory 0777 0:0" }, {}], base);
+  const masked = { where: "layer 1 /p", docker: "directory 0755 0:0", tsbuild: "directory 0777 0:0" };
+  shows(
+    "T25",
+    made("--chmod=777 "),
+    masked,
+    { ...masked, where: "layer 1 /q" },
+    { ...masked, docker: "directory 0700 0:0" },
+    { ...masked, docker: "directory 0755 5:0" },
+    made("--chmod=755 "),
+    made(""),
+    made("--chmod=777 ", { "/p": "directory 0777 0:0" }),
+  );
+
+  const excluded = (flag: string, source = "src/*", parts = ["a.md", "b.txt"]): Scene => ({
+    parts: ["FROM busybox", `COPY ${flag}${source} /w/`],
+    history: [`COPY ${source} /w/ # buildkit`],
+    layers: [[{}], [{ "/w/a.md": file }]],
+    files: parts.map((name) => text(`src/${name}`)),
+  });
+  const kept = { where: "layer 1 /w/a.md", docker: file };
+  shows(
+    "C14",
+    excluded("--exclude=*.md "),
+    kept,
+    { where: "layer 1 /w/b.txt", docker: file },
+    { where: "layer 1 /v/a.md", docker: file },
+    { where: "layer 1 /w/a.md", tsbuild: file },
+    excluded("--exclude=*.txt "),
+    excluded(""),
+    excluded("--exclude=*.md ", "src"),
+    excluded("--exclude=*.md --exclude=!a.md "),
+    excluded("--exclude=*.md ", "src/b*"),
+  );
+});
+
+describe("attributes", () => {
+  const attributed = (xattr: string): Scene => ({
+    parts: ["FROM busybox"],
+    files: [{ kind: "file", path: "a", mode: "0644", text: "", xattr }],
+  });
+  const kept = { where: "tree /a", docker: 'file 0644 0:0 ""', tsbuild: 'file 0644 0:0 "" user.fuzz=6b' };
+  shows(
+    "T03",
+    attributed("k"),
+    kept,
+    { ...kept, docker: 'file 0600 0:0 ""' },
+    { ...kept, where: "build" },
+    attributed("m"),
+    {
+      ...kept,
+      tsbuild: 'file 0644 0:0 "" user.else=6b',
+    },
+  );
+});
+
+describe("errors", () => {
+  const control: Scene = { parts: ["FROM busybox", 'COPY ["a\\tb", "/w"]'], files: [text("a\tb")] };
+  const header = 'Internal: header key "followpaths" contains value with non-printable ASCII characters';
+  const unsent = (sentence: string) => ({ docker: `ERROR: failed to build: ${sentence}`, tsbuild: "an image" });
+  shows(
+    "C01",
+    control,
+    unsent(header),
+    unsent("Internal: header"),
+    { ...control, files: [] },
+    {
+      ...control,
+      parts: ["FROM busybox", "COPY a /w"],
+    },
+  );
+
+  const refused = (name: string) => ({
+    docker: "an image",
+    tsbuild: `error: "/w/${name}": names that begin with ".wh." mark deletions`,
+  });
+  shows("T05", { parts: [], files: [text("d/.wh..x")] }, refused(".wh..x"), refused(".wh.y"), {
+    ...refused(".wh..x"),
+    docker: "no",
+  });
+
+  const dangling: readonly ContextFile[] = [{ kind: "symlink", path: "src/l", target: "nowhere" }];
+  const excluding = (flag: string): Scene => ({
+    parts: ["FROM busybox", `COPY ${flag} src /w`, "RUN x"],
+    files: dangling,
+  });
+  const notFound = (line: number, path: string) => ({ docker: failed(line, missing(path)), tsbuild: "an image" });
+  shows(
+    "T32",
+    excluding("--exclude=x"),
+    notFound(2, "/src/nowhere"),
+    notFound(3, "/src/nowhere"),
+    notFound(2, "/src/l"),
+    excluding(""),
+  );
+
+  const wild: Scene = {
+    parts: ["FROM busybox", "COPY x.d/* y.d/z /w/", "RUN x"],
+    files: [text("x.d/a"), text("y.d/a")],
+  };
+  const lstat = (line: number, path: string) => ({
+    docker: failed(line, `lstat ${path}: no such file or directory`),
+    tsbuild: "an image",
+  });
+  shows("C07", wild, lstat(2, "/x.d"), lstat(2, "/y.d"), lstat(3, "/x.d"), { ...wild, files: [] });
+
+  const user = (name: string, line = 3) => ({
+    docker: failed(line, `process "x" did not complete successfully: unable to find user ${name}: invalid argument`),
+    tsbuild: "an image",
+  });
+  shows("T38", { parts: ["FROM busybox", "USER 7", "RUN x"] }, user("7"), user("app"), user("8"), user("7", 2));
+
+  const both = (line: number, docker: string, own: number, path: string) => ({
+    where: "error",
+    docker: failed(line, docker),
+    tsbuild: `/c/Dockerfile:${own}:1: error: there is none\n  buildkit: ${missing(path)}`,
+  });
+  const copies: Scene = { parts: ["FROM busybox", "COPY d/e/f src/l /w/", "COPY x /w"], files: dangling };
+  const gone = (path: string) => `lstat ${path}: no such file or directory`;
+  shows(
+    "C08",
+    copies,
+    both(2, gone("/d/e"), 2, "/d/e/f"),
+    both(2, gone("/x/e"), 2, "/d/e/f"),
+    both(2, gone("/d/e"), 3, "/d/e/f"),
+    both(1, gone("/d/e"), 2, "/d/e/f"),
+  );
+  shows("C08", copies, both(2, gone("/src/nowhere"), 2, "/src/l"), both(2, gone("/src/other"), 2, "/src/l"));
+
+  const chmod = (flag: string): Scene => ({ parts: ["FROM busybox", `COPY --chmod=${flag} a /w`, "COPY a /w"] });
+  const syntax = (line: number, own: number) => ({
+    where: "error",
+    docker: failed(line, "invalid syntax"),
+    tsbuild: `/c/Dockerfile:${own}:1: error: invalid chmod parameter: 'u'. it should be octal string`,
+  });
+  shows("C11", chmod("u"), syntax(2, 2), syntax(3, 3), syntax(2, 3), chmod("755"));
+
+  const parents = (line: number) => ({
+    docker: failed(line, `dockerfile parse error on line ${line}: unknown flag: --parents`),
+    tsbuild: "an image",
+  });
+  shows("C13", { parts: ["FROM busybox", "COPY --parents a /w", "COPY a /w"] }, parents(2), parents(3), {
+    docker: failed(2, "unknown flag: --x"),
+    tsbuild: "an image",
+  });
+});
+
+test("every explanation has its case here", () => {
+  expect(EXPLANATIONS.map(({ row }) => row).toSorted()).toEqual([...shown].toSorted());
+});
