@@ -161,8 +161,13 @@ export class MemberTree {
     const targetPlace = this.#find(targetPath.slice(0, Math.max(cut, 0)), shown);
     const targetName = targetPath.slice(cut + 1);
     const target = targetPlace?.node.children.get(targetName);
-    if (!targetPlace || target?.kind !== "leaf")
-      throw damaged(`has a ${shown}, ${target?.kind === "dir" ? "a directory" : "which is not in it"}`);
+    if (target?.kind === "dir") throw damaged(`has a ${shown}, a directory`);
+    if (!targetPlace || target?.kind !== "leaf") {
+      const summary = `the tar archive has a ${shown}, which is not in it`;
+      throw new BuildError("content", `linkat ${member.linkname} ${member.name}: no such file or directory`, {
+        summary,
+      });
+    }
     if (this.#whiteouts === "keep") adoptAttributes(target.inode, member);
     const existing = place.node.children.get(name);
     if (existing === target || (existing?.kind === "leaf" && existing.inode === target.inode)) return;

@@ -15,7 +15,11 @@ test.each(HOSTILE_TARS)("AD02: $name", async ({ tar, refused }) => {
   writeFileSync(rig.path("sentinel"), "untouched");
   const before = [outside(rig.dir), statSync("/etc/passwd").mtimeMs];
   const unpacking = unpackLayer(inSlices(tar, 4096), rig.path("x/y/z"), { xattrNamespace: "trusted" });
-  if (refused) await expect(unpacking).rejects.toMatchObject({ code: "content", message: refused });
+  if (refused)
+    await expect(unpacking).rejects.toMatchObject({
+      code: "content",
+      message: expect.stringMatching(refused) as string,
+    });
   else {
     const { entries, impliedDirectories } = await unpacking;
     const onDisk = await scanUpper(rig.path("x/y/z"), { xattrNamespace: "trusted" });

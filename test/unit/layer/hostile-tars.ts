@@ -20,7 +20,11 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
   { name: "an absolute name that climbs", tar: archive(file("/../escaped")), refused: /^invalid entry name/ },
   { name: "the parent as a member", tar: archive({ name: "../" }), refused: /^invalid entry name/ },
   { name: "an absolute name", tar: archive(file("/etc/escaped")), inside: ["etc/escaped"] },
-  { name: "a PAX name that climbs", tar: archive(pax(record("path", "../escaped")), file("a")), refused: /outside/ },
+  {
+    name: "a PAX name that climbs",
+    tar: archive(pax(record("path", "../escaped")), file("a")),
+    refused: /^invalid entry name/,
+  },
   {
     name: "a symlink out, then a file through it",
     tar: archive(link("out", "../../.."), file("out/escaped")),
@@ -54,11 +58,15 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
   { name: "a file below a file", tar: archive(file("a"), file("a/b")), refused: /no directory/ },
   { name: "a file in the place of a symlink", tar: archive(link("a", "../../escaped"), file("a")), inside: ["a"] },
   { name: "a hard link that climbs", tar: archive(hard("a", "../../etc/passwd")), refused: /^invalid entry name/ },
-  { name: "a hard link to what is not there", tar: archive(hard("a", "/etc/passwd")), refused: /not in it/ },
+  {
+    name: "a hard link to what is not there",
+    tar: archive(hard("a", "/etc/passwd")),
+    refused: /^linkat \/etc\/passwd a: no such file or directory$/,
+  },
   {
     name: "a hard link through a symlink that points out",
     tar: archive(link("out", "/"), hard("a", "out/etc/passwd")),
-    refused: /not in it/,
+    refused: /^linkat/,
   },
   {
     name: "a hard link to a symlink, then a file on it",
@@ -66,8 +74,8 @@ export const HOSTILE_TARS: readonly HostileTar[] = [
     inside: ["a", "b"],
   },
   { name: "a hard link to a directory", tar: archive({ name: "d/" }, hard("a", "d")), refused: /a directory/ },
-  { name: "a hard link to itself", tar: archive(hard("a", "a")), refused: /not in it/ },
-  { name: "a hard link without a target", tar: archive(hard("a", "")), refused: /not in it|a directory/ },
+  { name: "a hard link to itself", tar: archive(hard("a", "a")), refused: /^linkat a a: no such/ },
+  { name: "a hard link without a target", tar: archive(hard("a", "")), refused: /^linkat {2}a: no such/ },
   {
     name: "a hard link in the place of its target's directory",
     tar: archive({ name: "d/" }, file("d/a"), hard("d", "d/a")),

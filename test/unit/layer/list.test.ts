@@ -21,7 +21,12 @@ test.each(HOSTILE_TARS)("AD02, T18: $name", async ({ tar, refused, inside }) => 
   for (const slice of [tar.length, 511, 7]) {
     if (slice === 7 && tar.length > 1e5) continue;
     const read = list(tar, slice);
-    if (refused) await expect(read).rejects.toMatchObject({ name: "BuildError", code: "content", message: refused });
+    if (refused)
+      await expect(read).rejects.toMatchObject({
+        name: "BuildError",
+        code: "content",
+        message: expect.stringMatching(refused) as string,
+      });
     else expect((await read).map((entry) => entry.path)).toEqual(inside);
   }
 });
