@@ -145,12 +145,13 @@ function removeCgroup(path: string): void {
   }
 }
 
-function processesOf(path: string): readonly number[] {
+/** Process ids in a group, as seen from here. */
+export function processesOf(path: string): readonly number[] {
   const text = readFileIfExists(join(path, "cgroup.procs"))?.toString() ?? "";
   return text.split("\n").filter(Boolean).map(Number);
 }
 
-function killQuietly(pid: number): void {
+export function killQuietly(pid: number): void {
   try {
     if (pid > 1) process.kill(pid, "SIGKILL");
   } catch {

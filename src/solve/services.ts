@@ -1,4 +1,5 @@
 // What solving needs from the world, declared here and constructed by the engine.
+import type { Standstill } from "../base/standstill.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { ExecOp, FileOp, GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -181,7 +182,7 @@ export interface SolveServices {
     watched: {
       readonly scratch: readonly string[];
       readonly kept: readonly string[];
-      readonly hold?: () => Disposable;
+      readonly hold?: () => Standstill;
       readonly reset?: () => Promise<void>;
     },
     work: (signal: AbortSignal, settle: () => Promise<void>) => Promise<T>,

@@ -1,4 +1,5 @@
 // A part of the ceiling, as those see it who write under it. Who keeps the ceiling: room.ts.
+import type { Standstill } from "../base/standstill.ts";
 
 export interface ClaimMore {
   /** Bytes that are claimed as well where there is room for them: they may be written before anybody looks again. */
@@ -6,7 +7,7 @@ export interface ClaimMore {
   /** Of those, bytes that are waited for while other builds may free them: without them what is written shows too late. */
   readonly reserve?: number;
   /** Makes whoever writes stand still while room is being made. */
-  readonly hold?: (() => Disposable) | undefined;
+  readonly hold?: (() => Standstill) | undefined;
   /** What was written can be made again: where builds wait for each other, {@link RoomYielded} is thrown rather than that the build fails. */
   readonly canYield?: boolean;
 }

@@ -6,6 +6,7 @@ import { closeSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { monotonicMs, nowMs } from "../base/clock.ts";
+import type { Standstill } from "../base/standstill.ts";
 import { formatBytes } from "../base/size-text.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { TMP_INGEST, TMP_PUT } from "./content.ts";
@@ -40,7 +41,7 @@ const LONGEST_WAIT_MS = 1000;
 /** A part of the ceiling: what a step may write between two looks. */
 const HEADROOM = 1 / 8;
 /** A part of the ceiling, left free for what nobody claims: the database's log, the logs of steps, directories. */
-const MARGIN = 1 / 64;
+const MARGIN = 1 / 32;
 /** Looks in a row that have to see the same before a build fails: another one may have ended between measuring and asking. */
 const LAST_LOOKS = 3;
 /** What was asked for beyond need, and was not to be had, is not asked for again for this long. */
@@ -53,7 +54,7 @@ interface Wanted {
   readonly needed: number;
   /** Enough where nobody is left to wait for. */
   readonly least: number;
-  readonly hold?: (() => Disposable) | undefined;
+  readonly hold?: (() => Standstill) | undefined;
   readonly canYield?: boolean | undefined;
 }
 
@@ -139,7 +140,7 @@ export class Room implements AsyncDisposable {
     const { wished, hold } = wanted;
     if (this.#isFresh() && this.#ledger.tryClaim(wished, this.#limit)) return wished;
     // Until there is room, what is written is too much.
-    using _ = hold?.();
+    using held = hold?.();
     // One after the other: two claims of a build that wait do not make twice the room.
     const before = this.#making;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -149,6 +150,10 @@ export class Room implements AsyncDisposable {
       this.#options.signal.throwIfAborted();
       if (this.#isFresh() && this.#ledger.tryClaim(wished, this.#limit)) return wished;
       return await this.#makeRoom(what, wanted);
+    } catch (error) {
+      // There will be none: let go, it would write on until whoever runs it has ended it.
+      held?.end();
+      throw error;
     } finally {
       resolve();
     }

@@ -3,6 +3,7 @@
 import { statfsSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { monotonicMs } from "../base/clock.ts";
+import type { Standstill } from "../base/standstill.ts";
 import { RoomYielded, type ClaimMore, type RoomClaim } from "./room-claim.ts";
 import { measureTree } from "./usage.ts";
 
@@ -14,7 +15,7 @@ export interface WatchOptions {
   /** Directories in the store itself that the work writes to. */
   readonly kept: readonly string[];
   /** Makes the work stand still until what is returned has been disposed. */
-  readonly hold?: () => Disposable;
+  readonly hold?: () => Standstill;
   /** Makes {@link scratch} what it was before the work began. Undefined = the work cannot begin again. */
   readonly reset?: () => Promise<void>;
   readonly signal: AbortSignal;
@@ -36,7 +37,7 @@ export interface WatchedRoom {
   readonly headroom: number;
   readonly onNotice: (message: string) => void;
   /** Counts growth in the store itself, and resolves once it fits. */
-  readonly landed: (bytes: number, hold: (() => Disposable) | undefined) => Promise<void>;
+  readonly landed: (bytes: number, hold: (() => Standstill) | undefined) => Promise<void>;
 }
 
 /** A look at the disk costs microseconds; a fast one takes 2 MB meanwhile. */

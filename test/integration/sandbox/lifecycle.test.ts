@@ -129,6 +129,25 @@ test("pain 3: a step that is held writes nothing, and goes on afterwards; held b
   }
 });
 
+test("pain 3: a step that is ended where it stands still writes nothing any more", async () => {
+  const brake = new StepBrake();
+  const started = Promise.withResolvers<void>();
+  const script =
+    "trap '' TERM INT; (while true; do echo line >> /g; done) & echo up; while true; do echo line >> /f; done";
+  const request = rig.request(script, { brake, onOutput: () => started.resolve() });
+  const running = rig.sandbox.run(request);
+  const sizes = (): number[] => ["f", "g"].map((name) => statSync(join(request.upperDir, name)).size);
+  await Promise.race([started.promise, running]);
+  while (!existsSync(join(request.upperDir, "f")) || !existsSync(join(request.upperDir, "g"))) await setImmediate();
+  const held = brake.hold();
+  for (let before: number[] = []; String(before) !== String(sizes()); await setImmediate()) before = sizes();
+  const before = sizes();
+  held.end();
+  held[Symbol.dispose]();
+  expect(await running).toMatchObject({ exitCode: 137, signal: "SIGKILL" });
+  expect(sizes()).toEqual(before);
+});
+
 test.each([
   ["after kill -9", "undefined"],
   ["after kill -9 of who holds a step still", "brake.hold()"],

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { Standstill } from "../../../src/base/standstill.ts";
 import type { Lease } from "../../../src/store/leases.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import type { Room } from "../../../src/store/room.ts";
@@ -190,9 +191,9 @@ test("pain 3: work stands still until there is room ahead of it again, while ano
   await using second = await openBuild(temp, 10 * MIB);
   const scratch = second.lease.tempDirectory("u");
   let holds = 0;
-  const hold = (): Disposable => {
+  const hold = (): Standstill => {
     holds++;
-    return { [Symbol.dispose]: () => void holds-- };
+    return { end: () => {}, [Symbol.dispose]: () => void holds-- };
   };
   const { signal } = new AbortController();
   const claim = await second.room.claim("RUN dd", 0);
