@@ -58,6 +58,9 @@ test.each([
   ["1ms2μs", 1_002_000],
   ["0", undefined],
   ["0s", undefined],
+  ["-0", undefined],
+  ["2.s", 2_000_000_000],
+  ["2562047h", 9_223_369_200_000_000_000],
 ])("O11: a duration of %s", async (text, nanoseconds) => {
   const flags = ["interval", "timeout", "start-period", "start-interval"].map((name) => `--${name}=${text}`).join(" ");
   const { Healthcheck } = await configOf(`HEALTHCHECK ${flags} --retries=3 CMD x`);
@@ -70,6 +73,19 @@ test.each(["-5s", "-1ms", "999us"])("O11: a duration of %s is too short", async 
   await expect(planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`)).rejects.toThrow(
     'Interval "interval" cannot be less than 1ms',
   );
+});
+
+test.each([
+  ["xm1s", 'time: invalid duration "xm1s"'],
+  ["+", 'time: invalid duration "+"'],
+  [".", 'time: invalid duration "."'],
+  ["2562048h", 'time: invalid duration "2562048h"'],
+  ["1s-2s", 'time: unknown unit "s-" in duration "1s-2s"'],
+  ["1S", 'time: unknown unit "S" in duration "1S"'],
+  ["1constructor", 'time: unknown unit "constructor" in duration "1constructor"'],
+  ["1.5.5s", 'time: missing unit in duration "1.5.5s"'],
+])("O11: %s is no duration, in the words of Go", async (text, message) => {
+  await expect(planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`)).rejects.toThrow(message);
 });
 
 describe("ENV and LABEL", () => {
@@ -132,9 +148,34 @@ describe("EXPOSE", () => {
     ["x:80:80", "invalid IP address: x"],
     ["80-85:90-91", "invalid ranges specified for container and host Ports: 90-91 and 80-85"],
     ["85-80", "invalid containerPort: 85-80"],
+    ["65536", "invalid containerPort: 65536"],
+    ["x80", "invalid containerPort: x80"],
+    ["80x", "invalid containerPort: 80x"],
+    ["65536:80", "invalid hostPort: 65536"],
+    ["80-82:90-91", "invalid ranges specified for container and host Ports: 90-91 and 80-82"],
+    ["256.1.1.1:8:80", "invalid IP address: 256.1.1.1"],
+    ["x1.2.3.4:8:80", "invalid IP address: x1.2.3.4"],
+    ["1.2.3:8:80", "invalid IP address: 1.2.3"],
+    ["1.2.3.4.:8:80", "invalid IP address: 1.2.3.4."],
+    ["1.2.3.4.5:8:80", "invalid IP address: 1.2.3.4.5"],
+    ["g::1:8:80", "invalid IP address: g::1"],
   ])("O05: %s, as it is and after expansion", async (port, message) => {
     expect(await errorsOf(`FROM busybox\nEXPOSE ${port}`)).toEqual([`[${port}] ${message}`]);
     expect(await errorsOf(`FROM busybox\nARG P=${port}\nEXPOSE $P`)).toEqual([`[$P] ${message}`]);
+  });
+
+  test.each([
+    ["0", ["0/tcp"]],
+    ["65535", ["65535/tcp"]],
+    ["80/", ["80/tcp"]],
+    ["80-80", ["80/tcp"]],
+    ["8000-8010:80", ["80/tcp"]],
+    ["8-9:80-81/udp", ["80/udp", "81/udp"]],
+    ["255.249.199.99::80", ["80/tcp"]],
+    ["[::1]:8:80", ["80/tcp"]],
+    ["::1:8:80", ["80/tcp"]],
+  ])("O05: what EXPOSE %s says", async (port, ports) => {
+    expect(Object.keys((await configOf(`EXPOSE ${port}`)).ExposedPorts!)).toEqual(ports);
   });
 
   test("F08, O05, O09: a stage that nothing needs may say what no port and no signal is", async () => {
@@ -162,12 +203,22 @@ describe("USER, VOLUME, STOPSIGNAL, MAINTAINER", () => {
   });
 });
 
-test.each(["9", "-1", "64", "kill", "SIGKILL", "SigTerm", "RTMIN", "rtmin+3", "SIGRTMIN+15", "SIGRTMAX-1", "RTMAX"])(
-  "O09: STOPSIGNAL %s is a signal, kept as written",
-  async (signal) => {
-    expect((await configOf(`STOPSIGNAL ${signal}`)).StopSignal).toBe(signal);
-  },
-);
+test.each([
+  "9",
+  "+9",
+  "-1",
+  "64",
+  "kill",
+  "SIGKILL",
+  "SigTerm",
+  "RTMIN",
+  "rtmin+3",
+  "SIGRTMIN+15",
+  "SIGRTMAX-1",
+  "RTMAX",
+])("O09: STOPSIGNAL %s is a signal, kept as written", async (signal) => {
+  expect((await configOf(`STOPSIGNAL ${signal}`)).StopSignal).toBe(signal);
+});
 
 test("O09: every signal that moby knows, and those of the real-time ones that it names", async () => {
   const names =
@@ -178,12 +229,25 @@ test("O09: every signal that moby knows, and those of the real-time ones that it
     expect((await configOf(`STOPSIGNAL SIG${name}`)).StopSignal).toBe(`SIG${name}`);
 });
 
-test.each(["0", "SIG", "FOO", "RTMIN+0", "RTMIN+16", "RTMAX-0", "RTMAX-15", "RTMIN+99", "9x"])(
-  "O09: STOPSIGNAL %s is none",
-  async (signal) => {
-    expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
-  },
-);
+test.each([
+  "0",
+  "SIG",
+  "FOO",
+  "RTMIN+0",
+  "RTMIN+16",
+  "RTMAX-0",
+  "RTMAX-15",
+  "RTMIN+99",
+  "9x",
+  "x9",
+  "-0",
+  "TERMSIG",
+  "RTMIN+01",
+  "RTMIN+3x",
+  "XRTMIN+3",
+])("O09: STOPSIGNAL %s is none", async (signal) => {
+  expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
+});
 
 describe("WORKDIR", () => {
   test("O07, HI04: clean and absolute, one layer unless it is the root, owned by the user", async () => {
