@@ -233,6 +233,30 @@ describe("recovery", () => {
   });
 });
 
+test("P01, P05: the key of a // directive is read in any case", () => {
+  expect(messages("// SYNTAX = example.com/mopy:1\n")).toEqual([
+    'the frontend image "example.com/mopy:1" is not supported',
+  ]);
+});
+
+test.each([
+  ["RUN cat <<A<B", []],
+  ["RUN echo ${12} <<E\nx\nE", ["x\n"]],
+  ["RUN <<-E\n\ta\tb\nE", ["a\tb\n"]],
+  ["RUN <<-EF\nE\tF\nEF", ["E\tF\n"]],
+])("H01–H03: the heredocs of %j", (text, contents) => {
+  const { dockerfile, diagnostics } = parse(`FROM a\n${text}\n`);
+  const [node] = dockerfile.stages[0]!.instructions;
+  expect(diagnostics).toEqual([]);
+  expect(node?.kind === "run" && node.heredocs.map(({ content }) => content)).toEqual(contents);
+});
+
+test("P05: what only begins like the name of the Dockerfile frontend is another one", () => {
+  expect(messages("# syntax=docker/dockerfile-other:1\nFROM a\n")).toEqual([
+    'the frontend image "docker/dockerfile-other:1" is not supported',
+  ]);
+});
+
 test("P05: a JSON file names its frontend in its key; a broken one, or one without, names none", () => {
   expect(messages('{"syntax": "example.com/mopy:1", "more": [1]}\n')).toEqual([
     'the frontend image "example.com/mopy:1" is not supported',

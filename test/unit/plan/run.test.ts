@@ -277,7 +277,16 @@ describe("mounts", () => {
     ["target=/x,gid=1", 'gid not allowed for "bind" type mounts'],
     ["type=cache,target=/x,size=1g", "unexpected key 'size' for mount type 'cache'"],
     ["type=cache,target=/x,required", "unexpected key 'required' for mount type 'cache'"],
-  ])("M40, M60: %s, known without variables", async (flag, message) => {
+    ["type=cache,target=/x,mode=97", "invalid value 97 for mode"],
+    ["type=cache,target=/x,mode=78", "invalid value 78 for mode"],
+    ["type=cache,target=/x,uid=x1", "invalid value x1 for uid"],
+    ["type=cache,target=/x,gid=1x", "invalid value 1x for gid"],
+    ["type=cache,target=/x,gid=4294967296", "invalid value 4294967296 for gid"],
+    ["type=cache,target=/x,ro=truex", "invalid value for ro: truex"],
+    ["type=cache,target=/x,ro=xtrue", "invalid value for ro: xtrue"],
+    ["type=tmpfs,target=/x,size=x1", "invalid value for size: x1"],
+    ["type=tmpfs,target=/x,size=1x", "invalid value for size: 1x"],
+  ])("M40, M60, M61: %s, known without variables", async (flag, message) => {
     await expect(mountErrors(flag)).rejects.toThrow(message);
   });
 });
