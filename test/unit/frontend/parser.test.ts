@@ -233,7 +233,8 @@ describe("recovery", () => {
   });
 });
 
-test("P01, P05: the key of a // directive is read in any case", () => {
+test("P01, P05: the key of a // directive is read in any case, at the start of the line only", () => {
+  expect(messages("# see // syntax=example.com/mopy:1\nFROM a\n")).toEqual([]);
   expect(messages("// SYNTAX = example.com/mopy:1\n")).toEqual([
     'the frontend image "example.com/mopy:1" is not supported',
   ]);
