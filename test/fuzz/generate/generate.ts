@@ -1,5 +1,5 @@
 // A seed's case: the context, the Dockerfile and the flags, right in most cases and wrong in the way a person is wrong in the others.
-import type { FuzzCase } from "../fuzz-case.ts";
+import type { ContextFile, FuzzCase } from "../fuzz-case.ts";
 import { Random } from "../random.ts";
 import { drawContext, drawIgnore, visibleFiles } from "./context.ts";
 import { copyInstruction, workdirInstruction } from "./copy.ts";
@@ -44,13 +44,19 @@ export function generateCase(seed: number): FuzzCase {
   const parts = [...head, ...globals];
   for (let index = 0; index < stages; index++) parts.push(...drawStage(draft, index, stages));
   const made: FuzzCase = {
-    parts,
+    parts: withoutEndlessReads(parts, files),
     lineEnd: random.chance(0.04) && !parts.some((part) => part.includes("<<")) ? "\r\n" : "\n",
     files,
     ignore,
     args: drawArgs(root.fork("args"), draft),
   };
   return root.fork("whether wrong").chance(MISTAKES) ? withMistake(root.fork("mistake"), made) : made;
+}
+
+/** Where there is a named pipe, reading it would wait for ever: what reads files gives up. */
+function withoutEndlessReads(parts: readonly string[], files: readonly ContextFile[]): readonly string[] {
+  const hasPipe = files.some(({ kind }) => kind === "fifo") || parts.some((part) => part.includes("mkfifo"));
+  return hasPipe ? parts.map((part) => part.replaceAll(/\bcat (?=[\w/$])/g, "timeout 2 cat ")) : parts;
 }
 
 function drawHead(random: Random, style: Style): string[] {
