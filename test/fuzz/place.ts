@@ -22,11 +22,11 @@ export interface Place {
   readonly base: readonly LayerFacts[];
 }
 
-/** Makes the base image. "of this run": with a file that no other run has, so that docker's cache knows no step on it. */
+/** Makes the base image. "of this run": with a file that no other run has, so that docker's cache knows no step on it, and whose name nothing else has. */
 export async function preparePlace(folder: string, base: "of this run" | "as recorded"): Promise<Place> {
   const [context, store, baseLayout] = [join(folder, "base"), join(folder, "s"), join(folder, "base-layout")];
   copyBaseContext(context);
-  if (base === "of this run") writeFileSync(join(context, "etc/run"), `${folder}\n`);
+  if (base === "of this run") writeFileSync(join(context, "etc/of-this-run"), `${folder}\n`);
   const words = ["-q", "-t", BASE, "-o", `type=oci,tar=false,dest=${baseLayout}`, context];
   const made = await run([join(PROJECT, "src/bin/tsbuild"), ...words], { TSBUILD_ROOT: store });
   if (made.code !== 0) throw new Error(`the base image cannot be built: ${made.stderr}`);
