@@ -14,7 +14,7 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   const paint = (code: string, text: string): string => (style.color ? `\u001b[${code}m${text}\u001b[0m` : text);
   if (!(error instanceof BuildError)) return bugText(error, version);
   const errors = error.diagnostics.filter((diagnostic) => diagnostic.severity === "error");
-  if (errors.length > 0) return diagnosticsText(errors, style);
+  if (errors.length > 0) return diagnosticsText(error.message, errors, style);
   const { message, summary = message, help, focus: span = error.span } = error;
   const { lastOutput, step, logPath } = error.details;
   const lines: string[] = [];
@@ -33,7 +33,8 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   return `${lines.join("\n")}\n`;
 }
 
-function diagnosticsText(errors: readonly Diagnostic[], style: TextStyle): string {
+/** `message` is BuildKit's for all of them, where it is not that of one. */
+function diagnosticsText(message: string, errors: readonly Diagnostic[], style: TextStyle): string {
   const shown = errors
     .slice(0, MOST_DIAGNOSTICS)
     .map((diagnostic, i) => renderDiagnostic(diagnostic, { ...style, isShort: i >= MOST_EXCERPTS }));
@@ -44,6 +45,7 @@ function diagnosticsText(errors: readonly Diagnostic[], style: TextStyle): strin
   const isSyntax = errors.some(({ message }) => message.startsWith("dockerfile parse error"));
   const unseen = isSyntax ? "; stages, variables and ports are checked when these are mended" : "";
   if (short > 0) shown.push(`${errors.length} errors, ${short} of them in short${unseen}`);
+  if (errors.every((each) => each.message !== message)) shown.push(`  buildkit: ${message}`);
   return `${shown.join("\n")}\n`;
 }
 

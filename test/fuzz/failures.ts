@@ -33,10 +33,11 @@ export function tsbuildFailures(error: string): Failure[] {
   });
 }
 
-/** Names of snapshots and what stands for them in tsbuild's messages; the suggestion, which tsbuild has in its help. */
+/** Names of snapshots and what stands for them in tsbuild's messages; the order in which rules are found broken; the suggestion, which tsbuild has in its help. */
 function withoutChance(text: string): string {
   return text
     .replace(/checksum of ref .*?: "(?=\/)/, 'checksum of ref: "')
+    .replace(/(?<=lint violation found for rules: )[\w, ]*/, (rules) => rules.split(", ").toSorted().join(", "))
     .replace(/ \(did you mean \S+\?\)$/, "")
     .trim();
 }

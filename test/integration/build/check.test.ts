@@ -64,6 +64,13 @@ describe("--check", () => {
     });
   });
 
+  test("K33: a build with error=true fails with the warnings, and with the rules in BuildKit's words", async () => {
+    const { code, stderr } = await inDockerfile("# check=error=true\nFROM busybox AS Z\nCMD a\nMAINTAINER me\nCMD b\n");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^ {2}buildkit: lint violation found for rules: (\w+, ){3}\w+$/m);
+    expect(stderr).toContain("[StageNameCasing]");
+  });
+
   test("K33: error=true names the rules in the order in which they are found", async () => {
     const { code, stderr } = await inDockerfile("# check=error=true\nFROM busybox AS Z\nCMD a\n", "--check");
     expect([code, stderr]).toEqual([
