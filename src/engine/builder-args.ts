@@ -18,7 +18,7 @@ export function isSyntaxGiven(buildArgs: BuildArgs): boolean {
   throw new BuildError("dockerfile", message, {
     diagnostics: [
       createDiagnostic("UnsupportedSyntax", span, message, {
-        help: "tsbuild reads docker/dockerfile syntax only; leave the argument out if the file needs nothing else",
+        help: "tsbuild reads docker/dockerfile syntax only; leave the build argument BUILDKIT_SYNTAX out if the file needs nothing else",
       }),
     ],
   });

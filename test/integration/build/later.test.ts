@@ -67,7 +67,7 @@ test("A28, P05: BUILDKIT_SYNTAX goes before the directive, and has to be a Docke
   const { code, stderr } = await build("example.com/mopy", context);
   expect(code).toBe(1);
   expect(stderr).toContain('the frontend image "example.com/mopy" is not supported');
-  expect(stderr).toMatch(/--build-arg:1:1[^]*BUILDKIT_SYNTAX=example.com\/mopy/);
+  expect(stderr).toContain("leave the build argument BUILDKIT_SYNTAX out");
 });
 
 test("A29, K31: BUILDKIT_DOCKERFILE_CHECK replaces the directive in a build", async () => {
