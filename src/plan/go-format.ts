@@ -1,32 +1,9 @@
 // Values as Go's fmt package writes them: `created_by` texts are made of these, and images are compared by them (reference 1.13).
-
-/** Go's `%q` of a string: double quotes, escapes for what cannot be printed. */
-export function quoteGo(text: string): string {
-  const quoted = text.replace(/["\\]|[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, (character) => {
-    const known = GO_ESCAPES[character];
-    if (known !== undefined) return known;
-    const code = character.codePointAt(0)!;
-    if (code < 0x80) return `\\x${code.toString(16).padStart(2, "0")}`;
-    return code > 0xffff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
-  return `"${quoted}"`;
-}
-
-const GO_ESCAPES: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  "\\": "\\\\",
-  "\u0007": "\\a",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\v": "\\v",
-};
+import { goQuote } from "../base/go-text.ts";
 
 /** `%q` of a list of strings: `["a" "b"]`. */
 export function quoteGoList(values: readonly string[]): string {
-  return `[${values.map(quoteGo).join(" ")}]`;
+  return `[${values.map(goQuote).join(" ")}]`;
 }
 
 /** `%v` of a list of strings: `[a b]`. */

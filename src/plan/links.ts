@@ -2,7 +2,7 @@
 import { positionAt, type Span } from "../diagnostics/source.ts";
 import type { CopyInstruction, Instruction, MountFlag, RunInstruction } from "../frontend/ast.ts";
 import { expandWord } from "../frontend/expand.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 import type { PlanOptions } from "./options.ts";
 import type { Reporter } from "./reporter.ts";
 import { badName, externalRequest, findStage, type SourceRequest, type StageNode, unparsableName } from "./stages.ts";
@@ -93,7 +93,7 @@ function requestFor(text: string, span: Span, scope: LinkScope, kind: Link["kind
 /** Reports a link to a stage that comes too late; true where it is usable (F10). */
 export function checkOrder(link: Link, node: StageNode, nodes: readonly StageNode[], reporter: Reporter): boolean {
   if (link.request.kind !== "stage" || link.request.index < node.index) return true;
-  const [text, current] = [quoteGo(link.text), quoteGo(node.displayName)];
+  const [text, current] = [goQuote(link.text), goQuote(node.displayName)];
   const message =
     link.kind === "copy"
       ? `cannot copy from stage ${text}, it needs to be defined before current stage ${current}`

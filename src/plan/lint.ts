@@ -4,7 +4,7 @@ import { suggest } from "../base/suggest.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { ExpandResult, VariableScope } from "../frontend/expand.ts";
 import { parsePlatform, type Platform } from "../oci/platform.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** K11. `declared` are ARGs without a value: they may be used. */
@@ -55,7 +55,7 @@ export function checkPlatformFlag(
   if (matched.length > 0 || unmatched.length > 0) return;
   const platform = parsePlatform(flag.value);
   if (!platform || stageName.includes(platform.os) || stageName.includes(platform.architecture)) return;
-  const message = `FROM --platform flag should not use constant value ${quoteGo(flag.value)}`;
+  const message = `FROM --platform flag should not use constant value ${goQuote(flag.value)}`;
   reporter.warn("FromPlatformFlagConstDisallowed", span, message);
 }
 
@@ -69,7 +69,7 @@ export function checkBasePlatform(
 ): void {
   if (expected.os === actual.os && expected.architecture === actual.architecture) return;
   const shown = (platform: Platform) =>
-    quoteGo([platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join("/"));
+    goQuote([platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join("/"));
   const message = `Base image ${image} was pulled with platform ${shown(actual)}, expected ${shown(expected)} for current build`;
   reporter.warn("InvalidBaseImagePlatform", span, message);
 }
@@ -77,6 +77,6 @@ export function checkBasePlatform(
 /** K16. */
 export function checkSecretName(reporter: Reporter, span: Span, instruction: "ARG" | "ENV", name: string): void {
   if (!isSecretName(name)) return;
-  const message = `Do not use ARG or ENV instructions for sensitive data (${instruction} ${quoteGo(name)})`;
+  const message = `Do not use ARG or ENV instructions for sensitive data (${instruction} ${goQuote(name)})`;
   reporter.warn("SecretsUsedInArgOrEnv", span, message);
 }

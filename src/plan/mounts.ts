@@ -4,7 +4,7 @@ import { baseName, cleanPath, relativePath, resolveIn } from "../base/container-
 import type { Span } from "../diagnostics/source.ts";
 import type { MountFlag } from "../frontend/ast.ts";
 import type { CacheMount, MountOp } from "../graph/op.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 
 /** What a mount's fields are read with. */
 export interface MountScope {
@@ -51,7 +51,7 @@ export function planMount(flag: MountFlag, scope: MountScope): MountOp | undefin
     ? `/run/buildkit/ssh_agent.${scope.sshIndex}`
     : resolveIn(scope.workdir, fields.target);
   if (target === "/") {
-    scope.fail(flag.span, `invalid mount target ${quoteGo(target)}`, "give target= a path below the root");
+    scope.fail(flag.span, `invalid mount target ${goQuote(target)}`, "give target= a path below the root");
     return undefined;
   }
   return placedMount(flag.type, target, fields, scope);
@@ -202,7 +202,7 @@ function valueProblem(key: string, value: string): string | undefined {
     case "size":
       return parseSize(value) === undefined && value !== "0" ? `invalid value for ${key}: ${value}` : undefined;
     case "sharing":
-      return /^(?:shared|private|locked)$/i.test(value) ? undefined : `unsupported sharing value ${quoteGo(value)}`;
+      return /^(?:shared|private|locked)$/i.test(value) ? undefined : `unsupported sharing value ${goQuote(value)}`;
     case "mode":
       return /^[0-7]+$/.test(value) && Number.parseInt(value, 8) < 2 ** 32
         ? undefined

@@ -3,7 +3,7 @@ import { suggest } from "../base/suggest.ts";
 import { createDiagnostic, type CheckCode } from "../diagnostics/catalog.ts";
 import type { Diagnostic, Related } from "../diagnostics/diagnostic.ts";
 import type { Span } from "../diagnostics/source.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 
 /** Errors that need values or other stages to be seen. */
 export type PlanCode =
@@ -73,12 +73,12 @@ export function createReporter(): Reporter {
 /** `did you mean "x"?`, or undefined where nothing known is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
   const nearest = suggest(word, candidates);
-  return nearest === undefined ? undefined : `did you mean ${quoteGo(nearest)}?`;
+  return nearest === undefined ? undefined : `did you mean ${goQuote(nearest)}?`;
 }
 
 /** What is wrong with a `text` that cannot be expanded, and what to do; no help where it says so itself (`${NAME:?why}`). */
 export function expansionRemedy(text: string, error: string): Remedy {
-  const reason = error.split(`${quoteGo(text)}: `, 2)[1] ?? error;
+  const reason = error.split(`${goQuote(text)}: `, 2)[1] ?? error;
   const required = /^(\w+): (.+)$/s.exec(reason);
   if (required && text.includes(`\${${required[1]}`)) return { summary: `${required[1]} is not set: ${required[2]}` };
   const quote = /matching (double|single)-quote/.exec(reason)?.[1];

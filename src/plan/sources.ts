@@ -11,7 +11,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image.ts";
 import { normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 import { sourceHistoryEntry } from "./history.ts";
 import { scratchState, type ImageState } from "./image-state.ts";
 import type { FoundContext } from "./named-contexts.ts";
@@ -87,8 +87,8 @@ function withSuggestion(error: unknown, text: string | undefined, stages: readon
   const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
   if (stage !== undefined)
     return amend(error, {
-      summary: `no stage is called ${quoteGo(text)}, and no image of that name could be fetched`,
-      help: `did you mean the stage ${quoteGo(stage)}?`,
+      summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
+      help: `did you mean the stage ${goQuote(stage)}?`,
     });
   if (error.code !== "image" && error.details.status !== 404) return error;
   const help = didYouMean(text, COMMON_IMAGES);

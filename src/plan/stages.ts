@@ -5,7 +5,7 @@ import { suggest } from "../base/suggest.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { Dockerfile, Stage, Word } from "../frontend/ast.ts";
 import { expandWord } from "../frontend/expand.ts";
-import { quoteGo } from "./go-format.ts";
+import { goQuote } from "../base/go-text.ts";
 import { defaultGlobals, scopeOfMap, spanOfOption, type GlobalArgs } from "./global-args.ts";
 import { checkFromArguments, checkPlatformFlag } from "./lint.ts";
 import { findNamedContext } from "./named-contexts.ts";
@@ -111,7 +111,7 @@ function checkContextName(name: string, { from }: Stage, { reporter }: StageScop
 function emptyVariable({ text }: Word, value: string, { globals }: StageScope): Remedy {
   const names = [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(([, name = ""]) => name);
   const empty = names.find((name) => (globals.values.get(name) ?? "") === "");
-  const result = value === "" ? "FROM has no image" : `the image's name is ${quoteGo(value)}`;
+  const result = value === "" ? "FROM has no image" : `the image's name is ${goQuote(value)}`;
   if (empty === undefined) return { summary: `${text} is empty, so ${result}`, help: "write FROM <image>" };
   const isDeclared = globals.declared.has(empty);
   const why = isDeclared ? "has no value" : "is not declared before the first FROM";
@@ -135,16 +135,16 @@ export function unparsableName(text: string): string {
   const asWritten =
     repository.startsWith("library/") && !name.includes("/") ? `library/${name}` : name.slice(-repository.length);
   const why = lower === undefined ? "" : `: repository name (${asWritten}) must be lowercase`;
-  return `failed to parse stage name ${quoteGo(text)}: invalid reference format${why}`;
+  return `failed to parse stage name ${goQuote(text)}: invalid reference format${why}`;
 }
 
 /** What is wrong with a name that is no reference, and what may be meant: one of `stages`, or an image. */
 export function badName(text: string, stages: Iterable<string>): Remedy {
   const lower = text.toLowerCase();
   if (text !== lower && parseReference(lower))
-    return { summary: `image names must be lower case: ${quoteGo(text)}`, help: `write ${lower}` };
+    return { summary: `image names must be lower case: ${goQuote(text)}`, help: `write ${lower}` };
   return {
-    summary: `${quoteGo(text)} is not the name of an image`,
+    summary: `${goQuote(text)} is not the name of an image`,
     help: didYouMean(text, [...stages, ...COMMON_IMAGES]) ?? "write it as [REGISTRY/]NAME[:TAG][@DIGEST]",
   };
 }
@@ -231,10 +231,10 @@ export function findTarget(
   const found = nodes.findLast(({ name }) => name !== "" && name === target.toLowerCase());
   if (found) return found;
   const names = nodes.map(({ name }) => name).filter((name) => name !== "");
-  const message = `target stage ${quoteGo(target)} could not be found`;
-  const known = names.length > 0 ? `the stages are ${names.map(quoteGo).join(", ")}` : "no stage has a name";
+  const message = `target stage ${goQuote(target)} could not be found`;
+  const known = names.length > 0 ? `the stages are ${names.map(goQuote).join(", ")}` : "no stage has a name";
   reporter.error("TargetNotFound", spanOfOption("--target", target), message, {
-    summary: `there is no stage ${quoteGo(target)} for --target`,
+    summary: `there is no stage ${goQuote(target)} for --target`,
     help: didYouMean(target, names) ?? known,
   });
   return undefined;
@@ -267,11 +267,11 @@ export function checkCycles(
       const start = path.indexOf(to);
       if (start >= 0) {
         isCyclic = true;
-        const circle = [...path.slice(start), to].map((index) => quoteGo(nodes[index]!.displayName)).join(" → ");
+        const circle = [...path.slice(start), to].map((index) => goQuote(nodes[index]!.displayName)).join(" → ");
         const message = `circular dependency detected on stage: ${nodes[to]!.displayName}`;
         const isOwn = to === node.index;
         const summary = isOwn
-          ? `stage ${quoteGo(node.displayName)} takes files from itself`
+          ? `stage ${goQuote(node.displayName)} takes files from itself`
           : `these stages need each other: ${circle}`;
         const help = isOwn ? "name an earlier stage or an image" : "move what both need into a stage of its own";
         reporter.error("CircularDependency", span, message, { summary, help });

@@ -2,7 +2,7 @@
 // Undefined for what it is not worked out of: links on the way, attributes, devices.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { baseName } from "../../base/container-path.ts";
+import { baseName, parentPath } from "../../base/container-path.ts";
 import { digestOf, finishDigest, type Digest } from "../../oci/digest.ts";
 import type { Entry, FileBytes } from "../../tree/entry.ts";
 import { compileGlob } from "../../tree/glob.ts";
@@ -53,7 +53,7 @@ function nodeOf(entries: readonly Entry[]): Node | undefined {
     const node = { entry, children: [] };
     nodes.set(entry.path, node);
     if (!root) root = node;
-    else nodes.get(entry.path.slice(0, Math.max(0, entry.path.lastIndexOf("/"))))?.children.push(node);
+    else nodes.get(parentPath(entry.path))?.children.push(node);
   }
   return root;
 }

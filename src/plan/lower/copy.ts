@@ -8,7 +8,7 @@ import type { CopyAction, CopySource } from "../../graph/op.ts";
 import { parseDigest, type Digest } from "../../oci/digest.ts";
 import { destinationPath, isFileMode, isHttpUrl, sourcePattern, urlFilename } from "../copy-paths.ts";
 import { gitOp } from "../git-source.ts";
-import { quoteGo } from "../go-format.ts";
+import { goQuote } from "../../base/go-text.ts";
 import { copyHistory, historyEntry } from "../history.ts";
 import { withHistory, workdirOf, type ImageState } from "../image-state.ts";
 import { addMainContext } from "../sources.ts";
@@ -99,8 +99,8 @@ function checkMode(instruction: CopyLike, words: CopyWords, context: LowerContex
 function modeProblem(mode: string): string {
   const letters = mode.split(",").flatMap((clause) => (/^[ugoa]*[+=-](.*)$/s.exec(clause)?.[1] ?? "").split(""));
   const wrong = letters.find((letter) => !"rwxXstugo+=-".includes(letter));
-  const why = wrong === undefined ? "" : `: ${quoteGo(wrong)} is not a permission`;
-  return `invalid mode ${quoteGo(mode)}${why}`;
+  const why = wrong === undefined ? "" : `: ${goQuote(wrong)} is not a permission`;
+  return `invalid mode ${goQuote(mode)}${why}`;
 }
 
 function checkChecksum(instruction: CopyLike, words: CopyWords, context: LowerContext): boolean {
@@ -192,7 +192,7 @@ function planGit(
   if (flag !== undefined && query !== undefined && flag !== query)
     return fail("inconsistent keep-git-dir configuration");
   if (words.checksum !== undefined && git.checksum !== undefined && words.checksum !== git.checksum) {
-    return fail(`checksum mismatch ${quoteGo(words.checksum)} != ${quoteGo(git.checksum)}`);
+    return fail(`checksum mismatch ${goQuote(words.checksum)} != ${goQuote(git.checksum)}`);
   }
   const checksum = git.checksum ?? words.checksum;
   if (checksum !== undefined && !/^[0-9a-f]+$/i.test(checksum)) {

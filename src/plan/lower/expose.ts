@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/source.ts";
 import type { ExposeInstruction } from "../../frontend/ast.ts";
 import { expandWords } from "../../frontend/expand.ts";
 import { parsePortSpec, type PortSpec } from "../../frontend/literals.ts";
-import { quoteGo } from "../go-format.ts";
+import { goQuote } from "../../base/go-text.ts";
 import { historyEntry, listHistory } from "../history.ts";
 import { scopeOf, withConfig, withHistory, type ImageState } from "../image-state.ts";
 import { expansionRemedy, type Reporter } from "../reporter.ts";
@@ -50,7 +50,7 @@ function readPort(text: string, span: Span, reporter: Reporter): PortSpec | unde
   if ("message" in parsed) {
     reporter.error("InvalidPort", span, parsed.message, {
       ...(parsed.message.startsWith("invalid containerPort")
-        ? { summary: `${quoteGo(text)} is not a port number` }
+        ? { summary: `${goQuote(text)} is not a port number` }
         : {}),
       help: "write EXPOSE 80, EXPOSE 80/tcp or EXPOSE 8000-8010",
     });

@@ -5,7 +5,7 @@ import type { VariableScope } from "../../frontend/expand.ts";
 import type { DeviceRequest, ExecOp, MountOp } from "../../graph/op.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseDevice } from "../devices.ts";
-import { quoteGo } from "../go-format.ts";
+import { goQuote } from "../../base/go-text.ts";
 import { historyEntry, runHistory } from "../history.ts";
 import { scopeOf, shellOf, withHistory, workdirOf, type ImageState } from "../image-state.ts";
 import { planMount } from "../mounts.ts";
@@ -159,7 +159,7 @@ function networkOf(instruction: RunInstruction, context: LowerContext): ExecOp["
   if (mode === undefined || mode === "default") return context.options.network;
   if (mode === "none" || mode === "host") return mode;
   const span = spanOr(instruction.network, instruction);
-  context.reporter.error("InvalidNetworkMode", span, `invalid network mode ${quoteGo(mode)}`, {
+  context.reporter.error("InvalidNetworkMode", span, `invalid network mode ${goQuote(mode)}`, {
     help: "write default, none or host",
   });
   return undefined;
@@ -170,7 +170,7 @@ function securityOf(instruction: RunInstruction, context: LowerContext): ExecOp[
   if (mode === undefined || mode === "sandbox") return "sandbox";
   if (mode === "insecure") return mode;
   const span = spanOr(instruction.security, instruction);
-  context.reporter.error("InvalidSecurityMode", span, `security ${quoteGo(mode)} is not valid`, {
+  context.reporter.error("InvalidSecurityMode", span, `security ${goQuote(mode)} is not valid`, {
     help: "write sandbox or insecure",
   });
   return undefined;

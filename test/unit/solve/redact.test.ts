@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Redactor } from "../../../src/solve/redact.ts";
@@ -20,7 +19,7 @@ test("S64: a secret split over chunks, in base64 and URL-encoded is masked", () 
 });
 
 test.each([76, 64])("S64: a long secret in base64 of lines of %i characters is masked, line by line", (width) => {
-  const text = randomBytes(200).toString("base64");
+  const text = Buffer.from(Array.from({ length: 200 }, (_, i) => (i * 37 + 11) % 251)).toString("base64");
   const lines = text.replace(new RegExp(`.{1,${width}}`, "g"), "$&\n");
   const shown = through(new Redactor([Buffer.from(text, "base64")]), lines.match(/[\s\S]{1,7}/g) ?? []);
   expect(shown).toMatch(/^(\*{3}\n){4,5}$/);
