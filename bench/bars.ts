@@ -12,8 +12,10 @@ interface Bar {
 
 /** A line of JSON that a run has printed (report.ts). */
 export interface Run {
+  readonly notes: readonly string[];
   readonly rows: readonly {
     readonly what: string;
+    readonly limit?: { readonly name: string; readonly medianMs: number };
     readonly runs: Readonly<Record<string, readonly Measured[]>>;
     readonly ratios: Readonly<Record<string, number | undefined>>;
   }[];
@@ -51,7 +53,14 @@ export function barsTable(runs: readonly Run[]): string {
     return [work, bar, ...figures.map((value) => (value === undefined ? "–" : shown(value))), verdict];
   });
   const rule = head.map((_, column) => (column < 2 ? "---" : "---:"));
-  return [head, rule, ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const table = [head, rule, ...body].map((cells) => `| ${cells.join(" | ")} |`);
+  return [...runs.map((run, index) => `- Run ${index + 1}: ${circumstances(run)}`), "", ...table].join("\n");
+}
+
+/** When and on what, and how fast the machine was then: on one that others use, or that is throttled, milliseconds mean little. */
+function circumstances({ notes, rows }: Run): string {
+  const start = rows.find(({ limit }) => limit?.name === "node -e 0")?.limit;
+  return [...notes, ...(start ? [`node -e 0 took ${start.medianMs.toFixed(0)} ms`] : [])].join("; ");
 }
 
 /** tsbuild's median. */
