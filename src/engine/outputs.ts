@@ -16,10 +16,11 @@ import type { Layer, PackedLayer, PackOptions, Rootfs } from "../rootfs/layer.ts
 import { RootfsView } from "../rootfs/view.ts";
 import type { Scheduler } from "../solve/scheduler.ts";
 import type { Store } from "../store/store.ts";
+import { EarlyUploads } from "./early-uploads.ts";
 import type { InlineCache } from "./inline-cache.ts";
 import type { BuildOptions, BuildResult, ImageOutputOptions, OutputSpec } from "./options.ts";
 import type { Session } from "./session.ts";
-import { familiarReference } from "../oci/reference.ts";
+import { familiarReference, formatReference, type Reference } from "../oci/reference.ts";
 import { readName, readReference } from "./references.ts";
 import { exportName, namesOf, storeNames } from "./output-names.ts";
 
@@ -143,12 +144,15 @@ export class Outputs {
 
   /** The image in the store; with `push` in its registries as well. A pushed image's base layers need not be here. */
   async #makeImage(output: OutputSpec & { readonly kind: "image" }): Promise<AssembledImage> {
-    const { store, options, session } = this.#context;
-    const image = await this.#assemble(output.image);
+    const { store, options, session, client, signal } = this.#context;
+    const given = namesOf(output, options.tags);
+    const references = output.push ? given.map(output.image.pushByDigest ? readName : readReference) : [];
+    await using early = new EarlyUploads({ client, references, signal });
+    const image = await this.#assemble(output.image, early);
     store.content.put(image.config);
     store.content.put(image.manifest);
-    const given = namesOf(output, options.tags);
-    if (output.push) for (const name of given) await this.#push(name, image, output.image);
+    for (const reference of references)
+      await this.#push(reference, image, { early, pushByDigest: output.image.pushByDigest });
     if (output.isUnpacked) await this.#unpack();
     if (!output.isStored) return image;
     const names = storeNames(given, image.manifestDescriptor.digest, output);
@@ -211,17 +215,17 @@ export class Outputs {
     await Promise.all(this.#solved.rootfs.map((layer) => scheduler.run("disk", 0, () => layer.directory())));
   }
 
-  #assemble(options: ImageOutputOptions): Promise<AssembledImage> {
+  #assemble(options: ImageOutputOptions, early?: EarlyUploads): Promise<AssembledImage> {
     const key = JSON.stringify(options);
     let promise = this.#assembled.get(key);
     if (!promise) {
-      promise = this.#assembleNow(options);
+      promise = this.#assembleNow(options, early);
       this.#assembled.set(key, promise);
     }
     return promise;
   }
 
-  async #assembleNow(image: ImageOutputOptions): Promise<AssembledImage> {
+  async #assembleNow(image: ImageOutputOptions, early: EarlyUploads | undefined): Promise<AssembledImage> {
     const { rootfs, chain } = this.#solved;
     const plan = withEpoch(this.#solved.plan, image.epoch);
     checkAnnotatedPlatforms(image.annotatedPlatforms, plan.platform);
@@ -233,7 +237,7 @@ export class Outputs {
       image,
       clampToEpoch: image.rewriteTimestamp ? plan.epoch : undefined,
       chain,
-      pack: (layer, options) => this.#packed(layer, options),
+      pack: (layer, options) => this.#packed(layer, options, early),
     });
     const createdAt = this.#firstMadeAt(layers);
     const members = (await this.#context.inlineCache?.members(layers.map(({ vertex }) => vertex))) ?? {};
@@ -241,12 +245,13 @@ export class Outputs {
     return assembleImage(plan, layers, { format: formatOf(image), createdAt, annotations, members });
   }
 
-  async #packed(layer: Layer, options: PackOptions): Promise<PackedLayer> {
+  async #packed(layer: Layer, options: PackOptions, early: EarlyUploads | undefined): Promise<PackedLayer> {
     const { session, scheduler } = this.#context;
     const known = layer.knownPacked(options) ?? (await inCache(layer, options));
     if (known) return known;
     await session.protect();
-    return scheduler.run("disk", 0, () => layer.packed(options));
+    const pack = (all: PackOptions): Promise<PackedLayer> => scheduler.run("disk", 0, () => layer.packed(all));
+    return early ? early.packed(layer, options, pack) : pack(options);
   }
 
   /** When exactly this image was made first: so that building it again gives the same bytes, also where no layer has a time. */
@@ -284,11 +289,14 @@ export class Outputs {
     );
   }
 
-  async #push(name: string, image: AssembledImage, options: ImageOutputOptions): Promise<void> {
+  async #push(
+    reference: Reference,
+    image: AssembledImage,
+    { early, pushByDigest }: { readonly early: EarlyUploads; readonly pushByDigest: boolean },
+  ): Promise<void> {
     const { store, session, signal, onEvent } = this.#context;
-    const reference = options.pushByDigest ? readName(name) : readReference(name);
     const client = await this.#context.client();
-    const vertex = digestOfJson(["push", name]);
+    const vertex = digestOfJson(["push", formatReference(reference)]);
     const { rootfs } = this.#solved;
     const remotes = new Map(rootfs.flatMap(({ remote }) => (remote ? [[remote.digest, remote] as const] : [])));
     const cached = new Map(
@@ -300,7 +308,8 @@ export class Outputs {
       client,
       reference,
       image,
-      byDigest: options.pushByDigest,
+      byDigest: pushByDigest,
+      streamed: (digest) => early.take(reference, digest),
       openBlob: (descriptor, offset) => {
         const { digest, size } = descriptor;
         const [remote, held] = [remotes.get(digest), cached.get(digest)];

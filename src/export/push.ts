@@ -4,6 +4,7 @@ import type { Descriptor } from "../oci/image.ts";
 import { isForeignLayer } from "../oci/media-type.ts";
 import { repositoryName, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import type { StreamedUpload } from "../registry/streamed-upload.ts";
 import type { AssembledImage } from "./assemble.ts";
 
 export interface PushOptions {
@@ -14,6 +15,8 @@ export interface PushOptions {
   readonly openBlob: (descriptor: Descriptor, offset: number) => AsyncIterable<Uint8Array>;
   /** Repositories, as `registry/repository`, that are known to hold a blob. */
   readonly sourcesOf: (digest: Digest) => readonly string[];
+  /** The upload of a blob that was begun before the image was known. */
+  readonly streamed?: (digest: Digest) => StreamedUpload | undefined;
   /** The blob is now known to be in this repository. */
   readonly onHeld: (digest: Digest, repository: string) => void;
   readonly onProgress: (digest: Digest, current: number, total: number, isDone: boolean) => void;
@@ -76,11 +79,12 @@ async function pushBlob(
   const mountFrom = client
     .repositoriesAt(reference.registry, options.sourcesOf(digest))
     .filter((repository) => repository !== reference.repository);
+  const streamed = inline ? undefined : options.streamed?.(digest);
   const outcome = await client.pushBlob(
     reference,
     descriptor,
     (offset) => (inline ? once(inline.subarray(offset)) : options.openBlob(descriptor, offset)),
-    { mountFrom, onProgress: (current) => options.onProgress(digest, current, size, false), signal },
+    { mountFrom, streamed, onProgress: (current) => options.onProgress(digest, current, size, false), signal },
   );
   options.onHeld(digest, repositoryName(reference));
   options.onProgress(digest, size, size, true);

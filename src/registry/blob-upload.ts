@@ -6,17 +6,22 @@
 //                               └─ broken ──► GET session ── has N bytes ──► PATCH the rest ──► PUT
 //                                              └─ is gone ──► HEAD ── there: only the answer was lost ──► uploaded
 //                                                              └─► POST …
-import { BuildError } from "../diagnostics/build-error.ts";
-import { parseDigest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { repositoryName, type Reference } from "../oci/reference.ts";
-import { bareHost } from "./proxy.ts";
-import type { Endpoint } from "./endpoints.ts";
-import { contentError, readStart, serverMessage, type RequestPurpose } from "./errors.ts";
-import { isEndpointFailure, type Exchange, type RegistryRequest } from "./exchange.ts";
-import { pullScopes, pushScopes } from "./manifests.ts";
-import { Backoff, FailedAttempt, type RetryClock } from "./retry.ts";
+import { isEndpointFailure } from "./exchange.ts";
 import type { HttpResponse } from "./http-message.ts";
+import { pullScopes, pushScopes } from "./manifests.ts";
+import { FailedAttempt } from "./retry.ts";
+import type { StreamedUpload } from "./streamed-upload.ts";
+import {
+  cancelSession,
+  finishSession,
+  locationOf,
+  patience,
+  requestOf,
+  startSession,
+  type UploadTarget,
+} from "./upload-session.ts";
 
 /** What became of a blob. */
 export type BlobOutcome = "exists" | "mounted" | "uploaded";
@@ -24,19 +29,19 @@ export type BlobOutcome = "exists" | "mounted" | "uploaded";
 /** Opens the blob's bytes from `offset` to the end. Called again for each attempt. */
 export type OpenBytes = (offset: number) => AsyncIterable<Uint8Array>;
 
-export interface BlobUpload {
-  readonly exchange: Exchange;
-  readonly clock: RetryClock;
-  readonly endpoint: Endpoint;
-  readonly reference: Reference;
+/** A blob and where it is to go. */
+export interface BlobPush extends Omit<UploadTarget, "subject"> {
   readonly descriptor: Descriptor;
   readonly open: OpenBytes;
   /** Repositories of the same registry that may have it, likeliest first. */
   readonly mountFrom: readonly string[];
+  /** An upload of this blob to this repository that was begun before its digest was known. */
+  readonly streamed?: StreamedUpload | undefined;
   /** Bytes of the blob that are on their way or there. May step back after a break. */
   readonly onProgress?: (current: number) => void;
-  readonly signal?: AbortSignal | undefined;
 }
+
+type BlobUpload = BlobPush & UploadTarget;
 
 /** More candidates than this cost more round trips than they save. */
 const MAX_MOUNT_CANDIDATES = 3;
@@ -44,8 +49,14 @@ const MAX_MOUNT_CANDIDATES = 3;
 const MOUNT_REFUSED = [400, 401, 403, 404, 405, 409, 415, 416, 422];
 
 /** Makes sure that the repository has the blob. */
-export async function uploadBlob(upload: BlobUpload): Promise<BlobOutcome> {
-  if (await hasBlob(upload)) return "exists";
+export async function uploadBlob(push: BlobPush): Promise<BlobOutcome> {
+  const upload: BlobUpload = { ...push, subject: subjectOf(push.reference, push.descriptor) };
+  if (push.streamed?.isSent && (await push.streamed.finish(push.descriptor))) return "uploaded";
+  if (await hasBlob(upload)) {
+    await push.streamed?.cancel();
+    return "exists";
+  }
+  if (await push.streamed?.finish(push.descriptor)) return "uploaded";
   let session = await mount(upload);
   if (session === "mounted") return "mounted";
   // For transfers alone: the small requests between them have patience of their own.
@@ -74,13 +85,9 @@ export async function uploadBlob(upload: BlobUpload): Promise<BlobOutcome> {
   }
 }
 
-function patience({ clock, signal }: Pick<BlobUpload, "clock" | "signal">): Backoff {
-  return new Backoff({ clock, signal });
-}
-
 /** Whether the repository has the blob, at the right size. */
 export async function hasBlob(
-  { exchange, clock, endpoint, reference, descriptor, signal }: Omit<BlobUpload, "open" | "mountFrom">,
+  { exchange, clock, endpoint, reference, descriptor, signal }: Omit<BlobPush, "open" | "mountFrom">,
   verb: "pull" | "push" = "push",
 ): Promise<boolean> {
   const { repository } = reference;
@@ -142,19 +149,11 @@ function isAccessRefusal(error: unknown): boolean {
   return status === 401 || status === 403;
 }
 
-async function startSession(upload: BlobUpload): Promise<URL> {
-  const response = await upload.exchange.send(
-    requestOf(upload, "POST", "blobs/uploads/", { accept: [202] }),
-    patience(upload),
-  );
-  await response.discard();
-  return locationOf(response, upload);
-}
-
 /** The common way: all bytes in one request. */
 async function putWhole(upload: BlobUpload, session: URL, isFresh: boolean): Promise<void> {
   const { descriptor } = upload;
-  await finish(upload, session, { size: descriptor.size, open: () => counted(upload, 0) }, isFresh);
+  const body = { size: descriptor.size, open: () => counted(upload, 0) };
+  await finishSession(upload, session, { digest: descriptor.digest, body, isFresh });
 }
 
 /** After a break: what is missing, then an empty end. */
@@ -176,53 +175,8 @@ async function sendRest(upload: BlobUpload, session: URL, received: number): Pro
     await response.discard();
     location = locationOf(response, upload);
   }
-  await finish(upload, location, { size: 0, open: nothing }, false);
-}
-
-async function finish(
-  upload: BlobUpload,
-  session: URL,
-  body: NonNullable<RegistryRequest["body"]>,
-  isFresh: boolean,
-): Promise<void> {
-  const { descriptor } = upload;
-  const location = new URL(session);
-  location.searchParams.set("digest", descriptor.digest);
-  const response = await upload.exchange.attempt(
-    requestOf(upload, "PUT", "", {
-      location,
-      headers: { "content-type": "application/octet-stream" },
-      body,
-      accept: [200, 201, 204, 400],
-    }),
-  );
-  if (response.status === 400) await refused(response, upload, isFresh);
-  await response.discard();
-  const stored = parseDigest(response.headers["docker-content-digest"] ?? "");
-  if (stored !== undefined && stored !== descriptor.digest)
-    throw contentError(`${upload.endpoint.host} stored ${descriptor.digest} as ${stored}`, "push again");
-}
-
-/** 400 says either that the bytes do not have the digest, or that the session is not where we think it is. */
-async function refused(
-  response: HttpResponse,
-  { endpoint, descriptor, reference }: BlobUpload,
-  isFresh: boolean,
-): Promise<never> {
-  const text = await readStart(response);
-  const said = serverMessage(text);
-  const tail = said === "" ? "" : `: ${said}`;
-  // In a session that had a broken transfer the registry may have kept more than it said.
-  if (isFresh && /DIGEST_INVALID/.test(text))
-    throw contentError(
-      `${endpoint.host} refuses blob ${descriptor.digest}${tail}`,
-      "the bytes that were sent do not match their digest: the store or the connection is damaged",
-    );
-  const message = `registry ${reference.registry} broke off the upload of ${subjectOf(reference, descriptor)}${tail}`;
-  throw new FailedAttempt({
-    error: new BuildError("registry", message, { details: { status: 400, isTransient: false } }),
-    isTransient: false,
-  });
+  const body = { size: 0, open: nothing };
+  await finishSession(upload, location, { digest: descriptor.digest, body, isFresh: false });
 }
 
 interface SessionState {
@@ -251,17 +205,6 @@ async function askSession(upload: BlobUpload, session: URL): Promise<SessionStat
   return { location: response.headers["location"] === undefined ? session : locationOf(response, upload), received };
 }
 
-/** Frees what the registry keeps for a session that is not needed; its failure is nobody's concern. */
-async function cancelSession(upload: BlobUpload, session: URL): Promise<void> {
-  try {
-    const accept = [200, 202, 204, 400, 401, 403, 404, 405, 415, 501];
-    const response = await upload.exchange.attempt(requestOf(upload, "DELETE", "", { location: session, accept }));
-    await response.discard();
-  } catch (error) {
-    if (!(error instanceof FailedAttempt)) throw error;
-  }
-}
-
 async function* counted({ open, onProgress }: BlobUpload, offset: number): AsyncGenerator<Uint8Array> {
   let current = offset;
   onProgress?.(current);
@@ -273,50 +216,6 @@ async function* counted({ open, onProgress }: BlobUpload, offset: number): Async
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-/** Where the upload goes on. Relative to where the answer came from; a TLS-terminating proxy's registry is known to name itself with http. */
-function locationOf({ headers, url }: HttpResponse, { endpoint, reference }: BlobUpload): URL {
-  const location = URL.parse(headers["location"] ?? "", url.href);
-  if (headers["location"] === undefined || location === null || !/^https?:$/.test(location.protocol))
-    throw new FailedAttempt({
-      error: contentError(
-        `registry ${reference.registry} opened an upload without a usable Location`,
-        "check the registry's configuration",
-      ),
-      isTransient: false,
-    });
-  const isDowngrade = url.protocol === "https:" && location.protocol === "http:";
-  const host = bareHost(new URL(`${url.protocol}//${endpoint.host}`).hostname);
-  if (!isDowngrade || bareHost(location.hostname) !== host) return location;
-  return new URL(location.pathname + location.search, url.origin);
-}
-
-type RequestParts = Partial<Pick<RegistryRequest, "query" | "location" | "headers" | "body" | "scopes">> &
-  Pick<RegistryRequest, "accept">;
-
-function requestOf(
-  upload: BlobUpload,
-  method: RegistryRequest["method"],
-  path: string,
-  parts: RequestParts,
-): RegistryRequest {
-  const { endpoint, reference, descriptor, signal } = upload;
-  const purpose: RequestPurpose = {
-    verb: "push",
-    subject: subjectOf(reference, descriptor),
-    registry: reference.registry,
-  };
-  return {
-    method,
-    endpoint,
-    repository: reference.repository,
-    path,
-    scopes: pushScopes(reference.repository),
-    purpose,
-    signal,
-    ...parts,
-  };
-}
 
 function subjectOf(reference: Reference, { digest }: Descriptor): string {
   return `${repositoryName(reference)}@${digest}`;

@@ -27,6 +27,7 @@ import {
 import { selectPlatform } from "../oci/platform-choice.ts";
 import { listReferrers, noteReferrer } from "./referrers.ts";
 import { Backoff, systemClock, type RetryClock } from "./retry.ts";
+import { StreamedUpload } from "./streamed-upload.ts";
 import { Transport } from "./transport.ts";
 
 export interface RegistryClientOptions {
@@ -182,7 +183,7 @@ export class RegistryClient implements Disposable {
     reference: Reference,
     descriptor: Descriptor,
     open: OpenBytes,
-    { mountFrom = [], onProgress, signal }: PushBlobOptions = {},
+    { mountFrom = [], streamed, onProgress, signal }: PushBlobOptions = {},
   ): Promise<BlobOutcome> {
     const key = `${reference.registry} ${descriptor.digest}`;
     const known = [...mountFrom];
@@ -200,6 +201,7 @@ export class RegistryClient implements Disposable {
       descriptor,
       open,
       mountFrom: known,
+      streamed,
       ...(onProgress === undefined ? {} : { onProgress }),
       signal,
     });
@@ -209,6 +211,17 @@ export class RegistryClient implements Disposable {
     } finally {
       this.#uploads.delete(key);
     }
+  }
+
+  /** Begins to send a blob that is still being made, for {@link pushBlob} to go on with. `subject` is its name in messages. */
+  streamBlob(
+    reference: Reference,
+    subject: string,
+    open: () => AsyncIterable<Uint8Array>,
+    { signal }: CallOptions = {},
+  ): StreamedUpload {
+    const target = { exchange: this.#exchange, clock: this.#clock, endpoint: this.#origin(reference) };
+    return new StreamedUpload({ ...target, reference, subject, signal }, open);
   }
 
   /** Puts a manifest whose blobs are there: under the tag, else under `latest`; by digest alone where the reference has only a digest. */
@@ -284,6 +297,8 @@ export class RegistryClient implements Disposable {
 export interface PushBlobOptions extends CallOptions {
   /** Repositories of the same registry that may have the blob, likeliest first. */
   readonly mountFrom?: readonly string[];
+  /** This blob's upload to this repository, where one was begun. */
+  readonly streamed?: StreamedUpload | undefined;
   /** Bytes on their way; may step back after a break. */
   readonly onProgress?: (current: number) => void;
 }

@@ -5,7 +5,7 @@ import type { CredentialSource } from "./credentials.ts";
 import { repositoryUrl, type Endpoint, type Scheme } from "./endpoints.ts";
 import { readStart, redactUrl, responseFailure, transportFailure, type RequestPurpose } from "./errors.ts";
 import { FailedAttempt, MAX_RETRY_AFTER_MS, type Backoff, type Failure, type RetryClock } from "./retry.ts";
-import type { HttpRequest, HttpResponse, RequestBody } from "./http-message.ts";
+import type { HttpRequest, HttpResponse, Lane, RequestBody } from "./http-message.ts";
 import type { Transport } from "./transport.ts";
 import { TransportError } from "./transport-error.ts";
 
@@ -23,7 +23,8 @@ export interface RegistryRequest {
   readonly location?: URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
-  readonly lane?: "data" | "json";
+  /** Default "data". */
+  readonly lane?: Lane;
   readonly scopes: readonly string[];
   /** Answers that are handed back; any other fails. */
   readonly accept: readonly number[];

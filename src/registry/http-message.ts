@@ -2,9 +2,16 @@
 
 /** Bytes of a request, opened again for each attempt. */
 export interface RequestBody {
-  readonly size: number;
+  /** Undefined where it is still being made. */
+  readonly size: number | undefined;
   readonly open: () => AsyncIterable<Uint8Array>;
 }
+
+/**
+ * Which connections to a host a request may take. "json" has one of its own, so that small questions do not wait behind big blobs; "stream" two, because
+ * what is sent while it is made may wait for something that "data" has to fetch.
+ */
+export type Lane = "data" | "json" | "stream";
 
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -13,8 +20,7 @@ export interface HttpRequest {
   /** Headers for the host of `url` only, Authorization among them: no redirect to another origin carries them. */
   readonly privateHeaders?: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
-  /** "json" has one connection of its own, so that small questions do not wait behind big blobs. Default "data". */
-  readonly lane?: "data" | "json";
+  readonly lane?: Lane;
   /** Do not verify the server's certificate. */
   readonly isInsecure?: boolean;
   readonly signal?: AbortSignal | undefined;

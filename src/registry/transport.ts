@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import type * as Tls from "node:tls";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { bareHost, proxyFor, type Environment } from "./proxy.ts";
-import type { HostCertificates, HttpRequest, HttpResponse, RequestBody } from "./http-message.ts";
+import type { HostCertificates, HttpRequest, HttpResponse, Lane, RequestBody } from "./http-message.ts";
 import { Slots } from "./slots.ts";
 import { TransportError, asTransportError } from "./transport-error.ts";
 
@@ -26,6 +26,8 @@ export interface TransportOptions {
 
 const MAX_REDIRECTS = 10;
 const DISCARD_LIMIT = 256 * 1024;
+/** Places per host. */
+const CONNECTIONS: Readonly<Record<Lane, number>> = { data: 4, json: 1, stream: 2 };
 /** A registry that stores what it got before it answers is given time for it: bytes per millisecond. */
 const COMMIT_RATE = 10_000;
 
@@ -90,11 +92,11 @@ export class Transport implements Disposable {
     }
   }
 
-  #slotsOf(host: string, lane: "data" | "json"): Slots {
+  #slotsOf(host: string, lane: Lane): Slots {
     const key = `${lane} ${host}`;
     let slots = this.#slots.get(key);
     if (slots === undefined) {
-      slots = new Slots(lane === "json" ? 1 : (this.#options.connectionsPerHost ?? 4));
+      slots = new Slots(lane === "data" ? (this.#options.connectionsPerHost ?? CONNECTIONS.data) : CONNECTIONS[lane]);
       this.#slots.set(key, slots);
     }
     return slots;
@@ -157,7 +159,7 @@ export class Transport implements Disposable {
       "user-agent": this.#options.userAgent,
       ...request.headers,
       ...request.privateHeaders,
-      ...(body === undefined ? {} : { "content-length": String(body.size) }),
+      ...(body?.size === undefined ? {} : { "content-length": String(body.size) }),
     };
     if (body === undefined && method !== "GET" && method !== "HEAD") headers["content-length"] = "0";
     const agent = this.#agentFor(url, proxy, request.isInsecure ?? false);
@@ -251,13 +253,13 @@ async function sendBody(
   for await (const chunk of body.open()) {
     if (isAnswered || message.destroyed) return;
     sent += chunk.length;
-    if (sent > body.size) break;
+    if (body.size !== undefined && sent > body.size) break;
     onTurn(true);
     if (!message.write(chunk)) await drained(message);
     onTurn(false);
   }
   if (isAnswered || message.destroyed) return;
-  if (sent !== body.size)
+  if (body.size !== undefined && sent !== body.size)
     throw new BuildError("content", `what should be sent to ${url.host} is not ${body.size} bytes long but ${sent}`, {
       help: "the store is damaged: run tsbuild prune and build again",
     });

@@ -21,6 +21,16 @@ export interface PackOptions {
   readonly clampToEpoch?: number;
   /** gzip in the form of layer/estargz.ts. */
   readonly isSeekable?: boolean;
+  /** Called where a blob begins to be made, for those who read along. */
+  readonly onGrowing?: (blob: GrowingBlob) => void;
+}
+
+/** A blob while it is being made. */
+export interface GrowingBlob {
+  /** Whether it has so many bytes, as soon as that is certain. */
+  atLeast(size: number): Promise<boolean>;
+  /** Its bytes from the start, as they come. Fails where it does not become whole. */
+  read(): AsyncIterable<Uint8Array>;
 }
 
 /** Where a layer's blob can be fetched: from the registry of its base image, or from a cache. */

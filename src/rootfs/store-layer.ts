@@ -292,6 +292,7 @@ export class StoreLayer implements Layer {
     const { writeLayer } = await import("../layer/blob.ts");
     await using claim = await this.#options.claim(this.#name, 0);
     await using ingest = await store.content.ingest();
+    options.onGrowing?.(ingest.growth);
     const packed = await writeLayer(entries, {
       compression,
       level,

@@ -6,6 +6,7 @@ import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { assert } from "../base/assert.ts";
 import { digestAlgorithm, parseDigest, type Digest } from "../oci/digest.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
+import { Growth } from "./growth.ts";
 
 /** What was promised about a blob. Absent members are not checked. */
 export interface ExpectedBlob {
@@ -24,6 +25,8 @@ export interface BlobIngest extends AsyncDisposable {
   readonly offset: number;
   /** Appends. One call at a time. Fails with "content" past the promised size, with "store" where the disk is full. */
   write(chunk: Uint8Array): Promise<void>;
+  /** For those who read along. They must not where {@link restart} may be called. */
+  readonly growth: Growth;
   /** Starts from nothing again: for servers that ignore a range. */
   restart(): Promise<void>;
   /** Verifies, makes durable, and puts the blob in its place. Fails with "content" on a mismatch. */
@@ -62,6 +65,7 @@ export async function openBlobWriter(options: BlobWriterOptions): Promise<BlobIn
 class BlobWriter implements BlobIngest {
   readonly #options: BlobWriterOptions;
   readonly #handle: FileHandle;
+  readonly growth: Growth;
   #hash: Hash;
   #offset = 0;
   #flushedAt = 0;
@@ -73,6 +77,7 @@ class BlobWriter implements BlobIngest {
   constructor(options: BlobWriterOptions, handle: FileHandle) {
     this.#options = options;
     this.#handle = handle;
+    this.growth = new Growth(options.path);
     this.#isWorthKeeping = options.isResumable;
     this.#hash = this.#newHash();
   }
@@ -134,6 +139,7 @@ class BlobWriter implements BlobIngest {
       written += bytesWritten;
       this.#offset += bytesWritten;
     }
+    this.growth.reached(this.#offset);
   }
 
   #startFlush(): void {
@@ -165,7 +171,9 @@ class BlobWriter implements BlobIngest {
     try {
       await this.#flushing;
       await this.#handle.sync();
-      await rename(this.#options.path, this.#options.placeOf(digest));
+      const place = this.#options.placeOf(digest);
+      await rename(this.#options.path, place);
+      this.growth.end(place);
     } catch (error) {
       throw this.#options.explain(error);
     }
@@ -200,6 +208,7 @@ class BlobWriter implements BlobIngest {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
+    this.growth.end(undefined);
     // Before the lock is given back, so that nobody can resume a file that is about to go.
     if (!this.#isWorthKeeping || this.#offset === 0) await rm(this.#options.path, { force: true });
     await this.#close();
