@@ -16,7 +16,7 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   const errors = error.diagnostics.filter((diagnostic) => diagnostic.severity === "error");
   if (errors.length > 0) return diagnosticsText(error.message, errors, style);
   const { message, summary = message, help, focus: span = error.span } = error;
-  const { lastOutput, step, logPath } = error.details;
+  const { lastOutput, outputBefore = 0, step, logPath } = error.details;
   const lines: string[] = [];
   const head = `${paint("1;31", "error:")} ${summary}`;
   if (span) {
@@ -25,12 +25,19 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   } else lines.push(head);
   for (const cause of causesOf(error)) lines.push(`  because: ${cause}`);
   if (lastOutput !== undefined && lastOutput.length > 0) {
-    lines.push("------", ` > ${step ?? "step"}:`, ...lastOutput, "------");
+    lines.push("------", ` > ${step ?? "step"}:`);
+    if (outputBefore > 0) lines.push(linesBefore(outputBefore, logPath));
+    lines.push(...lastOutput, "------");
   }
   if (help !== undefined) lines.push(`  ${paint("36", "help:")} ${help}`);
   if (logPath !== undefined) lines.push(`  complete log: ${logPath}`);
   if (summary !== message) lines.push(`  buildkit: ${message}`);
   return `${lines.join("\n")}\n`;
+}
+
+function linesBefore(count: number, logPath: string | undefined): string {
+  const which = count === 1 ? "1 line before these is" : `${count} lines before these are`;
+  return `… ${which} ${logPath === undefined ? "not shown" : "in the complete log"}`;
 }
 
 /** `message` is BuildKit's for all of them, where it is not that of one. */

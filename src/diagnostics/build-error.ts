@@ -41,8 +41,10 @@ export interface ErrorDetails {
   /** Exit status of a failed RUN. */
   readonly exitCode?: number;
   readonly signal?: string;
-  /** Last lines of a failed RUN's output, without line ends. */
+  /** Last lines of a failed RUN's or command's output, without line ends. */
   readonly lastOutput?: readonly string[];
+  /** How many lines the output has before these. */
+  readonly outputBefore?: number;
   /** Path of the complete log. */
   readonly logPath?: string;
   /** Progress name of the step. */

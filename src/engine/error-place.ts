@@ -1,5 +1,7 @@
 // What the whole Dockerfile and the contexts say of a failed step: which earlier instruction is at fault, and why a source is not there (pain 17).
+import { lstatSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { isErrno } from "../base/fs-atomic.ts";
 import { amend, BuildError } from "../diagnostics/build-error.ts";
 import { positionAt } from "../diagnostics/source.ts";
 import { parseContext } from "../source/context.ts";
@@ -42,8 +44,24 @@ function withContextHint(error: BuildError, { result, contexts }: Planned, { con
     const pattern =
       span.source === source && span.start <= end && span.end >= start ? ignore.excludedBy(path) : undefined;
     if (!pattern) continue;
-    const summary = `"${path}" is excluded by line ${pattern.line} of ${ignorePath ?? ".dockerignore"}: ${pattern.text}`;
+    const line = `line ${pattern.line} of ${ignorePath ?? ".dockerignore"}`;
+    const local = contexts.locals.get("context");
+    if (local?.kind === "directory" && !isThere(join(local.root, path))) {
+      const summary = `"${path}" is not in the build context, and ${line} would exclude it: ${pattern.text}`;
+      return amend(error, { summary, help: `make the file before the build, and add a line below that one: !${path}` });
+    }
+    const summary = `"${path}" is excluded by ${line}: ${pattern.text}`;
     return amend(error, { summary, help: `take that line out, or add a line below it: !${path}` });
   }
   return error;
+}
+
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    // What cannot be looked at may be there.
+    return !isErrno(error, "ENOENT") && !isErrno(error, "ENOTDIR");
+  }
 }

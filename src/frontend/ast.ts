@@ -91,6 +91,8 @@ export interface RunInstruction extends InstructionBase {
   readonly command: Command;
   readonly heredocs: readonly Heredoc[];
   readonly mounts: readonly MountFlag[];
+  /** What is wrong with those that are left out; it is told where the stage is built (M61). */
+  readonly mountProblems?: readonly Diagnostic[];
   readonly network: Word | undefined;
   readonly security: Word | undefined;
   readonly devices: readonly Word[];
@@ -198,11 +200,11 @@ export interface HealthcheckInstruction extends InstructionBase {
   readonly kind: "healthcheck";
   /** Undefined: HEALTHCHECK NONE. */
   readonly command: Command | undefined;
-  /** Nanoseconds; 0 = inherit. */
-  readonly interval: number;
-  readonly timeout: number;
-  readonly startPeriod: number;
-  readonly startInterval: number;
+  /** Nanoseconds, a bigint where they are no safe integer; 0 = inherit. */
+  readonly interval: number | bigint;
+  readonly timeout: number | bigint;
+  readonly startPeriod: number | bigint;
+  readonly startInterval: number | bigint;
   readonly retries: number;
 }
 

@@ -49,13 +49,14 @@ function complain(draft: Draft, word: Word, message: string, help: string): 0 {
   return 0;
 }
 
-/** Nanoseconds of a flag; 0 where it is not given or wrong (reported). */
-function duration(draft: Draft, name: string): number {
+/** Nanoseconds of a flag, a bigint where a number cannot tell them all apart; 0 where it is not given or wrong (reported). */
+function duration(draft: Draft, name: string): number | bigint {
   const word = flagWord(draft.placed, name);
   if (!word || word.text === "") return 0;
   const parsed = parseDuration(word.text);
   if ("message" in parsed) return complain(draft, word, parsed.message, "write a duration such as 30s or 1m30s");
-  if (parsed.value === 0 || parsed.value >= 1e6) return parsed.value;
+  const { value } = parsed;
+  if (value === 0n || value >= 1_000_000n) return value > Number.MAX_SAFE_INTEGER ? value : Number(value);
   return complain(
     draft,
     word,

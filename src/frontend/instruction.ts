@@ -1,6 +1,7 @@
 // One logical line → one instruction node. Knows nothing of stages, files or where heredoc bodies lie. Reference 1.8, 1.11.
 import type { InstructionRule } from "../../grammar/instructions.ts";
 import { suggest } from "../base/suggest.ts";
+import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { CopySourceWord, FromInstruction, Heredoc, Instruction, KeyValue } from "./ast.ts";
 import {
@@ -133,13 +134,16 @@ function buildRun(draft: Draft): Instruction | undefined {
     const help = near ? `did you mean "${near}"?` : "the modes are sandbox and insecure";
     report("InvalidSecurityMode", security.span, `security ${goQuote(security.text)} is not valid`, { help });
   }
+  const mountProblems: Diagnostic[] = [];
   const mounts = placed
     .filter(({ flag }) => flag.name === "mount")
-    .map((flag) => parseMount(line, flag, report))
+    .map((flag) => parseMount(line, flag, report, mountProblems))
     .filter((mount) => mount !== undefined);
   const command = readCommand(draft, args);
   if (!command) return undefined;
-  return { kind: "run", ...base, command, heredocs, mounts, network, security, devices: flagWords(placed, "device") };
+  const devices = flagWords(placed, "device");
+  const problems = mountProblems.length === 0 ? {} : { mountProblems };
+  return { kind: "run", ...base, command, heredocs, mounts, ...problems, network, security, devices };
 }
 
 function buildCopy(draft: Draft, kind: "copy" | "add"): Instruction | undefined {

@@ -4,37 +4,49 @@ import { goQuote } from "../base/go-text.ts";
 
 export type Parsed<T> = { readonly value: T } | { readonly message: string };
 
-const unitNs: Readonly<Record<string, number>> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
+const unitNs: Readonly<Record<string, bigint>> = {
+  ns: 1n,
+  us: 1_000n,
+  µs: 1_000n,
+  μs: 1_000n,
+  ms: 1_000_000n,
+  s: 1_000_000_000n,
+  m: 60_000_000_000n,
+  h: 3_600_000_000_000n,
 };
 
-/** Go's time.ParseDuration, in nanoseconds. */
-export function parseDuration(text: string): Parsed<number> {
+/** The least int64 is the negative of it; the greatest is one less. */
+const INT64 = 1n << 63n;
+
+/** Go's time.ParseDuration, in nanoseconds: an int64. */
+export function parseDuration(text: string): Parsed<bigint> {
   const quoted = goQuote(text);
-  const sign = text.startsWith("-") ? -1 : 1;
+  const invalid = { message: `time: invalid duration ${quoted}` };
+  const isNegative = text.startsWith("-");
   let rest = /^[-+]/.test(text) ? text.slice(1) : text;
-  if (rest === "0") return { value: 0 };
-  if (rest === "") return { message: `time: invalid duration ${quoted}` };
-  let total = 0;
+  if (rest === "0") return { value: 0n };
+  if (rest === "") return invalid;
+  let total = 0n;
   while (rest !== "") {
-    const number = /^(?:\d+\.?\d*|\.\d+)/.exec(rest)?.[0];
-    if (number === undefined) return { message: `time: invalid duration ${quoted}` };
+    const [number, whole = "", fraction = ""] = /^(?=\.?\d)(\d*)(?:\.(\d*))?/.exec(rest) ?? [];
+    if (number === undefined) return invalid;
     const unit = /^[^.\d]*/.exec(rest.slice(number.length))![0];
     if (unit === "") return { message: `time: missing unit in duration ${quoted}` };
-    const factor = Object.hasOwn(unitNs, unit) ? unitNs[unit] : undefined;
-    if (factor === undefined) return { message: `time: unknown unit ${goQuote(unit)} in duration ${quoted}` };
-    total += Number(number) * factor;
+    const size = Object.hasOwn(unitNs, unit) ? unitNs[unit] : undefined;
+    if (size === undefined) return { message: `time: unknown unit ${goQuote(unit)} in duration ${quoted}` };
+    total += BigInt(whole) * size + fractionOf(fraction, size);
+    if (total > INT64) return invalid;
     rest = rest.slice(number.length + unit.length);
   }
-  if (total > 2 ** 63) return { message: `time: invalid duration ${quoted}` };
-  return { value: sign * Math.trunc(total) };
+  if (total === INT64 && !isNegative) return invalid;
+  return { value: isNegative ? -total : total };
+}
+
+/** `0.<digits>` of a unit. Go calculates it in float64, with as many digits as an int64 holds. */
+function fractionOf(digits: string, unit: bigint): bigint {
+  let kept = digits.replace(/^(0*\d{0,19}).*$/, "$1");
+  if (BigInt(kept) > INT64) kept = kept.slice(0, -1);
+  return BigInt(Math.trunc(Number(kept) * (Number(unit) / 10 ** kept.length)));
 }
 
 const signalNames: ReadonlySet<string> = new Set(
@@ -81,7 +93,8 @@ export function parsePortSpec(raw: string): Parsed<PortSpec> {
   if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") {
     return { message: `invalid port: ${goQuote(raw)}: invalid proto: ${protocol}` };
   }
-  if (address !== "" && !isAddress(address)) return { message: `invalid IP address: ${address}` };
+  const problem = addressProblem(address);
+  if (problem !== undefined) return { message: problem };
   const range = portRange(port);
   if (range === undefined) return { message: `invalid containerPort: ${port}` };
   if (hostPort !== "") {
@@ -103,8 +116,22 @@ function portRange(text: string): { readonly start: number; readonly end: number
   return start <= end && end <= 65535 ? { start, end } : undefined;
 }
 
+/** What Go's net package says of an address, with or without brackets; "" = none is there. */
+function addressProblem(text: string): string | undefined {
+  let bare = text;
+  if (text.startsWith("[")) {
+    const fail = (reason: string): string => `invalid IP address ${text}: address ${text}:: ${reason}`;
+    const end = text.indexOf("]");
+    if (end < 0) return fail("missing ']' in address");
+    const after = text.slice(end + 1);
+    if (after !== "") return fail(after.startsWith(":") ? "too many colons in address" : "missing port in address");
+    bare = text.slice(1, end);
+    if (bare.includes("[")) return fail("unexpected '[' in address");
+  }
+  return bare === "" || isAddress(bare) ? undefined : `invalid IP address: ${bare}`;
+}
+
 function isAddress(text: string): boolean {
-  const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
-  if (bare.includes(":")) return URL.canParse(`http://[${bare}]/`);
-  return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|$)){4}$/.test(bare) && !bare.endsWith(".");
+  if (text.includes(":")) return URL.canParse(`http://[${text}]/`);
+  return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|$)){4}$/.test(text) && !text.endsWith(".");
 }

@@ -1,6 +1,8 @@
 // The value of `--mount`: comma-separated fields, and every check of them that needs no variables. Reference M01–M03, M40, M45, M52, M60, M61.
-// Not what the options mean: that is the planner's, after expansion.
+// Not what the options mean: that is the planner's, after expansion. BuildKit reads the fields only of stages that it builds, but for `from`.
 import { suggest } from "../base/suggest.ts";
+import { createDiagnostic } from "../diagnostics/catalog.ts";
+import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { Span } from "../diagnostics/source.ts";
 import type { MountField, MountFlag } from "./ast.ts";
 import type { PlacedFlag } from "./flags.ts";
@@ -18,8 +20,13 @@ const knownKeys =
 const bareKeys: ReadonlySet<string> = new Set(["readonly", "ro", "readwrite", "rw", "required"]);
 const sharingModes = ["shared", "private", "locked"];
 
-/** Parses one flag; undefined where it is wrong (reported). */
-export function parseMount(line: LogicalLine, placed: PlacedFlag, report: Report): MountFlag | undefined {
+/** Parses one flag; undefined where it is wrong: reported, or in `later` where that only matters in a stage that is built. */
+export function parseMount(
+  line: LogicalLine,
+  placed: PlacedFlag,
+  report: Report,
+  later: Diagnostic[],
+): MountFlag | undefined {
   const { flag, indices } = placed;
   const value = flag.value ?? "";
   const place = (start: number, end: number): Span => {
@@ -41,7 +48,7 @@ export function parseMount(line: LogicalLine, placed: PlacedFlag, report: Report
     const key = (equals < 0 ? text : text.slice(0, equals)).toLowerCase();
     return { key, value: equals < 0 ? undefined : text.slice(equals + 1), span: place(start, end), text };
   });
-  const type = checkFields(fields, flag.span, report);
+  const type = checkFields(fields, flag.span, report, later);
   if (type === undefined) return undefined;
   return { type, fields: fields.map(({ key, value, span }) => ({ key, value, span })), span: flag.span };
 }
@@ -61,11 +68,15 @@ function splitCsv(value: string): CsvField[] | string {
     const start = at;
     let text = "";
     if (value[at] === '"') {
-      const quoted = /"((?:[^"]|"")*)"/y;
+      const quoted = /"((?:[^"]|"")*)"(?!")/y;
       quoted.lastIndex = at;
       const match = quoted.exec(value);
-      if (match === null)
-        return `parse error on line 1, column ${value.length + 1}: extraneous or missing " in quoted-field`;
+      // BuildKit's column is where it last went on reading: behind the quote, or the last doubled one.
+      if (match === null) {
+        const doubled = value.slice(start + 1).lastIndexOf('""');
+        const column = start + (doubled < 0 ? 0 : doubled + 2) + 2;
+        return `parse error on line 1, column ${column}: extraneous or missing " in quoted-field`;
+      }
       text = match[1]!.replaceAll('""', '"');
       at = quoted.lastIndex;
       if (at < value.length && value[at] !== ",") {
@@ -95,13 +106,14 @@ function checkFields(
   fields: readonly (MountField & { readonly text: string })[],
   span: Span,
   report: Report,
+  later: Diagnostic[],
 ): MountType | undefined {
   let type: MountType = "bind";
   let isSound = true;
   const given = new Map<string, Checked>();
   const fail = (at: Span, message: string, help?: string, summary: string = message): void => {
     isSound = false;
-    report("InvalidMount", at, message, { help, summary });
+    later.push(createDiagnostic("InvalidMount", at, message, { help, summary }));
   };
   for (const { key, value, span: at, text } of fields) {
     if (value === undefined && !bareKeys.has(key)) {
@@ -116,7 +128,12 @@ function checkFields(
       continue;
     }
     given.set(canonicalKey(key), { value, span: at });
-    if (key === "type") {
+    if (key === "from" && /\$./.test(value ?? "")) {
+      isSound = false;
+      report("InvalidMount", at, "'from' doesn't support variable expansion, define alias stage instead", {
+        help: "add a stage FROM the variable and name that",
+      });
+    } else if (key === "type") {
       const found = mountTypes.find((known) => known === value?.toLowerCase());
       if (found === undefined) {
         const near = suggest(value ?? "", mountTypes);
@@ -145,12 +162,6 @@ function canonicalKey(key: string): string {
 
 /** The message for one option, with its remedy; values that will be expanded or unquoted first are not looked at. */
 function valueProblem(key: string, value: string | undefined, type: MountType): [string, string?] | undefined {
-  if (key === "from" && value !== undefined && /\$./.test(value)) {
-    return [
-      "'from' doesn't support variable expansion, define alias stage instead",
-      "add a stage FROM the variable and name that",
-    ];
-  }
   const allowed: Readonly<Record<string, readonly MountType[]>> = {
     required: ["secret", "ssh"],
     size: ["tmpfs"],

@@ -15,6 +15,7 @@ export function formatAst(dockerfile: Dockerfile): string {
   const text = JSON.stringify(
     dockerfile,
     (_key, value: unknown) => {
+      if (typeof value === "bigint") return value.toString();
       if (value === null || typeof value !== "object") return value;
       if (isSpan(value))
         return { start: positionAt(value.source, value.start), end: positionAt(value.source, value.end) };

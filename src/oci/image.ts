@@ -38,13 +38,13 @@ export interface Index {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Times in nanoseconds, as Docker stores Go durations. */
+/** Times in nanoseconds, as Docker stores Go durations: a bigint where they are no safe integer. */
 export interface Healthcheck {
   readonly Test?: readonly string[];
-  readonly Interval?: number;
-  readonly Timeout?: number;
-  readonly StartPeriod?: number;
-  readonly StartInterval?: number;
+  readonly Interval?: number | bigint;
+  readonly Timeout?: number | bigint;
+  readonly StartPeriod?: number | bigint;
+  readonly StartInterval?: number | bigint;
   readonly Retries?: number;
 }
 

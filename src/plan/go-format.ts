@@ -17,8 +17,8 @@ const UNITS: readonly (readonly [string, bigint])[] = [
 ];
 
 /** A time.Duration of whole nanoseconds, not negative: `1m30s`, `1.5s`, `250ms`, `0s`. */
-export function formatGoDuration(nanoseconds: number): string {
-  let rest = BigInt(Math.trunc(nanoseconds));
+export function formatGoDuration(nanoseconds: number | bigint): string {
+  let rest = BigInt(nanoseconds);
   if (rest === 0n) return "0s";
   for (const [unit, size] of [
     ["ns", 1n],

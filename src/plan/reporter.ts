@@ -43,7 +43,7 @@ export interface Reporter {
   error(code: PlanCode, span: Span, message: string, remedy?: Remedy): void;
   /** A build check, by BuildKit's name. */
   warn(check: CheckCode, span: Span, message: string): void;
-  /** What the parser found in a trigger. */
+  /** What the parser found in a trigger, or left to the planner to tell. */
   add(diagnostics: readonly Diagnostic[]): void;
   readonly hasErrors: boolean;
   readonly diagnostics: readonly Diagnostic[];

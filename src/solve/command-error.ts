@@ -7,14 +7,14 @@ import type { Rootfs } from "../rootfs/layer.ts";
 import { formatPlatform, hostPlatform, isNativeArchitecture } from "../oci/platform.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import type { StepResult } from "../sandbox/sandbox.ts";
+import type { LastOutput } from "./last-lines.ts";
 import { explainProgram, nearestCommand, type ProgramAt } from "./program-problem.ts";
 
 export interface FailedStep {
   readonly vertex: Vertex;
   readonly op: ExecOp;
   readonly result: StepResult;
-  /** Without line ends. */
-  readonly lastOutput: readonly string[];
+  readonly lastOutput: LastOutput;
   readonly logPath: string;
   /** What the step ran on. */
   readonly below: Rootfs;
@@ -35,8 +35,9 @@ const EXEC_REFUSED = 255;
 export async function commandError(step: FailedStep): Promise<BuildError> {
   const { vertex, op, result, logPath } = step;
   const { signal, oomKilled, oomLimit } = result;
-  const lastOutput = step.lastOutput.map(plainLine);
-  const { isRefused, culprit, ...explanation } = await explain({ ...step, lastOutput });
+  const lastOutput = step.lastOutput.lines.map(plainLine);
+  const { before } = step.lastOutput;
+  const { isRefused, culprit, ...explanation } = await explain(step, lastOutput);
   const exitCode = isRefused === true ? EXEC_REFUSED : result.exitCode;
   const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
   const killed = oomKilled ? `: OOM killed${limit}, cannot allocate memory` : "";
@@ -44,6 +45,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
   const details = {
     exitCode,
     lastOutput,
+    ...(before === 0 ? {} : { outputBefore: before }),
     logPath,
     step: vertex.meta.name,
     ...(signal === undefined ? {} : { signal }),
@@ -52,8 +54,8 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
   return new BuildError("command", message, { details, ...explanation });
 }
 
-async function explain(step: FailedStep): Promise<Explanation> {
-  const { op, result, lastOutput } = step;
+async function explain(step: FailedStep, lastOutput: readonly string[]): Promise<Explanation> {
+  const { op, result } = step;
   const { exitCode, signal, oomKilled, oomLimit } = result;
   if (oomKilled) {
     const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;

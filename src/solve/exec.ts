@@ -14,14 +14,12 @@ import { StepBrake } from "../sandbox/brake.ts";
 import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
 import { cacheSeed, openCacheMount } from "./cache-mounts.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
+import { LastLines } from "./last-lines.ts";
 import { cacheStart, manifestOf, selectMountedFiles, type CacheStart, type MountedFiles } from "./mounted-files.ts";
 import { Redactor } from "./redact.ts";
 import type { MountedSecret } from "./secret-leak.ts";
 import type { SolveServices, StepLog } from "./services.ts";
 import { shortName } from "./step-name.ts";
-
-/** Lines of a failed step's output that its error repeats. */
-const LAST_LINES = 20;
 
 export interface ExecExecutorOptions {
   readonly services: SolveServices;
@@ -139,7 +137,7 @@ export class ExecExecutor {
       this.#signal.throwIfAborted();
       if (result.exitCode !== 0) {
         const { commandError } = await import("./command-error.ts");
-        throw await commandError({ vertex, op, result, lastOutput: output.lastLines(), logPath: log.path, below });
+        throw await commandError({ vertex, op, result, lastOutput: output.last.read(), logPath: log.path, below });
       }
       await settle();
       await this.#assertNoLeak(opened.secrets, upperDir, below, signal);
@@ -295,7 +293,7 @@ class StepOutput {
   readonly #vertex: Vertex;
   readonly #log: StepLog;
   readonly #redactors: Readonly<Record<OutputStream, Redactor>>;
-  #tail = "";
+  readonly last = new LastLines();
 
   constructor(services: SolveServices, vertex: Vertex, log: StepLog, secrets: readonly Uint8Array[]) {
     this.#services = services;
@@ -313,16 +311,10 @@ class StepOutput {
     this.#show("stderr", this.#redactors.stderr.end());
   }
 
-  lastLines(): readonly string[] {
-    const lines = this.#tail.split("\n");
-    if (lines.at(-1) === "") lines.pop();
-    return lines.slice(-LAST_LINES).map((line) => line.replace(/\r$/, ""));
-  }
-
   #show(stream: OutputStream, data: Uint8Array): void {
     if (data.length === 0) return;
     this.#log.write(data);
-    this.#tail = (this.#tail + Buffer.from(data.subarray(-16_384)).toString()).slice(-16_384);
+    this.last.push(data);
     this.#services.onEvent({ kind: "vertex-output", vertex: this.#vertex.id, stream, data, atMs: nowMs() });
   }
 }

@@ -88,13 +88,14 @@ export function gitError(what: string, { remote, access }: GitCommand, { stderr,
     `git was ended by ${signal ?? "an unknown cause"}`;
   const help = remedy(said, remote);
   const output = lines.filter((line) => line !== "");
+  const lastOutput = output.slice(-20);
   return new BuildError(
     NETWORK_FAILURE.test(said) ? "registry" : "source",
     `${redactUrls(what)}: ${reason.replace(/^(fatal|error): /i, "")}`,
     {
       ...(help === undefined ? {} : { help }),
       // One line is in the message already.
-      details: output.length > 1 ? { lastOutput: output.slice(-20) } : {},
+      details: output.length > 1 ? { lastOutput, outputBefore: output.length - lastOutput.length } : {},
     },
   );
 }

@@ -3,7 +3,7 @@ import type { LayerFacts } from "../compare/image-facts.ts";
 import type { Explanation } from "./explained.ts";
 import { dockerFailure, tsbuildFailures } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
-import { chainOf, flagValues, instructionsOf, type Written } from "./lineage.ts";
+import { flagValues, instructionsOf, type Written } from "./lineage.ts";
 
 const IMAGE = "an image";
 
@@ -107,23 +107,6 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
             copy!.lines[0] <= lines![0] &&
             lines![0] <= copy!.lines[1],
         )
-      );
-    },
-  },
-  {
-    row: "M61",
-    why: "BuildKit looks at a field of --mount that has no value only where its stage is built; tsbuild says so before it builds anything",
-    holds: ({ where, docker, tsbuild = "" }, { each }) => {
-      const failures = tsbuildFailures(tsbuild);
-      const stages = chainOf(each);
-      return (
-        where === "build" &&
-        docker === IMAGE &&
-        failures.every(({ sentence, lines }) => {
-          const run = instructionsOf(each).find((one) => lines && one.lines[0] <= lines[0] && lines[0] <= one.lines[1]);
-          const isSaid = /: error: invalid field '[^'=]+' must be a key=value pair \[InvalidMount\]/.test(sentence);
-          return isSaid && run?.name === "RUN" && !stages.includes(run.stage);
-        })
       );
     },
   },

@@ -114,8 +114,10 @@ function planMounts(
   inputs: (Digest | undefined)[],
 ): readonly MountOp[] | undefined {
   const { reporter } = context;
+  const { mountProblems = [] } = instruction;
+  reporter.add(mountProblems);
   let sshIndex = 0;
-  let isSound = true;
+  let isSound = mountProblems.length === 0;
   const placed = new Map<string, MountOp>();
   instruction.mounts.forEach((flag, index) => {
     const mount = planMount(flag, {

@@ -153,6 +153,14 @@ test("S11 S65: a missing working directory is made, owned by the user, and kept"
   );
 });
 
+test("S11, R03: a base image's working directory that is a file fails with BuildKit's exit code and the cause", async () => {
+  await expect(rig.run("true", { cwd: "/etc/passwd" })).rejects.toMatchObject({
+    code: "command",
+    message: 'process "/bin/sh -c true" did not complete successfully: exit code: 1',
+    summary: "the working directory /etc/passwd is not a directory",
+  });
+});
+
 test("R02 R03: exit codes, signals, and commands that are not there", async () => {
   expect(await rig.run("echo out; echo err >&2; exit 42")).toMatchObject({
     exitCode: 42,

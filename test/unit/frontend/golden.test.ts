@@ -73,7 +73,10 @@ function results(folder: string): {
 } {
   const source = { path: "Dockerfile", text: readFileSync(join(root, folder, "Dockerfile"), "utf8") };
   const { dockerfile, diagnostics } = parseDockerfile(source);
-  const checked = applyChecks(dockerfile, [...diagnostics, ...lint(dockerfile)]);
+  const later = dockerfile.stages
+    .flatMap(({ instructions }) => instructions)
+    .flatMap((node) => (node.kind === "run" ? (node.mountProblems ?? []) : []));
+  const checked = applyChecks(dockerfile, [...diagnostics, ...later, ...lint(dockerfile)]);
   return { ast: formatAst(dockerfile), found: checked.diagnostics, failure: checked.failure };
 }
 

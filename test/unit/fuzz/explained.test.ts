@@ -347,16 +347,6 @@ describe("errors", () => {
   });
   shows("C11", chmod("u"), syntax(2, 2), syntax(3, 3), syntax(2, 3), chmod("755"));
 
-  const bare = (line: number, field = "bogus") => ({
-    docker: "an image",
-    tsbuild: `/c/Dockerfile:${line}:1: error: invalid field '${field}' must be a key=value pair [InvalidMount]`,
-  });
-  const stages: Scene = { parts: ["FROM busybox", "RUN --mount=bogus x", "FROM busybox", "RUN --mount=bogus x"] };
-  shows("M61", stages, bare(2), bare(4), bare(1), bare(2, "a=b"), {
-    ...bare(2),
-    tsbuild: `${bare(2).tsbuild}\n/c/Dockerfile:3:1: error: another`,
-  });
-
   const parents = (line: number) => ({
     docker: failed(line, `dockerfile parse error on line ${line}: unknown flag: --parents`),
     tsbuild: "an image",

@@ -1,5 +1,6 @@
 // Instructions that change the config only, and WORKDIR.
 import { describe, expect, test } from "vitest";
+import { encodeGoJson } from "../../../src/base/go-json.ts";
 import type { ContainerConfig } from "../../../src/oci/image.ts";
 import { createdBy, errorsOf, files, imageWith, names, planned } from "./rig.ts";
 
@@ -60,7 +61,7 @@ test.each([
   ["0s", undefined],
   ["-0", undefined],
   ["2.s", 2_000_000_000],
-  ["2562047h", 9_223_369_200_000_000_000],
+  ["2562047h", 9_223_369_200_000_000_000n],
 ])("O11: a duration of %s", async (text, nanoseconds) => {
   const flags = ["interval", "timeout", "start-period", "start-interval"].map((name) => `--${name}=${text}`).join(" ");
   const { Healthcheck } = await configOf(`HEALTHCHECK ${flags} --retries=3 CMD x`);
@@ -69,17 +70,53 @@ test.each([
   expect(Retries).toBe(3);
 });
 
-test.each(["-5s", "-1ms", "999us"])("O11: a duration of %s is too short", async (text) => {
-  await expect(planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`)).rejects.toThrow(
-    'Interval "interval" cannot be less than 1ms',
-  );
+/** What the history says of a check's interval. */
+async function shownInterval(text: string): Promise<string | undefined> {
+  const [line] = createdBy(await planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`));
+  return /Interval:(\S+)/.exec(line!)?.[1];
+}
+
+test.each(["9223372036854775807ns", "2562047h47m16.854775807s", "9223372036854775.807us"])(
+  "O11: %s is the longest duration, to the nanosecond, also in the image's config",
+  async (text) => {
+    expect(await shownInterval(text)).toBe("2562047h47m16.854775807s");
+    const config = await configOf(`HEALTHCHECK --interval=${text} CMD x`);
+    expect(Buffer.from(encodeGoJson(config.Healthcheck)).toString()).toContain('"Interval":9223372036854775807');
+  },
+);
+
+test.each([
+  ["1000000ns", "1ms"],
+  ["0.9999999999999999999999ms", "1ms"],
+  ["1.0000000000000000000009ms", "1ms"],
+  ["0.5us1ms", "1.0005ms"],
+  ["0.3333333333333333333h", "20m0s"],
+  ["9007199254740993ns", "2501h59m59.254740993s"],
+  ["0.30000000000000004s", "300ms"],
+  ["0.92233720368547758085s", "922.337203ms"],
+])("O11: of %s nothing is lost that Go keeps: %s", async (text, shown) => {
+  expect(await shownInterval(text)).toBe(shown);
 });
+
+test.each(["-5s", "-1ms", "999us", "999999ns", "0.999999999ms", "-9223372036854775808ns"])(
+  "O11: a duration of %s is too short",
+  async (text) => {
+    await expect(planned(`FROM busybox\nHEALTHCHECK --interval=${text} CMD x`)).rejects.toThrow(
+      'Interval "interval" cannot be less than 1ms',
+    );
+  },
+);
 
 test.each([
   ["xm1s", 'time: invalid duration "xm1s"'],
   ["+", 'time: invalid duration "+"'],
   [".", 'time: invalid duration "."'],
   ["2562048h", 'time: invalid duration "2562048h"'],
+  ["9223372036854775808ns", 'time: invalid duration "9223372036854775808ns"'],
+  ["9223372036854775.808us", 'time: invalid duration "9223372036854775.808us"'],
+  ["10000000000000000000ns", 'time: invalid duration "10000000000000000000ns"'],
+  ["1ns9223372036854775807ns", 'time: invalid duration "1ns9223372036854775807ns"'],
+  ["-9223372036854775809ns", 'time: invalid duration "-9223372036854775809ns"'],
   ["1s-2s", 'time: unknown unit "s-" in duration "1s-2s"'],
   ["1S", 'time: unknown unit "S" in duration "1S"'],
   ["1constructor", 'time: unknown unit "constructor" in duration "1constructor"'],
@@ -159,6 +196,15 @@ describe("EXPOSE", () => {
     ["1.2.3.4.:8:80", "invalid IP address: 1.2.3.4."],
     ["1.2.3.4.5:8:80", "invalid IP address: 1.2.3.4.5"],
     ["g::1:8:80", "invalid IP address: g::1"],
+    ["x[::1]:8:80", "invalid IP address: x[::1]"],
+    ["[::1]x:8:80", "invalid IP address [::1]x: address [::1]x:: missing port in address"],
+    ["[[::1]]:8:80", "invalid IP address [[::1]]: address [[::1]]:: missing port in address"],
+    ["[::1:8:80", "invalid IP address [::1: address [::1:: missing ']' in address"],
+    ["::1]:8:80", "invalid IP address: ::1]"],
+    ["fe80::1%eth0:8:80", "invalid IP address: fe80::1%eth0"],
+    ["[fe80::1%eth0]:8:80", "invalid IP address: fe80::1%eth0"],
+    ["1.2.3.4:80", "invalid hostPort: 1.2.3.4"],
+    ["::ffff:1.2.3.256:8:80", "invalid IP address: ::ffff:1.2.3.256"],
   ])("O05: %s, as it is and after expansion", async (port, message) => {
     expect(await errorsOf(`FROM busybox\nEXPOSE ${port}`)).toEqual([`[${port}] ${message}`]);
     expect(await errorsOf(`FROM busybox\nARG P=${port}\nEXPOSE $P`)).toEqual([`[$P] ${message}`]);
@@ -174,6 +220,11 @@ describe("EXPOSE", () => {
     ["255.249.199.99::80", ["80/tcp"]],
     ["[::1]:8:80", ["80/tcp"]],
     ["::1:8:80", ["80/tcp"]],
+    ["[1.2.3.4]:8:80", ["80/tcp"]],
+    ["::ffff:1.2.3.4:8:80", ["80/tcp"]],
+    ["[]:8:80", ["80/tcp"]],
+    ["::80", ["80/tcp"]],
+    [":8:80", ["80/tcp"]],
   ])("O05: what EXPOSE %s says", async (port, ports) => {
     expect(Object.keys((await configOf(`EXPOSE ${port}`)).ExposedPorts!)).toEqual(ports);
   });

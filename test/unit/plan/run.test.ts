@@ -270,6 +270,12 @@ describe("mounts", () => {
   });
 
   test.each([
+    ["foo", "invalid field 'foo' must be a key=value pair"],
+    ["foo=1", "unexpected key 'foo' in 'foo=1'"],
+    ["type=foo", 'unsupported mount type "foo"'],
+    ["type", "invalid field 'type' must be a key=value pair"],
+    ["required", "unexpected key 'required' for mount type 'bind'"],
+    ["type=cache,target=/x,sharing=no", 'unsupported sharing value "no"'],
     ["type=secret,id=a$E,source=b", "both source and id can't be set"],
     ["type=tmpfs,target=/x,mode=0700", 'mode not allowed for "tmpfs" type mounts'],
     ["type=tmpfs,target=/x,uid=1", 'uid not allowed for "tmpfs" type mounts'],
@@ -286,8 +292,43 @@ describe("mounts", () => {
     ["type=cache,target=/x,ro=xtrue", "invalid value for ro: xtrue"],
     ["type=tmpfs,target=/x,size=x1", "invalid value for size: x1"],
     ["type=tmpfs,target=/x,size=1x", "invalid value for size: 1x"],
-  ])("M40, M60, M61: %s, known without variables", async (flag, message) => {
-    await expect(mountErrors(flag)).rejects.toThrow(message);
+  ])(
+    "M01, M03, M40, M60, M61: %s, known without variables, but told only of a stage that is built",
+    async (flag, message) => {
+      expect(await mountErrors(flag)).toEqual([expect.stringMatching(/^\[[^\]]+\] /)]);
+      expect((await mountErrors(flag)).join()).toContain(`] ${message}`);
+      expect(await errorsOf(`FROM busybox AS unused\nRUN --mount=${flag} x\nFROM busybox`)).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["from=$X,target=/x", "'from' doesn't support variable expansion, define alias stage instead"],
+    ["", "failed to parse csv mounts: EOF"],
+    ['type=bind,x=a\\"b', 'failed to parse csv mounts: parse error on line 1, column 14: bare " in non-quoted-field'],
+    ...(
+      [
+        ['\\"', 2],
+        ['\\"abc', 2],
+        ['x=1,\\"abc,d', 6],
+        ['\\"a\\"\\"', 5],
+        ['\\"a\\"\\"b', 5],
+        ['x=1,\\"a\\"b', 7],
+      ] as const
+    ).map(([flag, column]) => [
+      flag,
+      `failed to parse csv mounts: parse error on line 1, column ${column}: extraneous or missing " in quoted-field`,
+    ]),
+  ])("M61, V26: --mount=%s is refused in any stage", async (flag, message) => {
+    await expect(errorsOf(`FROM busybox AS unused\nRUN --mount=${flag} x\nFROM busybox`)).rejects.toThrow(
+      `dockerfile parse error on line 2: ${message}`,
+    );
+  });
+
+  test("M61, O12: a trigger that a mount is wrong in fails where it runs", async () => {
+    expect(await errorsOf("FROM busybox\nONBUILD RUN --mount=foo x")).toEqual([]);
+    expect(await errorsOf("FROM busybox AS b\nONBUILD RUN --mount=foo x\nFROM b")).toEqual([
+      "[foo] invalid field 'foo' must be a key=value pair",
+    ]);
   });
 });
 

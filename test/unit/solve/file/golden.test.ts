@@ -61,3 +61,14 @@ test("O07: a WORKDIR behind a file fails with the first path that cannot be, as 
   const failed = mkdirManifest({ kind: "mkdir", path: "a/b/c", mode: 0o755, user: "" }, { below });
   await expect(failed).rejects.toThrow(/^lstat \/a\/b: not a directory$/);
 });
+
+test("O07: a WORKDIR that is a file fails with that path, in BuildKit's words and in plain ones", async () => {
+  const below = new RootfsView([layerOf(["etc dir 0755 0:0 @0", 'etc/passwd file 0644 0:0 @0 "x"'])]);
+  const failed = mkdirManifest({ kind: "mkdir", path: "etc/passwd", mode: 0o755, user: "" }, { below });
+  await expect(failed).rejects.toMatchObject({
+    code: "source",
+    message: "mkdir /etc/passwd: not a directory",
+    summary: "/etc/passwd is not a directory in this stage, and has to be one here",
+    details: { word: "/etc/passwd" },
+  });
+});
