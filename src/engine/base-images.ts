@@ -240,13 +240,18 @@ function noMatch(reference: Reference, platform: Platform, index: Index): BuildE
   );
   const wanted = formatPlatform(platform);
   return new BuildError("image", `${formatReference(reference)}: no match for platform in manifest: not found`, {
-    summary: `${formatReference(reference)} is not there for ${wanted}, only for ${have.join(", ") || "no platform"}`,
+    summary: `${formatReference(reference)} has no version for ${wanted}, only for ${inWords(have)}`,
     help:
       have.length === 0
         ? `use an image that has ${wanted}`
-        : `use --platform=${have[0]!} or another of these, or an image that has ${wanted}`,
+        : `use --platform=${have.slice(0, 3).join(" or --platform=")}, or an image that has ${wanted}`,
     details: { status: 404 },
   });
+}
+
+function inWords(platforms: readonly string[]): string {
+  const [last = "no platform", ...others] = platforms.toReversed();
+  return others.length === 0 ? last : `${others.reverse().join(", ")} and ${last}`;
 }
 
 function parseManifest(bytes: Uint8Array, name: string): Manifest {

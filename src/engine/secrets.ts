@@ -36,6 +36,7 @@ export async function readSecret(
     throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
       ...(isMissing ? { summary: `the file for secret "${id}" does not exist: ${file}` } : { cause: error }),
       help: "correct src= of --secret: it is relative to the directory that you run tsbuild in",
+      details: { word: `id=${id}` },
     });
   }
 }
@@ -58,6 +59,7 @@ export async function sshSocketOf(
   const socket = environment["SSH_AUTH_SOCK"];
   if (socket === undefined || socket === "") {
     throw new BuildError("source", `invalid empty ssh agent socket for --ssh ${id}: SSH_AUTH_SOCK is not set`, {
+      summary: `there is no ssh agent for --ssh ${id}: SSH_AUTH_SOCK is not set`,
       help: `start an agent, or name a key: --ssh ${id}=KEYFILE`,
     });
   }

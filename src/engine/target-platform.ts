@@ -23,7 +23,7 @@ export function targetPlatform(texts: readonly string[]): Platform {
 /** Layers of Windows images have another form: `Files/` for the files, `Hives/` for the registry. */
 export function refuseWindows(platform: Platform): void {
   if (platform.os !== "windows") return;
-  throw new BuildError("unsupported", `building for ${formatPlatform(platform)} is not built yet`, {
-    help: "its layers have another form: use BuildKit on Windows",
+  throw new BuildError("unsupported", `tsbuild cannot build Windows images yet (${formatPlatform(platform)})`, {
+    help: "for a Linux image: --platform linux/amd64; for a Windows image use BuildKit on Windows",
   });
 }

@@ -12,7 +12,7 @@ export function exportFailure(error: unknown, what: string): unknown {
   const file = code === "ENOTDIR" ? fileAbove((error as NodeJS.ErrnoException).path) : undefined;
   if (file !== undefined)
     return new BuildError("export", `${what}: ${file} is a file, not a directory`, {
-      help: "name a directory with dest=",
+      help: "give another directory, for example dest=out",
     });
   // without Node's own text, which says the same with the system call
   return new BuildError("export", `${what}: ${problem.reason}`, { help: problem.help });

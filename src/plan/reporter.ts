@@ -80,7 +80,10 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
 export function expansionRemedy(text: string, error: string): Remedy {
   const reason = error.split(`${goQuote(text)}: `, 2)[1] ?? error;
   const required = /^(\w+): (.+)$/s.exec(reason);
-  if (required && text.includes(`\${${required[1]}`)) return { summary: `${required[1]} is not set: ${required[2]}` };
+  if (required && text.includes(`\${${required[1]}`)) {
+    const state = text.includes(`\${${required[1]}:?`) ? "is not set or empty" : "is not set";
+    return { summary: `${required[1]} ${state}: ${required[2]}` };
+  }
   const quote = /matching (double|single)-quote/.exec(reason)?.[1];
   if (quote !== undefined) {
     const help = `close the ${quote} quote, or write a backslash before it if it is meant as text`;

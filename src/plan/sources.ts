@@ -86,13 +86,22 @@ function withSuggestion(error: unknown, text: string | undefined, stages: readon
   if (!(error instanceof BuildError) || text === undefined) return error;
   const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
   if (stage !== undefined)
-    return amend(error, {
+    return amend(inBuildKitsWords(error, text), {
       summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
       help: `did you mean the stage ${goQuote(stage)}?`,
     });
   if (error.code !== "image" && error.details.status !== 404) return error;
   const help = didYouMean(text, COMMON_IMAGES);
   return help === undefined ? error : amend(error, { help });
+}
+
+/** What BuildKit puts before the registry's answer. */
+function inBuildKitsWords(error: BuildError, text: string): BuildError {
+  const parsed = parseReference(text);
+  if (!parsed) return error;
+  const { code, message, cause, details } = error;
+  const name = formatReference(withDefaultTag(parsed));
+  return new BuildError(code, `failed to resolve source metadata for ${name}: ${message}`, { cause, details });
 }
 
 /** Meta of a vertex that belongs to no stage. */

@@ -88,7 +88,7 @@ export async function responseFailure(
     return failure(
       `${purpose.subject}: not found${tail}`,
       purpose.subject.includes("@")
-        ? "the registry has no image of this digest in that repository: it was deleted, or the digest is mistyped"
+        ? "check the digest for typing errors; if that image was deleted, use the digest that its tag has now"
         : "check the name and the tag for typing errors",
     );
   if (status === 429) {
@@ -129,9 +129,12 @@ export function accessFailure(
       ? `check the name, or log in with: docker login ${registry}`
       : `check the name and the rights of this account, or log in again with: docker login ${registry}`;
   const details = { status, isTransient: false };
+  const isAnonymous = status === 401 && credentials === undefined && problem === undefined;
   // A pull is also refused where there is nothing; a push without a name and password is refused for want of them.
-  const isAnonymous = verb === "push" && status === 401 && credentials === undefined && problem === undefined;
-  const plain = `${registry} refused the push to ${subject.replace(/@.*/, "")}: not logged in (HTTP 401)`;
+  const plain =
+    verb === "push"
+      ? `${registry} refused the push to ${subject.replace(/@.*/, "")}: not logged in (HTTP 401)`
+      : `${registry} refused the pull of ${subject}: it is not there, or needs a login (HTTP 401)`;
   const summary = isAnonymous ? { summary: plain } : {};
   return {
     error: new BuildError("registry", `${subject}: ${text} (HTTP ${status}, ${who})`, { help, details, ...summary }),

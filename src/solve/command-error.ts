@@ -27,6 +27,8 @@ interface Explanation {
   /** See program-problem.ts. */
   readonly isRefused?: true;
   readonly culprit?: "shell";
+  /** The word of the instruction that is at fault. */
+  readonly word?: string;
 }
 
 /** What BuildKit's runtime ends with where the kernel does not execute a program; others end with 1. */
@@ -37,7 +39,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
   const { signal, oomKilled, oomLimit } = result;
   const lastOutput = step.lastOutput.lines.map(plainLine);
   const { before } = step.lastOutput;
-  const { isRefused, culprit, ...explanation } = await explain(step, lastOutput);
+  const { isRefused, culprit, word, ...explanation } = await explain(step, lastOutput);
   const exitCode = isRefused === true ? EXEC_REFUSED : result.exitCode;
   const limit = oomLimit === undefined ? "" : ` (limit ${oomLimit} bytes)`;
   const killed = oomKilled ? `: OOM killed${limit}, cannot allocate memory` : "";
@@ -50,6 +52,7 @@ export async function commandError(step: FailedStep): Promise<BuildError> {
     step: vertex.meta.name,
     ...(signal === undefined ? {} : { signal }),
     ...(culprit === undefined ? {} : { culprit }),
+    ...(word === undefined ? {} : { word }),
   };
   return new BuildError("command", message, { details, ...explanation });
 }
@@ -137,6 +140,7 @@ function adviceFor(
       ? {
           summary: `the command had no network, because of --network=none ${exit}`,
           help: "remove --network=none, or fetch the file with ADD",
+          word: "--network=none",
         }
       : {
           summary: `the command could not look up a host name ${exit}`,

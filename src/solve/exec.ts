@@ -263,6 +263,7 @@ export class ExecExecutor {
       throw new BuildError("source", `unset ssh forward key ${mount.id}`, {
         summary: `this RUN needs the ssh agent "${mount.id}", and the build was not given one`,
         help: `give it with --ssh ${mount.id}, or a key: --ssh ${mount.id}=FILE`,
+        details: { word: "type=ssh" },
       });
     }
     return socket;

@@ -40,7 +40,11 @@ async function missingProgram(at: ProgramAt, args: readonly string[], isShell: b
   const [name = "", , text = ""] = args;
   if (isShell && name !== "/bin/sh") {
     const summary = `this stage has no ${name}, which SHELL names`;
-    return { summary, help: `install ${name} before that SHELL, or delete it: then /bin/sh is used`, culprit: "shell" };
+    return {
+      summary,
+      help: `delete this SHELL line (then /bin/sh is used), or install ${name} above it`,
+      culprit: "shell",
+    };
   }
   if (isShell) {
     const help = text.trimStart().startsWith("chmod ")
@@ -107,9 +111,11 @@ function foreignProgram(name: string, machine: string, { architecture, ...more }
     const summary = `"${name}" is a program for ${shown}, which this machine does not run (exec format error)`;
     return { summary, help: "install qemu-user-static on this machine: the kernel then runs such programs with it" };
   }
-  const summary = `"${name}" is a program for ${machine}, and this build runs ${architecture} (exec format error)`;
-  const other = machine.includes(" ") ? "" : `, or build for its platform: --platform=linux/${machine}`;
-  return { summary, help: `copy the linux/${architecture} version of ${name}${other}` };
+  const isNamed = !machine.includes(" ");
+  const other = isNamed ? `linux/${machine}` : machine;
+  const summary = `"${name}" is a program for ${other}, but this build is for linux/${architecture} (exec format error)`;
+  const needs = `; to build with --platform=${other}, this machine must be ${machine} or have qemu-user-static`;
+  return { summary, help: `copy the linux/${architecture} version of ${name}${isNamed ? needs : ""}` };
 }
 
 /** What `name` stands for: the first regular file on PATH where it has no slash. */

@@ -145,8 +145,8 @@ async function store(options: FetchHttpOptions, folder: string, response: Incomi
         "content",
         `digest mismatch for ${redactUrls(url)}: ${body.checksum} (expected: ${checksum})`,
         {
-          summary: `${redactUrls(url)} is not the file that the checksum names`,
-          help: `the file at the URL has changed, or was changed on the way; if you trust it: --checksum=${body.checksum}`,
+          summary: `the checksum does not match ${redactUrls(url)}`,
+          help: `the checksum is wrong, or the file at the URL was changed; if you trust the file: --checksum=${body.checksum}`,
           details: { word: `--checksum=${checksum}` },
         },
       );

@@ -171,7 +171,7 @@ class Copy {
   /** The top of a copied directory only fills the one that is there; those in it also bring their attributes (C04). */
   #putDirectory(path: string, { path: below, entry }: CopiedEntry, existing: Entry | undefined): void {
     if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
-    else if (existing.type !== "dir") throw this.#ontoOther(path);
+    else if (existing.type !== "dir") throw this.#ontoOther(path, entry, existing);
     else if (below === "") this.draft.setDirectory(existing, { mtimeNs: entry.mtimeNs });
     else {
       const { mode, uid, gid, mtimeNs } = this.#attributed(entry, path);
@@ -184,7 +184,7 @@ class Copy {
   async #putParent(path: string, entry: Entry): Promise<void> {
     const existing = await this.draft.lstat(path);
     if (!existing) this.draft.put(this.#attributed(entry, path), undefined);
-    else if (existing.type !== "dir") throw this.#ontoOther(path);
+    else if (existing.type !== "dir") throw this.#ontoOther(path, entry, existing);
     else this.draft.setDirectory(existing, { mode: entry.mode });
   }
 
@@ -196,8 +196,10 @@ class Copy {
     this.draft.put(entry, inode);
   }
 
-  #ontoOther(path: string): BuildError {
-    const summary = `/${path} is not a directory in this stage, and what is copied there is one`;
+  #ontoOther(path: string, source: Entry, existing: Entry): BuildError {
+    const what = source.path === "" ? "what is copied" : `"${source.path}"`;
+    const there = existing.type === "file" ? "a file" : "no directory";
+    const summary = `${what} is a directory, but /${path} is ${there} in this stage`;
     return this.#cannotCopy(`cannot copy to non-directory: /${path}`, summary, path);
   }
 

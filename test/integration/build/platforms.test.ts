@@ -106,7 +106,7 @@ COPY --from=${image} /platform /from
   const { code, stderr } = await rig.tsbuild(["--platform", "linux/riscv64", context]);
   expect(code).not.toBe(0);
   expect(stderr).toContain("no match for platform in manifest: not found");
-  expect(stderr).toContain("is not there for linux/riscv64, only for linux/amd64, linux/arm/v6");
+  expect(stderr).toContain("has no version for linux/riscv64, only for linux/amd64, linux/arm/v6");
 });
 
 test("F06, K14: a name of the store that means an image for another platform is looked up, and used with a warning where nothing else is to be had", async () => {
@@ -157,7 +157,7 @@ test("S16, R03: without an emulator a RUN fails with BuildKit's exit code, the c
     "  help: install qemu-user-static on this machine: the kernel then runs such programs with it",
   ]);
   const mistaken = await rig.tsbuild(["--progress", "plain", context]);
-  expect(mistaken.stderr).toContain(`is a program for s390x, and this build runs ${HERE} (exec format error)`);
+  expect(mistaken.stderr).toContain(`is a program for linux/s390x, but this build is for linux/${HERE} (exec format error)`);
 });
 
 /** Stands in for qemu: says what it was asked, and lets this machine's own program do it. */
