@@ -1,5 +1,6 @@
 // A tree that is opened when somebody first looks into it: what a cache hit knows by its identity is never fetched.
 import type { Entry, FileBytes } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
 
 export class LazyTree implements Tree {
@@ -19,7 +20,7 @@ export class LazyTree implements Tree {
     return (await this.#opened()).readdir(path);
   }
 
-  async walk(path: string, keep?: Parameters<Tree["walk"]>[1]): Promise<readonly Entry[]> {
+  async walk(path: string, keep?: Parameters<Tree["walk"]>[1]): Promise<Sequence<Entry>> {
     return (await this.#opened()).walk(path, keep);
   }
 

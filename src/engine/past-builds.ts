@@ -4,6 +4,7 @@ import type { PastBuilds, PastStep } from "../solve/services.ts";
 import { decodeEntries, encodeEntries } from "../store/entry-list.ts";
 import type { Store } from "../store/store.ts";
 import { parseRecordName, type BuildRecord, type StepRecord } from "./build-record.ts";
+import { arrayOf } from "../tree/sequence.ts";
 
 /** Builds of one Dockerfile and target, the latest first. Nothing is read before it is asked for. */
 export function pastBuilds(store: Store, scope: string): PastBuilds {
@@ -20,7 +21,7 @@ export function pastBuilds(store: Store, scope: string): PastBuilds {
     },
     keepFiles(value, entries) {
       try {
-        store.fileLists.write(listName(value), encodeEntries(entries));
+        store.fileLists.write(listName(value), encodeEntries(arrayOf(entries)));
       } catch {
         // The next explanation will name no file; no build fails for that.
       }

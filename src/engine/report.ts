@@ -79,7 +79,10 @@ function layerSize(store: Store, id: string): number | undefined {
   const size = store.layers.get(id)?.uncompressedSize;
   if (size !== undefined) return size;
   const entries = store.layers.readEntries(id);
-  return entries?.reduce((sum, entry) => sum + (entry.type === "whiteout" ? 0 : entry.size), 0);
+  if (!entries) return undefined;
+  let sum = 0;
+  for (const entry of entries) if (entry.type !== "whiteout") sum += entry.size;
+  return sum;
 }
 
 /**

@@ -22,6 +22,7 @@ import { Pace } from "../layer/pace.ts";
 import { packLayer } from "../layer/pack.ts";
 import { writeLayerXattrs } from "../layer/xattrs.ts";
 import type { Entry } from "../tree/entry.ts";
+import { arrayOf } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
 import { exportFailure } from "./failure.ts";
 
@@ -35,7 +36,7 @@ export interface FilesOptions {
 
 /** All entries of the tree but its root. */
 async function allEntries(tree: Tree, epoch: number | undefined): Promise<readonly Entry[]> {
-  const entries = (await tree.walk("")).filter(({ path }) => path !== "");
+  const entries = arrayOf(await tree.walk("")).filter(({ path }) => path !== "");
   return epoch === undefined
     ? entries
     : entries.map((entry) => ({ ...entry, mtimeNs: BigInt(epoch) * 1_000_000_000n }));

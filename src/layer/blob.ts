@@ -5,6 +5,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { digestOf, finishDigest, type Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { checkLevel, compress, decompress, type CompressOptions } from "./compress.ts";
 import { packLayer, type PackOptions } from "./pack.ts";
 
@@ -21,7 +22,7 @@ export interface WrittenLayer {
 }
 
 /** Packs and compresses `entries` (see packLayer and compress for order and failures) and hands the blob to `write`, which is the one to hash it: a store does so anyway. */
-export async function writeLayer(entries: readonly LayerEntry[], options: WriteLayerOptions): Promise<WrittenLayer> {
+export async function writeLayer(entries: Sequence<LayerEntry>, options: WriteLayerOptions): Promise<WrittenLayer> {
   checkLevel(options);
   const tar = new Meter(packLayer(entries, { ...options, reuseChunks: true }));
   const { write, signal } = options;

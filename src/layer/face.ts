@@ -25,6 +25,7 @@ import { isErrno } from "../base/fs-atomic.ts";
 import { mkfifo, mknod, S_IFBLK, S_IFCHR, utimensNoFollow } from "../base/libc.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { Entry, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import type { Inode, TreeSink } from "./member-tree.ts";
 import { markOpaque, writeLayerXattrs, type XattrNamespace } from "./xattrs.ts";
 
@@ -144,10 +145,11 @@ export class FaceWriter implements TreeSink {
   }
 
   /** Gives directories their attributes, deepest first, since writing into them changed their times. `implied` are those that no entry describes. */
-  finish(entries: readonly LayerEntry[], implied: readonly Entry[]): void {
-    const directories = entries.filter((entry): entry is Directory => entry.type === "dir");
+  finish(entries: Sequence<LayerEntry>, implied: readonly Entry[]): void {
+    const directories: Directory[] = [];
+    for (const entry of entries) if (entry.type === "dir") directories.push(entry);
     for (const entry of [...implied, ...directories].reverse()) this.#describe(entry);
-    if (entries[0]?.path !== "")
+    if (entries.at(0)?.path !== "")
       this.#describe({ path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
   }
 

@@ -5,6 +5,7 @@ import { closeSync, readSync } from "node:fs";
 import { assert } from "../base/assert.ts";
 import { parentPath, relativePath } from "../base/container-path.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { FaceWriter, faceFailure } from "./face.ts";
 import { bytesOf, changed, FileHasher, openSource, type Locate } from "./file-bytes.ts";
 import { impliedDirectory } from "./member-tree.ts";
@@ -27,7 +28,7 @@ const CLONE_SIZE = 1 << 16;
  * Fails with "source" where a file's bytes are not those of its sha256, with "store" where the disk fails; then `dir` is the caller's to remove.
  */
 export async function materializeLayer(
-  entries: readonly LayerEntry[],
+  entries: Sequence<LayerEntry>,
   dir: string,
   options: MaterializeOptions,
 ): Promise<void> {
@@ -58,8 +59,10 @@ class Materializer {
     this.#hasher = new FileHasher({ pace: this.#pace });
   }
 
-  async run(entries: readonly LayerEntry[]): Promise<void> {
-    for (const [index, entry] of entries.entries()) {
+  async run(entries: Sequence<LayerEntry>): Promise<void> {
+    let index = -1;
+    for (const entry of entries) {
+      index++;
       if (this.#pace.isDue()) await this.#pace.rest();
       assert(relativePath(entry.path) === entry.path, `"${entry.path}" is no path in a layer`);
       if (entry.path === "") continue;

@@ -5,6 +5,7 @@ import { closeSync, readSync } from "node:fs";
 import { assert } from "../base/assert.ts";
 import { comparePaths, joinRelative, baseName, parentPath } from "../base/container-path.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { bytesOf, changed, openSource, SparseReader, type Locate } from "./file-bytes.ts";
 import { asBuffer, assertNotReserved, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./names.ts";
 import { BLOCK, HeaderEncoder, paddingOf, type TypeFlag } from "./tar-header.ts";
@@ -34,14 +35,17 @@ const FLAGS: Readonly<Record<Entry["type"], TypeFlag>> = {
  * No entries give 1024 zero bytes.
  * Fails with "source" where a file's bytes are no longer those of its sha256.
  */
-export async function* packLayer(entries: readonly LayerEntry[], options: PackOptions = {}): AsyncGenerator<Buffer> {
+export async function* packLayer(entries: Sequence<LayerEntry>, options: PackOptions = {}): AsyncGenerator<Buffer> {
   const out = new Output(options.reuseChunks ?? false);
   const headers = new HeaderEncoder();
-  const links = new Set(entries.flatMap((entry) => (entry.type !== "whiteout" && entry.hardlink) || []));
+  const links = new Set<string>();
+  for (const entry of entries) if (entry.type !== "whiteout" && entry.hardlink !== undefined) links.add(entry.hardlink);
   const written = new Set<string>();
   const latestNs = options.clampMtime === undefined ? undefined : BigInt(options.clampMtime) * 1_000_000_000n;
   let previous: string | undefined;
-  for (const [index, entry] of entries.entries()) {
+  let index = -1;
+  for (const entry of entries) {
+    index++;
     assert(previous === undefined || comparePaths(previous, entry.path) < 0, `"${entry.path}" is out of order`);
     previous = entry.path;
     out.append(encodeMember(headers, entry, latestNs));

@@ -8,6 +8,7 @@ import type { Lock } from "../store/locks.ts";
 import type { Store } from "../store/store.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 
 const BATCH = 1024;
 const SECOND_NS = 1_000_000_000n;
@@ -70,7 +71,7 @@ async function relist(id: string, { store, xattrNamespace, signal }: FacesOption
   }
 }
 
-export async function isIntactDirectory(directory: string, entries: readonly LayerEntry[]): Promise<boolean> {
+export async function isIntactDirectory(directory: string, entries: Sequence<LayerEntry>): Promise<boolean> {
   let seen = 0;
   for (const entry of entries) {
     if (entry.type !== "file") continue;

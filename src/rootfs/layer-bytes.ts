@@ -1,13 +1,15 @@
 // What a layer takes on a disk, and waiting for room before it does.
 import type { RoomClaim } from "../store/room-claim.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 
 const BLOCK = 4096;
 
 /** Bytes of files of these sizes, and of a directory each where there is one. */
-export function allocatedBytes(entries: readonly LayerEntry[]): number {
-  const blocks = (entry: LayerEntry): number => (entry.type === "file" ? Math.ceil(entry.size / BLOCK) : 1);
-  return entries.reduce((sum, entry) => sum + blocks(entry) * BLOCK, 0);
+export function allocatedBytes(entries: Sequence<LayerEntry>): number {
+  let blocks = 0;
+  for (const entry of entries) blocks += entry.type === "file" ? Math.ceil(entry.size / BLOCK) : 1;
+  return blocks * BLOCK;
 }
 
 /** The tar, with room for what is in it before it is passed on. */

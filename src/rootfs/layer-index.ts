@@ -2,20 +2,26 @@
 // Not responsible for stacking: view.ts. Follows image-spec layer.md, "Whiteouts" and "Opaque Whiteout".
 import { parentPath } from "../base/container-path.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import { PACKED_FROM } from "../tree/packed-entries.ts";
+import type { Sequence } from "../tree/sequence.ts";
+import { SortedEntries } from "./sorted-entries.ts";
 
 const NONE: readonly string[] = [];
 
 /** What one layer says, each path once. Built in one pass; what only some look-ups need is built at the first of them. */
 export class LayerIndex {
-  readonly #entries = new Map<string, LayerEntry>();
+  readonly #list: Sequence<LayerEntry>;
+  readonly #entries: Pick<SortedEntries, "get">;
   /** Directories that the layer writes into without naming them. */
   readonly #implied = new Set<string>();
   readonly #hides = new Map<string, boolean>([["", false]]);
   #children: ReadonlyMap<string, readonly string[]> | undefined;
   #links: ReadonlyMap<string, readonly string[]> | undefined;
 
-  constructor(entries: readonly LayerEntry[]) {
-    for (const entry of entries) this.#entries.set(entry.path, entry);
+  /** `entries`: sorted. From `sortedFrom` on no table of them is made. */
+  constructor(entries: Sequence<LayerEntry>, sortedFrom: number = PACKED_FROM) {
+    this.#list = entries;
+    this.#entries = entries.length < sortedFrom ? tableOf(entries) : new SortedEntries(entries);
     let known = "";
     for (const { path, type } of entries) {
       // Neighbours mostly share their directory, and asking for it once is enough.
@@ -28,7 +34,7 @@ export class LayerIndex {
   }
 
   #imply(directory: string): void {
-    for (let path = directory; path !== "" && !this.#entries.has(path); path = parentPath(path)) {
+    for (let path = directory; path !== "" && this.#entries.get(path) === undefined; path = parentPath(path)) {
       if (this.#implied.has(path)) return;
       this.#implied.add(path);
     }
@@ -58,6 +64,8 @@ export class LayerIndex {
 
   /** Paths that the layer mentions directly in `directory`, whiteouts included, in the layer's order. */
   pathsIn(directory: string): readonly string[] {
+    if (this.#entries instanceof SortedEntries)
+      return this.#entries.pathsIn(directory, (path) => this.#implied.has(path));
     this.#children ??= this.#listChildren();
     return this.#children.get(directory) ?? NONE;
   }
@@ -71,7 +79,7 @@ export class LayerIndex {
   #listChildren(): Map<string, string[]> {
     const children = new Map<string, string[]>();
     let [directory, paths]: [string, string[] | undefined] = ["", undefined];
-    for (const source of [this.#entries.keys(), this.#implied]) {
+    for (const source of [pathsOf(this.#list), this.#implied]) {
       for (const path of source) {
         if (path === "") continue;
         if (!paths || !isDirectlyIn(path, directory)) {
@@ -87,7 +95,7 @@ export class LayerIndex {
 
   #listLinks(): Map<string, string[]> {
     const links = new Map<string, string[]>();
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#list) {
       if (entry.type === "whiteout" || entry.hardlink === undefined) continue;
       const names = links.get(entry.hardlink);
       if (names) names.push(entry.path);
@@ -95,6 +103,16 @@ export class LayerIndex {
     }
     return links;
   }
+}
+
+function tableOf(entries: Sequence<LayerEntry>): Map<string, LayerEntry> {
+  const table = new Map<string, LayerEntry>();
+  for (const entry of entries) table.set(entry.path, entry);
+  return table;
+}
+
+function* pathsOf(entries: Iterable<LayerEntry>): Generator<string> {
+  for (const { path } of entries) yield path;
 }
 
 /** Whether `directory` is the parent of `path`, without making a string. */

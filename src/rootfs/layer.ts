@@ -2,6 +2,7 @@
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 
 /** A layer's blob in the store. */
 export interface PackedLayer {
@@ -57,7 +58,7 @@ export interface CachedLayer {
 /** A layer as a list: what a COPY makes before any byte is copied. */
 export interface LayerManifest {
   /** Sorted by `comparePaths`; every regular file has its sha256. */
-  readonly entries: readonly LayerEntry[];
+  readonly entries: Sequence<LayerEntry>;
   /** Where the bytes of the regular file `entries[index]` are. May unpack what they are in. */
   place(index: number): FileBytes | Promise<FileBytes>;
 }
@@ -73,9 +74,9 @@ export interface Layer {
   /** Identity of what it contains, for content keys: the diffID of a base layer, the tree digest of one made here. */
   contentId(): Promise<Digest>;
   /** What the layer says, sorted. */
-  entries(): Promise<readonly LayerEntry[]>;
+  entries(): Promise<Sequence<LayerEntry>>;
   /** The entries where they are known without fetching or unpacking anything. */
-  knownEntries(): Promise<readonly LayerEntry[] | undefined>;
+  knownEntries(): Promise<Sequence<LayerEntry> | undefined>;
   /** Where a regular file of it has its bytes. */
   locate(entry: Entry): Promise<FileBytes>;
   /** The directory face, in overlay form. */

@@ -3,6 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
+import { comparePaths } from "../base/container-path.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
@@ -12,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import type { StoredLayer } from "../store/layers.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+import { findSorted, type Sequence } from "../tree/sequence.ts";
 import type { Layer, LayerManifest, PackedLayer, PackOptions, RemoteBlob, Rootfs } from "./layer.ts";
 import { allocatedBytes, claimed } from "./layer-bytes.ts";
 import { compressionOf, drain, remoteBlob } from "./remote-blob.ts";
@@ -49,10 +51,9 @@ export class StoreLayer implements Layer {
   cached: RemoteBlob | undefined;
   readonly #row: StoredLayer;
   readonly #options: FaceOptions;
-  #entries: Promise<readonly LayerEntry[]> | undefined;
+  #entries: Promise<Sequence<LayerEntry>> | undefined;
   #directory: Promise<string> | undefined;
   #contentId: Promise<Digest> | undefined;
-  #indexes: ReadonlyMap<string, number> | undefined;
   #diffId: Digest | undefined;
   #wasDurable = false;
   readonly #packed = new Map<string, Promise<PackedLayer>>();
@@ -107,7 +108,7 @@ export class StoreLayer implements Layer {
     return (this.#contentId ??= this.#computeTreeDigest());
   }
 
-  entries(): Promise<readonly LayerEntry[]> {
+  entries(): Promise<Sequence<LayerEntry>> {
     if (this.manifest) return Promise.resolve(this.manifest.entries);
     return (this.#entries ??= this.#readEntries());
   }
@@ -115,14 +116,13 @@ export class StoreLayer implements Layer {
   async locate(entry: Entry): Promise<FileBytes> {
     if (entry.bytes) return entry.bytes;
     if (this.manifest && this.#options.store.layers.directory(this.id) === undefined) {
-      this.#indexes ??= new Map(this.manifest.entries.map(({ path }, index) => [path, index]));
-      const index = this.#indexes.get(entry.path);
-      if (index !== undefined) return this.manifest.place(index);
+      const index = findSorted(this.manifest.entries, ({ path }) => comparePaths(path, entry.path));
+      if (index >= 0) return this.manifest.place(index);
     }
     return { kind: "host", path: join(await this.directory(), entry.path) };
   }
 
-  async knownEntries(): Promise<readonly LayerEntry[] | undefined> {
+  async knownEntries(): Promise<Sequence<LayerEntry> | undefined> {
     return this.manifest?.entries ?? this.#options.store.layers.readEntries(this.id);
   }
 
@@ -155,7 +155,7 @@ export class StoreLayer implements Layer {
     return digest;
   }
 
-  async #readEntries(): Promise<readonly LayerEntry[]> {
+  async #readEntries(): Promise<Sequence<LayerEntry>> {
     const { layers } = this.#options.store;
     const stored = layers.readEntries(this.id);
     if (stored) return stored;
@@ -170,7 +170,7 @@ export class StoreLayer implements Layer {
   }
 
   /** The first look at what a step of this build has left. Not ended by the build's end: without it the step would have to run again. */
-  async #listUpper(below: Rootfs): Promise<readonly LayerEntry[]> {
+  async #listUpper(below: Rootfs): Promise<Sequence<LayerEntry>> {
     const { store, xattrNamespace } = this.#options;
     const directory = store.layers.directory(this.id);
     assert(directory !== undefined, "what a step has left is in the store until the build ends");
@@ -187,7 +187,7 @@ export class StoreLayer implements Layer {
     const temp = join(this.#options.makeScratchDir(), "d");
     mkdirSync(temp, { mode: 0o755 });
     await using claim = await this.#options.claim(this.#name, 0);
-    let entries: readonly LayerEntry[];
+    let entries: Sequence<LayerEntry>;
     if (this.manifest) {
       this.#count("layer.materialized");
       const { materializeLayer } = await import("../layer/materialize.ts");

@@ -3,13 +3,15 @@
 import { baseName, parentPath } from "../base/container-path.ts";
 import { assert } from "../base/assert.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
+import { EntryCollector } from "../tree/packed-entries.ts";
 import type { Tree } from "../tree/tree.ts";
 import { LayerIndex } from "./layer-index.ts";
 
 /** A layer as far as a view needs it. */
 export interface LayerSource {
   /** What the layer says, each path once. */
-  entries(): Promise<readonly LayerEntry[]>;
+  entries(): Promise<Sequence<LayerEntry>>;
   /** Where the bytes of a regular file of this layer are. */
   locate(entry: Entry): Promise<FileBytes>;
 }
@@ -71,13 +73,13 @@ export class RootfsView implements Tree {
   async walk(
     path: string,
     keep: (path: string, isDirectory: boolean) => "keep" | "skip" | "prune" = () => "keep",
-  ): Promise<readonly Entry[]> {
+  ): Promise<Sequence<Entry>> {
     const start = await this.#find(path);
     if (!start) return [];
     const all = await Promise.all(this.#layers.map((_, i) => this.#index(i)));
     const walker = new Walker(all, keep);
     walker.visit(start, upToHiding(all.toReversed(), path));
-    return walker.entries;
+    return walker.entries.list();
   }
 
   async locate(entry: Entry): Promise<FileBytes> {
@@ -113,8 +115,8 @@ export class RootfsView implements Tree {
     const names = index.namesOf(entry.hardlink ?? entry.path);
     if (names.length === 0) return entry;
     for (const name of names) {
-      const other = name === entry.path ? entry : (await this.#find(name))?.entry;
-      if (other === index.get(name)) return linkedTo(entry, name);
+      const other = name === entry.path ? { entry, layer } : await this.#find(name);
+      if (other && other.layer >= 0 && (await this.#index(other.layer)) === index) return linkedTo(entry, name);
     }
     return entry;
   }
@@ -148,7 +150,7 @@ function linkedTo(entry: Entry, first: string): Entry {
 
 /** Collects entries depth first, without waiting: all indexes are there. */
 class Walker {
-  readonly entries: Entry[] = [];
+  readonly entries: EntryCollector<Entry> = new EntryCollector();
   readonly #keep: (path: string, isDirectory: boolean) => "keep" | "skip" | "prune";
   /** Layers may share an index (the same layer twice): then the higher number stands for both, which says the same. */
   readonly #numbers: ReadonlyMap<LayerIndex, number>;

@@ -6,6 +6,7 @@ import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { MissCause } from "../progress/miss.ts";
 import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { execParts, keyOf } from "./cache-key.ts";
 import { Explainer } from "./explain/explainer.ts";
 import { FileExecutor } from "./file-executor.ts";
@@ -214,7 +215,7 @@ export class Forecast {
 
 /** Lists of files that are needed for the explanations of this plan, and not written down. */
 function remembering(past: PastBuilds): PastBuilds {
-  const kept = new Map<string, readonly LayerEntry[]>();
+  const kept = new Map<string, Sequence<LayerEntry>>();
   return {
     ...past,
     hasFiles: (value) => kept.has(value) || past.hasFiles(value),

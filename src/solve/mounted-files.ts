@@ -7,6 +7,7 @@ import type { CacheMount } from "../graph/op.ts";
 import type { LayerManifest } from "../rootfs/layer.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import type { Entry } from "../tree/entry.ts";
+import { arrayOf } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
 import { missingSource } from "./file/select.ts";
 
@@ -62,7 +63,7 @@ export async function selectMountedFiles(tree: Tree, source: string, label: stri
   const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
   if (!resolved.entry) throw await missingSource(tree, resolved.path, label);
   const walked = await tree.walk(resolved.path);
-  const entries = await Promise.all(walked.map((entry) => withBytes(tree, entry)));
+  const entries = await Promise.all(arrayOf(walked).map((entry) => withBytes(tree, entry)));
   const parents: Entry[] = [];
   for (let cut = resolved.path.indexOf("/"); cut > 0; cut = resolved.path.indexOf("/", cut + 1)) {
     const parent = await tree.lstat(resolved.path.slice(0, cut));

@@ -8,6 +8,7 @@ import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import type { DeviceEdits } from "../sandbox/cdi.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { FileBytes, LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { ArchiveTree } from "./file/archive.ts";
 
@@ -116,11 +117,11 @@ export interface PastBuilds {
   contentId(layer: string): Digest | undefined;
   hasFiles(value: string): boolean;
   /** Files that stood behind a part of a key with this value; undefined where that is not known any more. */
-  files(value: string): readonly LayerEntry[] | undefined;
+  files(value: string): Sequence<LayerEntry> | undefined;
   /** Never fails. */
-  keepFiles(value: string, entries: readonly LayerEntry[]): void;
+  keepFiles(value: string, entries: Sequence<LayerEntry>): void;
   /** What a layer of the store holds; undefined where that is not known any more. */
-  layerFiles(layer: string): readonly LayerEntry[] | undefined;
+  layerFiles(layer: string): Sequence<LayerEntry> | undefined;
 }
 
 /** Makes layers; each is whole and durable as far as its faces go when the promise settles. */

@@ -12,6 +12,7 @@ import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import type { Layer, Rootfs } from "../rootfs/layer.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { execParts, keyOf, storedParts } from "./cache-key.ts";
 import { Executors } from "./executors.ts";
 import type { Explainer } from "./explain/explainer.ts";
@@ -338,7 +339,7 @@ export class Solver {
   }
 
   /** Tells why the step runs. Returns the layer that it had made before, where that is known. */
-  async #explain(vertex: StepVertex, lookup: Lookup, made?: readonly LayerEntry[]): Promise<Layer | undefined> {
+  async #explain(vertex: StepVertex, lookup: Lookup, made?: Sequence<LayerEntry>): Promise<Layer | undefined> {
     const explainer = await this.#explainer();
     const cause = await explainer.explain(vertex, lookup, made);
     this.#services.onEvent({ kind: "cache-missed", vertex: vertex.id, cause });

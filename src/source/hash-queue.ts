@@ -5,7 +5,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { hashFile, READ_SIZE, type HashedFile } from "./hash-file.ts";
 import { HashPool, threadsOf, type HashPoolOptions } from "./hash-pool.ts";
 import type { UnreadFile } from "./hash-worker.ts";
-import { hashedFile, withXattrs, type LocalFiles, type Node } from "./local-files.ts";
+import { hashedFile, withXattrs, type LocalFiles } from "./local-files.ts";
 import { errnoOf, readError } from "./read-error.ts";
 import type { StatIndex } from "./stat-index.ts";
 
@@ -24,13 +24,13 @@ const RUNNING_PER_THREAD = 3;
 /** What the system says of a file that was replaced or removed after it was seen. */
 const CHANGED = new Set(["", "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE"]);
 
-/** Hashes nodes that have a stamp, and gives their entries the digest. */
+/** Hashes files that have a stamp, and gives their entries the digest. */
 export class HashQueue {
   readonly counts: { hashedFiles: number; hashedBytes: number } = { hashedFiles: 0, hashedBytes: 0 };
   readonly #options: HashQueueOptions;
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
-  #batch: Node[] = [];
+  #batch: number[] = [];
   #batchBytes = 0;
   #pool: HashPool | undefined;
   #buffer: Buffer | undefined;
@@ -39,9 +39,9 @@ export class HashQueue {
     this.#options = options;
   }
 
-  add(node: Node): void {
-    this.#batch.push(node);
-    this.#batchBytes += node.entry?.size ?? 0;
+  add(row: number): void {
+    this.#batch.push(row);
+    this.#batchBytes += Number(this.#options.files.stamps.get(row)?.size ?? 0);
     if (this.isFull && !this.#isBusy) this.#submit();
   }
 
@@ -102,32 +102,32 @@ export class HashQueue {
     this.#batchBytes = 0;
   }
 
-  async #hashOnThreads(nodes: readonly Node[]): Promise<void> {
+  async #hashOnThreads(rows: readonly number[]): Promise<void> {
     const { files, nowMs, workers } = this.#options;
     this.#pool ??= new HashPool(workers);
     const readAtMs = nowMs();
-    const stamped = nodes.map((node) => ({ path: files.hostPath(node.path), stamp: files.stamps.get(node)! }));
+    const stamped = rows.map((row) => ({ path: files.hostPath(files.pathOf(row)), stamp: files.stamps.get(row)! }));
     const outcomes = await this.#pool.hash(stamped);
-    nodes.forEach((node, index) => this.#settle(node, outcomes[index]!, readAtMs, false));
+    rows.forEach((row, index) => this.#settle(row, outcomes[index]!, readAtMs, false));
   }
 
   #hashBatchHere(): void {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchBytes = 0;
-    for (const node of batch) this.#hashHere(node, false);
+    for (const row of batch) this.#hashHere(row, false);
   }
 
-  #hashHere(node: Node, isRetry: boolean): void {
+  #hashHere(row: number, isRetry: boolean): void {
     const readAtMs = this.#options.nowMs();
-    this.#settle(node, this.#tryHash(node), readAtMs, isRetry);
+    this.#settle(row, this.#tryHash(row), readAtMs, isRetry);
   }
 
-  #tryHash(node: Node): HashedFile | UnreadFile {
+  #tryHash(row: number): HashedFile | UnreadFile {
     const { files } = this.#options;
     this.#buffer ??= Buffer.allocUnsafeSlow(READ_SIZE);
     try {
-      const hashed = hashFile(files.hostPath(node.path), files.stamps.get(node)!, this.#buffer);
+      const hashed = hashFile(files.hostPath(files.pathOf(row)), files.stamps.get(row)!, this.#buffer);
       return hashed ?? { code: "", message: "it changed" };
     } catch (error) {
       if (errnoOf(error) === "") throw error;
@@ -136,25 +136,27 @@ export class HashQueue {
   }
 
   /** Takes over a file's digest. One that was changing gets a second chance; one that has gone was never there. */
-  #settle(node: Node, outcome: HashedFile | UnreadFile, readAtMs: number, isRetry: boolean): void {
+  #settle(row: number, outcome: HashedFile | UnreadFile, readAtMs: number, isRetry: boolean): void {
     const { files, index } = this.#options;
+    const path = files.pathOf(row);
     if ("sha256" in outcome) {
+      const entry = files.entryOf(row)!;
       this.counts.hashedFiles++;
-      this.counts.hashedBytes += node.entry!.size;
-      node.entry = withXattrs(hashedFile(node.entry!, outcome.sha256), outcome.xattrs);
-      index.record(node.path, files.stamps.get(node)!, outcome, readAtMs);
-      files.stamps.delete(node);
+      this.counts.hashedBytes += entry.size;
+      files.setEntry(row, withXattrs(hashedFile(entry, outcome.sha256), outcome.xattrs));
+      index.record(path, files.stamps.get(row)!, outcome, readAtMs);
+      files.stamps.delete(row);
       return;
     }
     if (!CHANGED.has(outcome.code))
-      throw readError("read", node.path, Object.assign(new Error(outcome.message), { code: outcome.code }));
-    node.entry = undefined;
-    files.stamps.delete(node);
-    if (!files.look(node)) return;
-    if (isRetry || !files.stamps.has(node))
-      throw new BuildError("source", `file "${node.path}" changed while it was read`, {
+      throw readError("read", path, Object.assign(new Error(outcome.message), { code: outcome.code }));
+    files.setEntry(row, undefined);
+    files.stamps.delete(row);
+    if (!files.look(row)) return;
+    if (isRetry || !files.stamps.has(row))
+      throw new BuildError("source", `file "${path}" changed while it was read`, {
         help: "stop what writes to it during the build, or name it in .dockerignore",
       });
-    this.#hashHere(node, true);
+    this.#hashHere(row, true);
   }
 }

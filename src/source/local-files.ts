@@ -1,9 +1,11 @@
 // What is in a local directory, looked at when somebody asks and at most once: names, stat fields, links. Ignored paths do not exist here, and below an ignored directory
 // nothing is read unless an exception reaches in (reference I04, T36). Contents are local.ts's business, but for digests that the index still knows.
 import { constants, lstatSync, readdirSync, readlinkSync, type BigIntStats, type Dirent } from "node:fs";
-import { baseName, relativePath } from "../base/container-path.ts";
+import { relativePath } from "../base/container-path.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Entry, EntryType, FileBytes } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
+import { FileRows } from "./file-rows.ts";
 import type { FileStamp } from "./file-stamp.ts";
 import { readXattrs, type Xattrs } from "./hash-file.ts";
 import { errnoOf, readError } from "./read-error.ts";
@@ -16,22 +18,18 @@ export interface Ignore {
   canPrune(dir: string): boolean;
 }
 
-/** What is known of one path so far. Small, because there may be a million. */
-export interface Node {
+/** A path that is a directory by the listing of the one above it. Other paths are only numbers, because there may be a million of them. */
+interface Directory {
   readonly path: string;
-  /** Only a directory with something visible below it, or that may have something, can be excluded and a node. */
+  /** Only a directory with something visible below it, or that may have something, can be excluded and have a number. */
   readonly isExcluded: boolean;
-  /** Absent before the first look, and for good where the path is gone. */
-  entry: Entry | undefined;
-  /** Present where the directory listing said that it is one. */
-  readonly directory: Directory | undefined;
-}
-
-export interface Directory {
-  /** All that is not ignored, in order of their names, once it was read. */
-  listed: readonly Node[] | undefined;
-  /** By name: those that were asked for before. */
-  byName: Map<string, Node> | undefined;
+  /** Number of the first of all that is in it and not ignored, which follow one another in order of their names; -1 = it was not read yet. */
+  first: number;
+  count: number;
+  /** Those numbers, where some were given out before the directory was read. */
+  rows: readonly number[] | undefined;
+  /** By name: those that were asked for before it was read. */
+  byName: Map<string, number> | undefined;
 }
 
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -43,21 +41,29 @@ export interface LocalFilesOptions {
   readonly ignore: Ignore | undefined;
   readonly index: StatIndex;
   readonly nowMs: () => number;
+  /** Paths from which what is known of them is kept in columns; see tree/packed-entries.ts. */
+  readonly packedFrom?: number | undefined;
 }
 
-/** The names of one local directory. Everything is synchronous: for a hundred thousand files that takes half the time. */
+/** The number of the directory itself. */
+const TOP = 0;
+
+/** The names of one local directory, by numbers. Everything is synchronous: for a hundred thousand files that takes half the time. */
 export class LocalFiles {
   /** Stat fields of files whose digest is not known. */
-  readonly stamps: Map<Node, FileStamp> = new Map();
+  readonly stamps: Map<number, FileStamp> = new Map();
   /** Directories read, and lstat calls. */
   readonly counts: { directories: number; entries: number } = { directories: 0, entries: 0 };
   readonly #options: LocalFilesOptions;
-  #top: Node = makeNode("", true, false);
-  /** Names of inodes that have several names. */
-  readonly #links = new Map<Node, string>();
+  #known: FileRows;
+  readonly #directories = new Map<number, Directory>();
+  /** Inodes that have several names, by each of them. */
+  readonly #links = new Map<number, string>();
 
   constructor(options: LocalFilesOptions) {
     this.#options = options;
+    this.#known = new FileRows(options.packedFrom);
+    this.#add("", true, false);
   }
 
   hostPath(path: string): string {
@@ -65,56 +71,105 @@ export class LocalFiles {
     return path === "" ? root : `${root}/${path}`;
   }
 
-  /** The node of a path that exists for the build, looked at. */
-  resolve(path: string): Node | undefined {
-    let node: Node | undefined = this.#top;
-    if (!this.look(node)) return undefined;
+  pathOf(row: number): string {
+    return this.#known.path(row);
+  }
+
+  nameOf(row: number): string {
+    return this.#known.name(row);
+  }
+
+  /** What is there; undefined before the first {@link look}, and where the path is gone. */
+  entryOf(row: number): Entry | undefined {
+    return this.#known.entry(row);
+  }
+
+  /** Says what was read of a file since {@link look}. */
+  setEntry(row: number, entry: Entry | undefined): void {
+    this.#known.set(row, entry);
+  }
+
+  isDirectory(row: number): boolean {
+    return this.#directories.has(row);
+  }
+
+  isExcluded(row: number): boolean {
+    return this.#directories.get(row)?.isExcluded ?? false;
+  }
+
+  /** The number of a path that exists for the build, looked at. */
+  resolve(path: string): number | undefined {
+    let row: number | undefined = TOP;
+    if (!this.look(row)) return undefined;
     const clean = relativePath(path);
     for (const name of clean === "" ? [] : clean.split("/")) {
-      if (node.entry?.type !== "dir") return undefined;
-      node = this.#child(node, name);
-      if (node === undefined || !this.look(node)) return undefined;
+      if (this.entryOf(row)?.type !== "dir") return undefined;
+      row = this.#child(this.#directories.get(row)!, name);
+      if (row === undefined || !this.look(row)) return undefined;
     }
-    return this.isVisible(node) ? node : undefined;
+    return this.isVisible(row) ? row : undefined;
   }
 
-  #child(parent: Node, name: string): Node | undefined {
-    const directory = parent.directory!;
-    if (directory.byName === undefined) {
-      const listed = directory.listed ?? [];
-      directory.byName = new Map(listed.map((node) => [baseName(node.path), node]));
-    }
-    const known = directory.byName.get(name);
-    if (known !== undefined || directory.listed !== undefined) return known;
+  #child(parent: Directory, name: string): number | undefined {
+    if (parent.first >= 0) return this.#findChild(parent, name);
+    const known = parent.byName?.get(name);
+    if (known !== undefined) return known;
     const path = parent.path === "" ? name : `${parent.path}/${name}`;
     const stat = this.#stat(path);
-    const node = stat && this.#adopt(path, stat.isDirectory());
-    if (node) directory.byName.set(name, node);
-    return node;
+    const row = stat && this.#adopt(path, stat.isDirectory());
+    if (row !== undefined) (parent.byName ??= new Map()).set(name, row);
+    return row;
   }
 
-  /** Makes the node of an existing path, unless it is ignored with all that is below it. */
-  #adopt(path: string, isDirectory: boolean): Node | undefined {
+  #findChild({ first, count, rows }: Directory, name: string): number | undefined {
+    let [low, high] = [0, count];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const row = rows ? rows[middle]! : first + middle;
+      const found = this.nameOf(row);
+      if (found === name) return row;
+      if (found < name) low = middle + 1;
+      else high = middle;
+    }
+    return undefined;
+  }
+
+  /** Gives an existing path a number, unless it is ignored with all that is below it. */
+  #adopt(path: string, isDirectory: boolean): number | undefined {
     const { ignore } = this.#options;
     const isExcluded = ignore?.excludes(path) ?? false;
     if (isExcluded && (!isDirectory || ignore?.canPrune(path))) return undefined;
-    return makeNode(path, isDirectory, isExcluded);
+    return this.#add(path, isDirectory, isExcluded);
   }
 
-  /** Children of a directory that are not ignored, in order of their names. */
-  list(node: Node): readonly Node[] {
-    const directory = node.directory;
+  #add(path: string, isDirectory: boolean, isExcluded: boolean): number {
+    const row = this.#known.add(path);
+    if (isDirectory)
+      this.#directories.set(row, { path, isExcluded, first: -1, count: 0, rows: undefined, byName: undefined });
+    return row;
+  }
+
+  /** What is in a directory and not ignored, in order of the names. */
+  list(row: number): readonly number[] {
+    const directory = this.#directories.get(row);
     if (directory === undefined) return [];
-    if (directory.listed !== undefined) return directory.listed;
-    const prefix = node.path === "" ? "" : `${node.path}/`;
-    const children: Node[] = [];
-    for (const listed of this.#readdir(node.path)) {
-      const child = directory.byName?.get(listed.name) ?? this.#adopt(prefix + listed.name, listed.isDirectory());
-      if (child) children.push(child);
+    if (directory.first < 0) this.#read(directory);
+    const { first, count, rows } = directory;
+    return rows ?? Array.from({ length: count }, (_, i) => first + i);
+  }
+
+  #read(directory: Directory): void {
+    const { path, byName } = directory;
+    const prefix = path === "" ? "" : `${path}/`;
+    const rows: number[] = [];
+    for (const listed of this.#readdir(path)) {
+      const row = byName?.get(listed.name) ?? this.#adopt(prefix + listed.name, listed.isDirectory());
+      if (row !== undefined) rows.push(row);
     }
+    directory.first = rows[0] ?? 0;
+    directory.count = rows.length;
+    if (byName) directory.rows = rows;
     directory.byName = undefined;
-    directory.listed = children;
-    return children;
   }
 
   #readdir(path: string): readonly Dirent[] {
@@ -129,15 +184,16 @@ export class LocalFiles {
     }
   }
 
-  isVisible(node: Node): boolean {
-    return !node.isExcluded || this.list(node).some((child) => this.isVisible(child));
+  isVisible(row: number): boolean {
+    return !this.isExcluded(row) || this.list(row).some((child) => this.isVisible(child));
   }
 
-  /** Fills the node's entry; false where the path is gone. */
-  look(node: Node): boolean {
-    if (node.entry !== undefined) return true;
-    const stat = this.#stat(node.path);
-    if (stat !== undefined) node.entry = this.#describe(node, stat);
+  /** Learns what is at a path; false where it is gone. */
+  look(row: number): boolean {
+    if (this.#known.isSet(row)) return true;
+    const path = this.pathOf(row);
+    const stat = this.#stat(path);
+    if (stat !== undefined) this.#known.set(row, this.#describe(row, path, stat));
     return stat !== undefined;
   }
 
@@ -157,10 +213,9 @@ export class LocalFiles {
     }
   }
 
-  #describe(node: Node, stat: BigIntStats): Entry {
+  #describe(row: number, path: string, stat: BigIntStats): Entry {
     const type = typeOf(stat);
-    if (type === "file") return this.#describeFile(node, stat);
-    const { path } = node;
+    if (type === "file") return this.#describeFile(row, path, stat);
     const mode = Number(stat.mode) & 0o7777;
     const entry = { path, type, mode, uid: 0, gid: 0, size: 0, mtimeNs: stat.mtimeNs };
     if (type === "dir") return withXattrs(entry, this.#directoryXattrs(path, stat));
@@ -168,22 +223,21 @@ export class LocalFiles {
     return type === "fifo" ? entry : { ...entry, ...deviceOf(stat.rdev) };
   }
 
-  #describeFile(node: Node, stat: BigIntStats): Entry {
-    const { path } = node;
+  #describeFile(row: number, path: string, stat: BigIntStats): Entry {
     const { mtimeNs } = stat;
     const mode = Number(stat.mode) & 0o7777;
     const owner = { uid: 0, gid: 0 };
     if (!stat.isFile())
       return { path, type: "file", mode, ...owner, size: 0, mtimeNs, sha256: EMPTY_SHA256, bytes: EMPTY_BYTES };
     const size = Number(stat.size);
-    if (stat.nlink > 1n) this.#links.set(node, `${stat.dev}:${stat.ino}`);
+    if (stat.nlink > 1n) this.#links.set(row, `${stat.dev}:${stat.ino}`);
     const known = this.#options.index.find(path, stat);
     if (known !== undefined) {
       const entry: Entry = { path, type: "file", mode, uid: 0, gid: 0, size, mtimeNs, sha256: known.sha256 };
       return withXattrs(entry, known.xattrs);
     }
     const { ctimeNs, ino, dev } = stat;
-    this.stamps.set(node, { size: stat.size, mtimeNs, ctimeNs, ino, dev, mode: stat.mode });
+    this.stamps.set(row, { size: stat.size, mtimeNs, ctimeNs, ino, dev, mode: stat.mode });
     return { path, type: "file", mode, ...owner, size, mtimeNs };
   }
 
@@ -206,29 +260,29 @@ export class LocalFiles {
 
   /** Drops what was read: entries that were given out are their receivers'. */
   forget(): void {
-    this.#top = makeNode("", true, false);
+    this.#known = new FileRows(this.#options.packedFrom);
+    this.#directories.clear();
     this.#links.clear();
     this.stamps.clear();
+    this.#add("", true, false);
   }
 
-  /** Entries of the nodes that are still there; further names of an inode point to its first one. */
-  entries(nodes: readonly Node[]): readonly Entry[] {
-    const first = new Map<string, string>();
-    const entries: Entry[] = [];
-    for (const node of nodes) {
-      if (node.entry === undefined) continue;
-      const link = this.#links.size === 0 ? undefined : this.#links.get(node);
-      const hardlink = link === undefined ? undefined : first.get(link);
-      if (link !== undefined && hardlink === undefined) first.set(link, node.path);
-      entries.push(hardlink === undefined ? node.entry : { ...node.entry, hardlink });
+  /** Entries of the paths that are still there; further names of an inode point to its first one. */
+  entries(found: Uint32Array): Sequence<Entry> {
+    const rows = found.filter((row) => this.#known.isSet(row));
+    const hardlinks = new Map<number, string>();
+    if (this.#links.size > 0) {
+      const first = new Map<string, string>();
+      for (const [index, row] of rows.entries()) {
+        const link = this.#links.get(row);
+        if (link === undefined) continue;
+        const name = first.get(link);
+        if (name === undefined) first.set(link, this.pathOf(row));
+        else hardlinks.set(index, name);
+      }
     }
-    return entries;
+    return this.#known.select(rows, hardlinks);
   }
-}
-
-function makeNode(path: string, isDirectory: boolean, isExcluded: boolean): Node {
-  const directory = isDirectory ? { listed: undefined, byName: undefined } : undefined;
-  return { path, isExcluded, entry: undefined, directory };
 }
 
 function typeOf(stat: BigIntStats): EntryType {

@@ -4,13 +4,14 @@
 import { realpathSync, statSync } from "node:fs";
 import { setImmediate as breathe } from "node:timers/promises";
 import { nowMs } from "../base/clock.ts";
-import { baseName } from "../base/container-path.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Entry, FileBytes } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
+import { RowList } from "./file-rows.ts";
 import type { HashPoolOptions } from "./hash-pool.ts";
 import { HashQueue } from "./hash-queue.ts";
-import { LocalFiles, type Ignore, type Node } from "./local-files.ts";
+import { LocalFiles, type Ignore } from "./local-files.ts";
 import { errnoOf, readError } from "./read-error.ts";
 import { StatIndex } from "./stat-index.ts";
 
@@ -34,6 +35,8 @@ export interface LocalTreeOptions {
   readonly onCount?: (counts: LocalCounts) => void;
   /** The clock that the index's age rule uses. */
   readonly nowMs?: () => number;
+  /** Paths from which what is known of them is kept in columns: less memory, more time. */
+  readonly packedFrom?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -77,7 +80,8 @@ export class LocalTree implements Tree, AsyncDisposable {
     this.#options = options;
     this.#index = index;
     const clock = options.nowMs ?? nowMs;
-    this.#files = new LocalFiles({ root, ignore: options.ignore, index, nowMs: clock });
+    const { ignore, packedFrom } = options;
+    this.#files = new LocalFiles({ root, ignore, index, nowMs: clock, packedFrom });
     this.#hashing = new HashQueue({ files: this.#files, index, nowMs: clock, workers: options.workers ?? {} });
   }
 
@@ -87,21 +91,24 @@ export class LocalTree implements Tree, AsyncDisposable {
 
   /** As {@link Tree.lstat}; a file's sha256 and attributes are absent until a walk has read it or the index knew it. */
   lstat(path: string): Promise<Entry | undefined> {
-    return attempt(() => this.#files.resolve(path)?.entry);
+    return attempt(() => {
+      const row = this.#files.resolve(path);
+      return row === undefined ? undefined : this.#files.entryOf(row);
+    });
   }
 
   /** As {@link Tree.readdir}; what is no directory has no names. */
   readdir(path: string): Promise<readonly string[]> {
     return attempt(() => {
-      const node = this.#files.resolve(path);
-      if (node?.entry?.type !== "dir") return [];
-      const visible = this.#files.list(node).filter((child) => this.#files.isVisible(child));
-      return visible.map((child) => baseName(child.path));
+      const row = this.#files.resolve(path);
+      if (row === undefined || this.#files.entryOf(row)?.type !== "dir") return [];
+      const visible = this.#files.list(row).filter((child) => this.#files.isVisible(child));
+      return visible.map((child) => this.#files.nameOf(child));
     });
   }
 
   /** As {@link Tree.walk}; nothing where `path` does not exist. `keep` sees `path` itself too. Fails with "source" where a file cannot be read or keeps changing. */
-  async walk(path: string, keep?: Keep): Promise<readonly Entry[]> {
+  async walk(path: string, keep?: Keep): Promise<Sequence<Entry>> {
     // One after the other: the second finds in memory what the first has read, and nothing is hashed twice.
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -126,7 +133,7 @@ export class LocalTree implements Tree, AsyncDisposable {
     this.#files.forget();
   }
 
-  async #walk(path: string, keep: Keep | undefined): Promise<readonly Entry[]> {
+  async #walk(path: string, keep: Keep | undefined): Promise<Sequence<Entry>> {
     const { signal } = this.#options;
     signal?.throwIfAborted();
     const start = this.#files.resolve(path);
@@ -147,28 +154,32 @@ export class LocalTree implements Tree, AsyncDisposable {
     }
   }
 
-  /** Nodes that the walk returns, in order; those without a digest are handed to the hashing on the way. */
-  async #collect(start: Node, keep: Keep | undefined): Promise<readonly Node[]> {
-    const found: Node[] = [];
+  /** Numbers of what the walk returns, in order; files without a digest are handed to the hashing on the way. */
+  async #collect(start: number, keep: Keep | undefined): Promise<Uint32Array> {
+    const files = this.#files;
+    const found = new RowList();
     // Excluded directories on the way to where we are: they exist only if something below them does.
-    const parents: Node[] = [];
+    const parents: number[] = [];
     const stack = [start];
     for (let visited = 1; stack.length > 0; visited++) {
       if (visited % BREATHE_EVERY === 0) await this.#breathe();
-      const node = stack.pop()!;
-      const verdict = keep?.(node.path, node.directory !== undefined) ?? "keep";
-      if ((verdict === "skip" && node.directory === undefined) || verdict === "prune") continue;
-      if (!this.#files.look(node)) continue;
-      if (node.entry?.type === "dir") pushReversed(stack, this.#files.list(node));
+      const row = stack.pop()!;
+      const isDirectory = files.isDirectory(row);
+      const verdict = keep?.(files.pathOf(row), isDirectory) ?? "keep";
+      if ((verdict === "skip" && !isDirectory) || verdict === "prune") continue;
+      if (!files.look(row)) continue;
+      if (isDirectory && files.entryOf(row)?.type === "dir") pushReversed(stack, files.list(row));
       if (verdict === "skip") continue;
-      while (parents.length > 0 && !isBelow(node.path, parents.at(-1)!.path)) parents.pop();
-      if (node.isExcluded) parents.push(node);
-      else if (parents.length === 0) found.push(node);
-      else found.push(...parents.splice(0), node);
-      if (this.#files.stamps.has(node)) this.#hashing.add(node);
+      while (parents.length > 0 && !isBelow(files.pathOf(row), files.pathOf(parents.at(-1)!))) parents.pop();
+      if (isDirectory && files.isExcluded(row)) parents.push(row);
+      else {
+        if (parents.length > 0) for (const parent of parents.splice(0)) found.push(parent);
+        found.push(row);
+      }
+      if (files.stamps.has(row)) this.#hashing.add(row);
       while (this.#hashing.isFull) await this.#hashing.room();
     }
-    return found;
+    return found.rows();
   }
 
   async #breathe(): Promise<void> {
@@ -183,7 +194,7 @@ async function attempt<T>(work: () => T): Promise<T> {
   return work();
 }
 
-function pushReversed(stack: Node[], children: readonly Node[]): void {
+function pushReversed(stack: number[], children: readonly number[]): void {
   for (let i = children.length - 1; i >= 0; i--) stack.push(children[i]!);
 }
 

@@ -1,16 +1,17 @@
 // Layers and their faces (architecture.md §2): which exist, where they are, and what is known of their blobs. Makes no face itself.
 // A row may outlive a face: whoever asks for a directory or an entry list gets undefined where it is missing or damaged, and makes it again.
-import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { nowIso, nowMs, randomName } from "../base/clock.ts";
-import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
+import { isErrno } from "../base/fs-atomic.ts";
 import { parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { LayerEntry } from "../tree/entry.ts";
+import type { Sequence } from "../tree/sequence.ts";
 import { TMP_DAMAGED, TMP_GONE } from "./content.ts";
 import type { Database } from "./database.ts";
-import { decodeEntries, encodeEntries } from "./entry-list.ts";
+import { readEntryFile, writeEntryFile } from "./entry-file.ts";
 import { storeError, type StorePaths } from "./layout.ts";
 import { removeTree } from "./remove-tree.ts";
 import { seal, unseal } from "./sealed.ts";
@@ -206,12 +207,17 @@ export class LayerTable {
   }
 
   /** Writes the entry list; the last writer wins. Where there is a directory face it is to say what that is, down to its times. */
-  writeEntries(id: string, entries: readonly LayerEntry[]): void {
+  writeEntries(id: string, entries: Sequence<LayerEntry>): void {
     const temp = join(this.#paths.tmp, `put-${randomName()}`);
     try {
       mkdirSync(this.#folder(id), { recursive: true, mode: 0o700 });
       // No fsync: the list carries a checksum and can be made again.
-      writeFileSync(temp, encodeEntries(entries), { flag: "wx", mode: 0o644 });
+      const fd = openSync(temp, "wx", 0o644);
+      try {
+        writeEntryFile(fd, entries);
+      } finally {
+        closeSync(fd);
+      }
       renameSync(temp, this.#entriesPath(id));
     } catch (error) {
       rmSync(temp, { force: true });
@@ -225,9 +231,8 @@ export class LayerTable {
   }
 
   /** The entry list without places of bytes; undefined where there is none or it is damaged. */
-  readEntries(id: string): readonly LayerEntry[] | undefined {
-    const bytes = readFileIfExists(this.#entriesPath(id));
-    return bytes && decodeEntries(bytes);
+  readEntries(id: string): Sequence<LayerEntry> | undefined {
+    return readEntryFile(this.#entriesPath(id));
   }
 
   /** Notes a use, at the next flush. */

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { encodeName } from "../base/file-name.ts";
 import { finishDigest, type Digest } from "../oci/digest.ts";
 import type { LayerEntry } from "./entry.ts";
+import type { Sequence } from "./sequence.ts";
 
 /** One line of identity per entry: each field is length-prefixed or of fixed form, so that no two entries share a text. */
 function identity(entry: LayerEntry): string {
@@ -30,7 +31,7 @@ function field(text: string): string {
 }
 
 /** sha256 over sorted entries: path, type, mode, uid, gid, link target, hard link group, device, xattrs, content. No mtime, no size of directories, no place of bytes. */
-export function treeDigest(entries: readonly LayerEntry[]): Digest {
+export function treeDigest(entries: Sequence<LayerEntry>): Digest {
   const hash = createHash("sha256").update("tsbuild.tree.v1\n");
   for (const entry of entries) {
     const line = `${identity(entry)}\n`;

@@ -1,5 +1,6 @@
 // A read-only view of files, whatever holds them: a local context, a git checkout, a stack of layers.
 import type { Entry, FileBytes } from "./entry.ts";
+import type { Sequence } from "./sequence.ts";
 
 export interface Tree {
   /** The object at `path` (lstat: a last symlink is not followed, and no component before it may be one); undefined where nothing is. "" is the root. */
@@ -13,7 +14,7 @@ export interface Tree {
   walk(
     path: string,
     keep?: (path: string, isDirectory: boolean) => "keep" | "skip" | "prune",
-  ): Promise<readonly Entry[]>;
+  ): Promise<Sequence<Entry>>;
   /** Where the bytes of a regular file of this tree are. */
   locate(entry: Entry): Promise<FileBytes>;
 }

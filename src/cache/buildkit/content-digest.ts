@@ -5,6 +5,7 @@ import { createReadStream } from "node:fs";
 import { baseName, parentPath } from "../../base/container-path.ts";
 import { digestOf, finishDigest, type Digest } from "../../oci/digest.ts";
 import type { Entry, FileBytes } from "../../tree/entry.ts";
+import type { Sequence } from "../../tree/sequence.ts";
 import { compileGlob } from "../../tree/glob.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { recordDigest, type ContentSelector } from "./key.ts";
@@ -26,7 +27,7 @@ async function pathDigest(tree: Tree, path: string): Promise<Digest | undefined>
 }
 
 /** What is there with all that is in it, parents first; undefined where nothing is, or a link is on the way. */
-async function entriesAt(tree: Tree, path: string): Promise<readonly Entry[] | undefined> {
+async function entriesAt(tree: Tree, path: string): Promise<Sequence<Entry> | undefined> {
   const names = path === "" ? [] : path.split("/");
   for (let depth = 1; depth <= names.length; depth++) {
     const entry = await tree.lstat(names.slice(0, depth).join("/"));
@@ -41,12 +42,12 @@ interface Node {
   readonly children: Node[];
 }
 
-async function digestOfEntries(tree: Tree, entries: readonly Entry[]): Promise<Digest | undefined> {
+async function digestOfEntries(tree: Tree, entries: Sequence<Entry>): Promise<Digest | undefined> {
   const root = nodeOf(entries);
   return root && digestOfNode(tree, root);
 }
 
-function nodeOf(entries: readonly Entry[]): Node | undefined {
+function nodeOf(entries: Sequence<Entry>): Node | undefined {
   const nodes = new Map<string, Node>();
   let root: Node | undefined;
   for (const entry of entries) {

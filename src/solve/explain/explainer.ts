@@ -5,6 +5,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { KeyPart } from "../../progress/events.ts";
 import type { FileChange, KeyChange, MissCause } from "../../progress/miss.ts";
 import type { LayerEntry } from "../../tree/entry.ts";
+import type { Sequence } from "../../tree/sequence.ts";
 import { storedParts } from "../cache-key.ts";
 import { diffEntries } from "../file/describe.ts";
 import { isRootfs, selectionsOf, type Results } from "../key-inputs.ts";
@@ -44,7 +45,7 @@ export class Explainer {
   }
 
   /** `made`: the entries of its layer, where they are known already. */
-  async explain(vertex: StepVertex, lookup: Lookup, made?: readonly LayerEntry[]): Promise<MissCause> {
+  async explain(vertex: StepVertex, lookup: Lookup, made?: Sequence<LayerEntry>): Promise<MissCause> {
     const { meta } = vertex;
     const { cache } = this.#options;
     const renewed = await this.keepFiles(vertex, lookup);
@@ -142,7 +143,7 @@ export class Explainer {
   }
 
   /** Where files are too many to be listed by their source, the layers say what differs. */
-  #withFiles(change: KeyChange, before: PastStep, made: readonly LayerEntry[] | undefined): KeyChange {
+  #withFiles(change: KeyChange, before: PastStep, made: Sequence<LayerEntry> | undefined): KeyChange {
     if (change.kind !== "files" || change.files.length > 0 || before.layer === undefined || !made) return change;
     const old = this.#options.past.layerFiles(before.layer);
     return old ? filesChange(change.of, diffEntries(old, made), true) : change;
@@ -163,7 +164,7 @@ export class Explainer {
     const input = selectionsOf(vertex).find((selection) => selection.name === name)?.input;
     const isRooted = input !== undefined && isRootfs(results.vertex(input));
     const of = after?.note ?? before?.note ?? "its source";
-    const files = (part: KeyPart | undefined): readonly LayerEntry[] | undefined =>
+    const files = (part: KeyPart | undefined): Sequence<LayerEntry> | undefined =>
       part === undefined ? [] : past.files(part.value);
     const [old, now] = [files(before), files(after)];
     return filesChange(of, old && now ? diffEntries(old, now) : [], isRooted);

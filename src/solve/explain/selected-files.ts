@@ -4,6 +4,7 @@ import type { CopyAction } from "../../graph/op.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
 import { RootfsView } from "../../rootfs/view.ts";
 import type { Entry } from "../../tree/entry.ts";
+import { arrayOf } from "../../tree/sequence.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { copiedEntries, parsePatterns, parseSource, selectSources } from "../file/select.ts";
 import { isRootfs, type Results, type Selection } from "../key-inputs.ts";
@@ -32,7 +33,7 @@ export async function selectedFiles(
 async function mounted(tree: Tree, paths: readonly string[]): Promise<readonly Entry[]> {
   const walks = paths.map(async (path) => {
     const resolved = await resolvePath(tree, relativePath(path), { followLast: true });
-    return resolved.entry ? tree.walk(resolved.path) : [];
+    return resolved.entry ? arrayOf(await tree.walk(resolved.path)) : [];
   });
   return (await Promise.all(walks)).flat();
 }
@@ -49,6 +50,7 @@ async function copied(tree: Tree, action: CopyAction, patterns: readonly string[
       const copiedHere = await copiedEntries(tree, selected, { include: spec.include, exclude });
       for (const { entry, isIncluded } of copiedHere.each()) {
         if (!isIncluded) continue;
+        if (entries.length > MAX_FILES) return entries;
         const named = entry.path === "" ? { ...entry, path: "." } : entry;
         entries.push({
           ...named,

@@ -6,14 +6,17 @@ import { baseName, cleanPath, joinRelative, parentPath } from "../../base/contai
 import { BuildError } from "../../diagnostics/build-error.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
+import { assertNotReserved } from "../../layer/names.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
 import type { Entry, FileBytes } from "../../tree/entry.ts";
+import type { Sequence } from "../../tree/sequence.ts";
 import type { PatternMatcher } from "../../tree/patterns.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { unpackArchive, type ArchiveTree } from "./archive.ts";
 import { parseChmod, type Chmod } from "./chmod.ts";
 import { resolveOwner } from "./chown.ts";
 import { Draft, notADirectory, type Inode, type Manifest, type Owner } from "./draft.ts";
+import type { SegmentOptions } from "./segment.ts";
 import {
   copiedEntries,
   hasWildcards,
@@ -37,8 +40,13 @@ export interface CopyOptions {
   readonly labels?: readonly (string | undefined)[];
   /** Time of directories and heredoc files made here; default the epoch, so that layers are reproducible. Directories that exist below keep theirs. */
   readonly createdMtimeNs?: bigint;
+  /** So many entries in a row are copied as they lie, without a look at each: see {@link Draft.putSegment}. */
+  readonly segmentFrom?: number;
   readonly signal: AbortSignal;
 }
+
+/** Looking something up among many takes longer than among nodes. */
+const SEGMENT_FROM = 1024;
 
 /**
  * The layer of a COPY or ADD, sorted. Needs metadata only: where bytes are is asked when `place` is called, so that a cache hit fetches nothing.
@@ -145,6 +153,9 @@ class Copy {
   async #copyTo(target: Target, tree: Tree, copied: Copied): Promise<void> {
     const links = new LinkGroups(tree, copied.entries);
     const prefix = target.path === "" ? "" : `${target.path}/`;
+    const run = new Run((from, to) =>
+      this.#putRun({ source: copied.entries, from, to, tree, relocate: this.#relocation(target, copied) }, links),
+    );
     /** Directories that wait for something in them to be copied. */
     const waiting: CopiedEntry[] = [];
     /** What begins with this is in a directory made just now, where nothing can be in the way. */
@@ -154,18 +165,43 @@ class Copy {
       if (++count % 1024 === 0) this.#options.signal.throwIfAborted();
       while (waiting.length > 0 && !item.path.startsWith(`${waiting.at(-1)!.path}/`)) waiting.pop();
       if (!item.isIncluded) {
+        run.end();
         if (item.entry.type === "dir") waiting.push(item);
         continue;
       }
+      if (waiting.length > 0) run.end();
       for (const parent of waiting.splice(0)) await this.#putParent(prefix + parent.path, parent.entry);
       const path = item.path === "" ? target.path : prefix + item.path;
       const isFresh = fresh !== undefined && item.path !== "" && item.path.startsWith(fresh);
       const existing = isFresh ? undefined : await this.draft.lstat(path);
-      if (item.entry.type === "dir") {
-        this.#putDirectory(path, item, existing);
-        if (!existing && !isFresh) fresh = `${item.path}/`;
-      } else this.#putObject(this.#attributed(item.entry, path), links.inodeOf(item.entry), existing);
+      if (!existing && item.entry.type === "dir" && !isFresh) fresh = `${item.path}/`;
+      if (!existing && !links.has(item.entry)) {
+        assertNotReserved(path);
+        run.add(count - 1);
+        continue;
+      }
+      run.end();
+      if (item.entry.type === "dir") this.#putDirectory(path, item, existing);
+      else this.#putObject(this.#attributed(item.entry, path), links.inodeOf(item.entry), existing);
     }
+    run.end();
+  }
+
+  /** Puts what follows one another in a source where nothing was: a few one by one, many as they lie. */
+  #putRun(segment: SegmentOptions, links: LinkGroups): void {
+    const { source, from, to, relocate } = segment;
+    if (to - from >= (this.#options.segmentFrom ?? SEGMENT_FROM)) return this.draft.putSegment(segment);
+    for (let index = from; index < to; index++) {
+      const entry = source.at(index)!;
+      this.draft.put(relocate(entry), links.inodeOf(entry));
+    }
+  }
+
+  /** What makes of a source's entry the layer's. */
+  #relocation(target: Target, { root }: Copied): (entry: Entry) => Entry {
+    const prefix = target.path === "" ? "" : `${target.path}/`;
+    const cut = root === "" ? 0 : root.length + 1;
+    return (entry) => this.#attributed(entry, entry.path.length < cut ? target.path : prefix + entry.path.slice(cut));
   }
 
   /** The top of a copied directory only fills the one that is there; those in it also bring their attributes (C04). */
@@ -217,15 +253,42 @@ class Copy {
   }
 }
 
+/** Numbers that follow one another. */
+class Run {
+  #from = -1;
+  #to = -1;
+  readonly #put: (from: number, to: number) => void;
+
+  constructor(put: (from: number, to: number) => void) {
+    this.#put = put;
+  }
+
+  add(index: number): void {
+    if (this.#from < 0) this.#from = index;
+    this.#to = index + 1;
+  }
+
+  end(): void {
+    if (this.#from < 0) return;
+    this.#put(this.#from, this.#to);
+    this.#from = -1;
+  }
+}
+
 /** Hard links inside one source stay hard links; their inodes by the first name in the source (C09). */
 class LinkGroups {
   readonly #tree: Tree;
-  readonly #firstNames: ReadonlySet<string>;
+  readonly #firstNames = new Set<string>();
   readonly #inodes = new Map<string, Inode>();
 
-  constructor(tree: Tree, entries: readonly Entry[]) {
+  constructor(tree: Tree, entries: Sequence<Entry>) {
     this.#tree = tree;
-    this.#firstNames = new Set(entries.flatMap(({ hardlink }) => hardlink ?? []));
+    for (const { hardlink } of entries) if (hardlink !== undefined) this.#firstNames.add(hardlink);
+  }
+
+  /** Whether the entry shares its inode with another. */
+  has({ path, hardlink }: Entry): boolean {
+    return hardlink !== undefined || (this.#firstNames.size > 0 && this.#firstNames.has(path));
   }
 
   inodeOf(entry: Entry): Inode | undefined {

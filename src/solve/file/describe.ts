@@ -1,12 +1,13 @@
 // How two lists of entries differ, in words. For explanations of cache misses, never for keys.
 import type { FileChange } from "../../progress/miss.ts";
 import type { LayerEntry } from "../../tree/entry.ts";
+import { arrayOf, type Sequence } from "../../tree/sequence.ts";
 
 /** What happened to each path, in the order of `after`, then what is gone: `a` added, `b` mode 0644 -> 0755. Times do not count. */
-export function diffEntries(before: readonly LayerEntry[], after: readonly LayerEntry[]): FileChange[] {
-  const old = new Map(before.map((entry) => [entry.path, entry]));
-  const now = new Set(after.map((entry) => entry.path));
-  const changes = after.flatMap((entry): FileChange[] => {
+export function diffEntries(before: Sequence<LayerEntry>, after: Sequence<LayerEntry>): FileChange[] {
+  const old = new Map(arrayOf(before).map((entry) => [entry.path, entry]));
+  const now = new Set(arrayOf(after).map((entry) => entry.path));
+  const changes = arrayOf(after).flatMap((entry): FileChange[] => {
     const { path } = entry;
     const previous = old.get(path);
     if (!previous) return [{ path, change: "added" }];

@@ -6,7 +6,9 @@ import { BuildError } from "../../diagnostics/build-error.ts";
 import { assertNotReserved } from "../../layer/names.ts";
 import type { PathLookup } from "../../rootfs/resolve.ts";
 import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
+import { mapped, type Sequence } from "../../tree/sequence.ts";
 import type { Tree } from "../../tree/tree.ts";
+import { MergedEntries, Segment, type SegmentOptions } from "./segment.ts";
 
 /** The source of a file's bytes. Names that share one are hard links of one another. */
 export interface Inode {
@@ -34,7 +36,7 @@ const ROOT: Entry = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, size: 
 /** The entries of a layer, and where the bytes of its files are once somebody asks. */
 export interface Manifest {
   /** Sorted by `comparePaths`; every regular file has its sha256. */
-  readonly entries: readonly LayerEntry[];
+  readonly entries: Sequence<LayerEntry>;
   /** Where the bytes of the regular file `entries[index]` are. */
   place(index: number): FileBytes | Promise<FileBytes>;
 }
@@ -43,6 +45,8 @@ export class Draft implements PathLookup {
   readonly #below: PathLookup | undefined;
   readonly #createdMtimeNs: bigint;
   readonly #nodes = new Map<string, Node>();
+  /** What was put by many at a time. A node with the same path is newer. */
+  #segments: Segment[] = [];
   /** Where a directory below was removed: another one put there must not show what was in it (T11). */
   readonly #cleared = new Set<string>();
 
@@ -55,6 +59,8 @@ export class Draft implements PathLookup {
   async lstat(path: string): Promise<Entry | undefined> {
     const node = this.#nodes.get(path);
     if (node) return node.entry;
+    const inSegment = this.#inSegments(path);
+    if (inSegment) return inSegment.segment.at(inSegment.index);
     // The root is never said in a layer, so its attributes do not matter; to ask for them would list every layer.
     if (path === "") return ROOT;
     return this.#isHidden(path) ? undefined : this.#below?.lstat(path);
@@ -66,8 +72,17 @@ export class Draft implements PathLookup {
       at = parentPath(at);
       const node = this.#nodes.get(at);
       if (node) return node.original === undefined;
+      if (this.#inSegments(at)) return true;
     }
     return false;
+  }
+
+  #inSegments(path: string): { readonly segment: Segment; readonly index: number } | undefined {
+    for (const segment of this.#segments) {
+      const index = segment.find(path);
+      if (index >= 0) return { segment, index };
+    }
+    return undefined;
   }
 
   /**
@@ -106,21 +121,42 @@ export class Draft implements PathLookup {
     this.#nodes.set(entry.path, { entry, inode, original: undefined });
   }
 
+  /** {@link put} for many, where nothing is; their paths are allowed and their files hashed. */
+  putSegment(options: SegmentOptions): void {
+    this.#segments.push(new Segment(options));
+  }
+
   /** Changes the attributes of an existing directory. */
   setDirectory(existing: Entry, changes: Partial<Pick<Entry, "mode" | "uid" | "gid" | "mtimeNs" | "xattrs">>): void {
     assert(existing.type === "dir", `"${existing.path}" is no directory`);
     const node = this.#nodes.get(existing.path);
     const entry = { ...existing, ...changes };
     if (node) node.entry = entry;
-    else this.#nodes.set(existing.path, { entry, inode: undefined, original: existing });
+    else {
+      const original = this.#inSegments(existing.path) ? undefined : existing;
+      this.#nodes.set(existing.path, { entry, inode: undefined, original });
+    }
   }
 
   /** Removes the directory at `path` with everything in it; something else is put there next. */
   async clear(path: string): Promise<void> {
+    this.#dissolveSegments();
     const original = this.#nodes.has(path) ? this.#nodes.get(path)!.original : await this.lstat(path);
     if (original) this.#cleared.add(path);
     this.#nodes.delete(path);
     for (const other of this.#nodes.keys()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other);
+  }
+
+  /** Makes nodes of what was put by many. */
+  #dissolveSegments(): void {
+    for (const segment of this.#segments) {
+      for (let index = 0; index < segment.length; index++) {
+        const entry = segment.at(index)!;
+        const inode = entry.type === "file" ? { entry: segment.original(index), tree: segment.tree } : undefined;
+        if (!this.#nodes.has(entry.path)) this.#nodes.set(entry.path, { entry, inode, original: undefined });
+      }
+    }
+    this.#segments = [];
   }
 
   /** The layer. The draft must not be changed afterwards. */
@@ -136,15 +172,17 @@ export class Draft implements PathLookup {
       known = parent;
       await this.#addParents(parent, parents);
     }
+    // Parents come before their children, so that of a segment only those of the first entry can be elsewhere.
+    for (const { firstPath } of this.#segments) await this.#addParents(parentPath(firstPath), parents);
     const nodes = [...said, ...parents.values()].sort((a, b) => comparePaths(a.entry.path, b.entry.path));
-    return manifestOf(nodes, this.#cleared);
+    return withSegments(manifestOf(nodes, this.#cleared), this.#segments, this.#cleared);
   }
 
   /** Adds `path` and what is above it, up to a directory that the layer says anyway. */
   async #addParents(path: string, parents: Map<string, Node>): Promise<void> {
     for (let at = path; at !== "" && !parents.has(at); at = parentPath(at)) {
       const node = this.#nodes.get(at);
-      if (node && isChanged(node)) return;
+      if (node ? isChanged(node) : this.#inSegments(at)) return;
       const entry = await this.lstat(at);
       assert(entry?.type === "dir", `the parent "${at}" is no directory`);
       parents.set(at, node ?? { entry, inode: undefined, original: entry });
@@ -179,6 +217,23 @@ function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manif
   // The nodes are not kept: a layer's list lives as long as the build.
   const inodes = nodes.map(({ inode }) => inode);
   return { entries, place: (index) => placeOf(entries[index]!, inodes[index]) };
+}
+
+/** The nodes' manifest and the segments as one. */
+function withSegments(nodes: Manifest, segments: readonly Segment[], cleared: ReadonlySet<string>): Manifest {
+  if (segments.length === 0) return nodes;
+  const opaque = (entry: Entry): LayerEntry =>
+    entry.type === "dir" && cleared.has(entry.path) ? { ...entry, opaque: true } : entry;
+  const said = cleared.size === 0 ? segments : segments.map((segment) => mapped(segment, opaque));
+  const entries = new MergedEntries([nodes.entries, ...said]);
+  const place = (index: number): FileBytes | Promise<FileBytes> => {
+    const origin = entries.originOf(index);
+    if (origin.list === 0) return nodes.place(origin.index);
+    const segment = segments[origin.list - 1]!;
+    const entry = segment.original(origin.index);
+    return entry.bytes ?? segment.tree.locate(entry);
+  };
+  return { entries, place };
 }
 
 function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promise<FileBytes> {

@@ -5,6 +5,7 @@ import { suggest } from "../../base/suggest.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
 import type { Entry } from "../../tree/entry.ts";
+import type { Sequence } from "../../tree/sequence.ts";
 import { compileGlob } from "../../tree/glob.ts";
 import { PatternMatcher } from "../../tree/patterns.ts";
 import type { Tree } from "../../tree/tree.ts";
@@ -135,8 +136,10 @@ function whereItLooked(label: string): string {
 
 /** What of one source is copied. */
 export interface Copied {
+  /** Path of the source, "" = its tree's root. */
+  readonly root: string;
   /** Parents first. */
-  readonly entries: readonly Entry[];
+  readonly entries: Sequence<Entry>;
   /** The entries as the copy sees them, one at a time: there may be a million. */
   each(): Iterable<CopiedEntry>;
 }
@@ -174,7 +177,7 @@ export async function copiedEntries(
       yield { path, entry, isIncluded: isUnfiltered || isIncluded(path) };
     }
   }
-  return { entries, each };
+  return { root: source.path, entries, each };
 }
 
 /** Compiles --exclude or --parents patterns. Fails with `usage` where one is none. */

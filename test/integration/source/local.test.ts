@@ -25,7 +25,7 @@ test("C09: attributes of users are carried, those of the host are not, and the i
   for (const hashed of [1, 0]) {
     const nowMs = (): number => Date.now() + 60_000;
     await using tree = await openLocalTree({ root: join(root, "context"), indexPath: join(root, "index"), nowMs });
-    const entries = new Map((await tree.walk("")).map((entry) => [entry.path, entry.xattrs]));
+    const entries = new Map([...(await tree.walk(""))].map((entry) => [entry.path, entry.xattrs]));
     expect(tree.counts.hashedFiles).toBe(hashed);
     expect(entries.get("d/f")).toEqual({ "user.kept": new Uint8Array([49]) });
     expect(entries.get("d")).toEqual({ "user.dir": new Uint8Array([50]) });

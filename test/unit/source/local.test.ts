@@ -50,7 +50,7 @@ function ignoring(...lines: readonly string[]): PatternMatcher {
 }
 
 async function pathsOf(tree: LocalTree, path = ""): Promise<readonly string[]> {
-  return (await tree.walk(path)).map((entry) => entry.path);
+  return [...(await tree.walk(path))].map((entry) => entry.path);
 }
 
 const sha = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -65,7 +65,7 @@ test("C09, Q26: owners become 0:0; modes, links, pipes stay; a socket is an empt
   await new Promise((resolve) => server.once("listening", resolve));
   try {
     await using tree = await open();
-    const entries = new Map((await tree.walk("")).map((entry) => [entry.path, entry]));
+    const entries = new Map([...(await tree.walk(""))].map((entry) => [entry.path, entry]));
     expect(entries.get("bin/run")).toMatchObject({ type: "file", mode: 0o4755, uid: 0, gid: 0, sha256: sha("#!\n") });
     expect(entries.get("secret")).toMatchObject({ mode: 0o600, size: 1 });
     expect(entries.get("link")).toMatchObject({ type: "symlink", mode: 0o777, linkname: "../../etc/passwd" });
@@ -156,13 +156,13 @@ test("hard links point to the first of their names that the walk returns", async
   linkSync(join(root, "a/one"), join(root, "b/two"));
   linkSync(join(root, "a/one"), join(root, "b/three"));
   await using tree = await open();
-  const links = (await tree.walk("")).map(({ path, hardlink }) => [path, hardlink]);
+  const links = [...(await tree.walk(""))].map(({ path, hardlink }) => [path, hardlink]);
   expect(links.filter(([, link]) => link !== undefined)).toEqual([
     ["b/three", "a/one"],
     ["b/two", "a/one"],
   ]);
   // BuildKit fails where the other name is filtered out (buildkit#4879).
-  const below = await tree.walk("b");
+  const below = [...(await tree.walk("b"))];
   expect(below.map(({ path, hardlink }) => [path, hardlink])).toEqual([
     ["b", undefined],
     ["b/three", undefined],
@@ -178,7 +178,7 @@ test("`keep` leaves out entries or whole directories before they are read", asyn
     if (path === "b") return "prune";
     return isDirectory || path === "a/y" ? "skip" : "keep";
   });
-  expect(entries.map((entry) => entry.path)).toEqual(["a/x", "c"]);
+  expect(Array.from(entries, (entry) => entry.path)).toEqual(["a/x", "c"]);
   expect(tree.counts).toMatchObject({ directories: 2, hashedFiles: 2 });
 });
 
@@ -194,7 +194,7 @@ test("concurrent walks hash every file once", async () => {
   write({ a: "1", "d/b": "2" });
   await using tree = await open();
   const [first, second] = await Promise.all([tree.walk(""), tree.walk("d")]);
-  expect(second).toEqual(first.filter((entry) => entry.path.startsWith("d")));
+  expect(second).toEqual([...first].filter((entry) => entry.path.startsWith("d")));
   expect(tree.counts.hashedFiles).toBe(2);
 });
 
@@ -202,7 +202,7 @@ test("many files are hashed on threads, with the same digests", async () => {
   const files = Object.fromEntries(Array.from({ length: 600 }, (_, i) => [`d${i % 7}/f${i}`, `text ${i}`]));
   write({ ...files, big: "x".repeat(9 * 1024 * 1024) });
   await using tree = await open({ workers: { threads: 2 } });
-  const entries = (await tree.walk("")).filter((entry) => entry.type === "file");
+  const entries = [...(await tree.walk(""))].filter((entry) => entry.type === "file");
   expect(entries).toHaveLength(601);
   for (const { path, sha256 } of entries)
     expect(sha256).toBe(sha(path === "big" ? "x".repeat(9 * 1024 * 1024) : files[path]!));
@@ -212,7 +212,7 @@ test("an unchanged file is not read again in the next build; T6, T12, Q26: any o
   write({ same: "1", "d/size": "1", "d/mode": "1", "d/time": "1" });
   const walk = async (): Promise<readonly [number, string]> => {
     await using tree = await open({ indexPath: indexPath(), nowMs: later });
-    const entries = await tree.walk("");
+    const entries = [...(await tree.walk(""))];
     return [tree.counts.hashedFiles, entries.map((entry) => `${entry.path}:${entry.mode}:${entry.sha256}`).join()];
   };
   const [hashed, before] = await walk();
@@ -244,7 +244,7 @@ test("a damaged index is an empty one", async () => {
   write({ a: "1", b: "2" });
   const walk = async (): Promise<number> => {
     await using tree = await open({ indexPath: indexPath(), nowMs: later });
-    const entries = await tree.walk("");
+    const entries = [...(await tree.walk(""))];
     expect(entries.slice(1).map((entry) => entry.sha256)).toEqual([sha("1"), sha("2")]);
     return tree.counts.hashedFiles;
   };
@@ -277,7 +277,7 @@ test("T19: a file that changes before it is hashed is read as it is then; one th
   await tree.lstat("gone");
   writeFileSync(join(root, "changed"), "22");
   rmSync(join(root, "gone"));
-  const entries = await tree.walk("");
+  const entries = [...(await tree.walk(""))];
   expect(entries.map(({ path, size, sha256 }) => [path, size, sha256]).slice(1)).toEqual([["changed", 2, sha("22")]]);
 });
 
@@ -322,4 +322,32 @@ test.each([
   const failure = await openLocalTree({ root: path }).catch((error: unknown) => error);
   expect(failure).toMatchObject({ code: "source", message: message.replace("%s", path) });
   expect(failure).toHaveProperty("help", expect.any(String));
+});
+
+test("issue 4: what is known of many paths is the same in columns, and still looked at once", async () => {
+  write({ "a/b/c": "1", "a/d": "2", "a-b": "3", "e/f/g": "4", "e/h": "", "x/drop": "5", "x/keep": "6", package: "7" });
+  linkSync(join(root, "a/d"), join(root, "e/second"));
+  symlinkSync("../a", join(root, "e/link"));
+  chmodSync(join(root, "a-b"), 0o751);
+  const ignore = ignoring("x", "!x/keep");
+  await using plain = await open({ ignore, indexPath: indexPath(), nowMs: later });
+  const expected = [...(await plain.walk(""))];
+  await plain[Symbol.asyncDispose]();
+  for (const packedFrom of [1, 3, 7, expected.length]) {
+    await using tree = await open({ ignore, packedFrom });
+    expect((await tree.lstat("e/f/g"))?.size).toBe(1);
+    expect([...(await tree.walk("package"))]).toEqual(expected.filter(({ path }) => path === "package"));
+    const walked = await tree.walk("");
+    expect([...walked]).toEqual(expected);
+    expect(Array.from(walked, (_, i) => walked.at(i))).toEqual(expected);
+    expect(walked.at(expected.length)).toBeUndefined();
+    const { entries, directories, hashedFiles } = tree.counts;
+    expect(await tree.readdir("e")).toEqual(["f", "h", "link", "second"]);
+    expect([...(await tree.walk("a"))]).toEqual(expected.filter(({ path }) => path === "a" || path.startsWith("a/")));
+    expect(tree.counts).toMatchObject({ entries, directories, hashedFiles });
+    // From the index, too.
+    await using known = await open({ ignore, packedFrom, indexPath: indexPath(), nowMs: later });
+    expect([...(await known.walk(""))]).toEqual(expected);
+    expect(known.counts.hashedFiles).toBe(0);
+  }
 });

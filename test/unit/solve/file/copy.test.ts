@@ -1,7 +1,7 @@
 // What the fixtures cannot hold: --parents, where tsbuild means something else than BuildKit 0.25, and how the work is done.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parentPath } from "../../../../src/base/container-path.ts";
+import { comparePaths, parentPath } from "../../../../src/base/container-path.ts";
 import { BuildError } from "../../../../src/diagnostics/build-error.ts";
 import type { CopyAction } from "../../../../src/graph/op.ts";
 import { RootfsView, type LayerSource } from "../../../../src/rootfs/view.ts";
@@ -253,7 +253,7 @@ test("the plan of a copy asks nobody where bytes are, and lists no layer that ca
   const below = new RootfsView([counted("base", ["etc dir 0755 0:0"]), upper]);
   const plan = await planCopy(copyAction({ from: ["d"], dest: "/app/" }), { below, inputs: [source], signal });
   expect(asked).toEqual(["list source"]);
-  expect(plan.entries.map((entry) => entry.path)).toEqual(["app", "app/f"]);
+  expect(Array.from(plan.entries, (entry) => entry.path)).toEqual(["app", "app/f"]);
   expect(await plan.place(1)).toEqual({ kind: "host", path: "/x/d/f" });
   expect(asked).toEqual(["list source", "locate d/f"]);
 });
@@ -283,22 +283,20 @@ test("any copied tree shows at its destination, and the layer is in order: sorte
     fc.asyncProperty(treeLines, treeLines, async (input, belowLines) => {
       const below = parseEntries(belowLines.map((line) => `n/${line}`));
       const base = below.length === 0 ? [] : [layerOf([...parseEntries(["n dir 0700 1:1"]), ...below])];
-      const layer = await copyManifest(copyAction({ from: ["/"] }), {
-        below: new RootfsView(base),
-        inputs: [new MemoryTree(parseEntries(input))],
-        signal,
-      }).catch((error: unknown) => {
+      const copyFrom = { below: new RootfsView(base), inputs: [new MemoryTree(parseEntries(input))], signal };
+      const layer = await copyManifest(copyAction({ from: ["/"] }), copyFrom).catch((error: unknown) => {
         expect((error as Error).message).toMatch(/^cannot (?:copy to non-directory|replace to directory)/);
         return undefined;
       });
       if (!layer) return;
+      expect(await copyManifest(copyAction({ from: ["/"] }), { ...copyFrom, segmentFrom: 2 })).toEqual(layer);
       const paths = layer.map(({ path }) => path);
       expect(new Set(paths).size).toBe(paths.length);
       for (const [i, path] of paths.entries())
         if (path !== "n") expect(paths.indexOf(parentPath(path))).toBeLessThan(i);
       for (const path of paths) expect(path === "n" || paths.includes(parentPath(path))).toBe(true);
       const after = new RootfsView([...base, layerOf(layer)]);
-      const shown = formatEntries((await after.walk("n")).slice(1));
+      const shown = formatEntries([...(await after.walk("n"))].slice(1));
       const wanted = formatEntries(parseEntries(input.map((line) => `n/${line}`)));
       expect(shown).toEqual(expect.arrayContaining(wanted));
       const kept = formatEntries(below).filter(
@@ -306,6 +304,31 @@ test("any copied tree shows at its destination, and the layer is in order: sorte
       );
       expect(shown).toEqual(expect.arrayContaining(kept));
       expect(shown.length).toBe(wanted.length + kept.length);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("what is copied as it lies is the same layer as what is copied one by one, also where several sources overlap", async () => {
+  const sources = fc.array(treeLines, { minLength: 1, maxLength: 4 });
+  const extra = fc.record({
+    chown: fc.constantFrom(undefined, "7:8"),
+    exclude: fc.constantFrom([], ["**/b"], ["a/*"]),
+  });
+  await fc.assert(
+    fc.asyncProperty(sources, treeLines, extra, async (all, belowLines, { chown, exclude }) => {
+      const lines = all.flatMap((tree, i) => [`s${i} dir 0755 0:0`, ...tree.map((line) => `s${i}/${line}`)]);
+      const inputs = [new MemoryTree(parseEntries(lines).toSorted((a, b) => comparePaths(a.path, b.path)))];
+      const below = new RootfsView([layerOf(parseEntries(belowLines.map((line) => `n/${line}`)))]);
+      const from = all.map((_, i) => `s${i}`);
+      const action = { ...copyAction({ from, dest: "/n/" }), exclude, ...(chown === undefined ? {} : { chown }) };
+      const copy = (segmentFrom: number) =>
+        copyManifest(action, { below, inputs, signal, segmentFrom }).catch(
+          (error: unknown) => (error as Error).message,
+        );
+      const plain = await copy(1_000_000);
+      expect(await copy(1)).toEqual(plain);
+      expect(await copy(3)).toEqual(plain);
     }),
     { numRuns: 200 },
   );

@@ -12,13 +12,17 @@ function layerOf(lines: readonly string[]): LayerSource {
   return { entries: async () => (await tree.walk("")).slice(1), locate: (entry) => tree.locate(entry) };
 }
 
-async function replay({ action, below, input = [], archives, isLinked }: GoldenCase): Promise<readonly LayerEntry[]> {
+async function replay(
+  { action, below, input = [], archives, isLinked }: GoldenCase,
+  segmentFrom?: number,
+): Promise<readonly LayerEntry[]> {
   const view = new RootfsView(below ? [layerOf(below)] : []);
-  if (action.kind === "mkdir") return (await mkdirManifest(action, { below: view })).entries;
+  if (action.kind === "mkdir") return [...(await mkdirManifest(action, { below: view })).entries];
   const tree = new MemoryTree(parseEntries(input));
   return copyManifest(action, {
     below: isLinked ? undefined : view,
     inputs: [tree],
+    ...(segmentFrom === undefined ? {} : { segmentFrom }),
     openArchive: async (bytes) => {
       const name = bytes.kind === "inline" ? Buffer.from(bytes.data).toString() : "";
       const lines = archives?.[name];
@@ -45,9 +49,12 @@ test.for(
 )("%s", async ([, golden]) => {
   if (golden.error !== undefined) {
     await expect(replay(golden)).rejects.toThrow(golden.error);
+    await expect(replay(golden, 1)).rejects.toThrow(golden.error);
     return;
   }
   const layer = await replay(golden);
+  // As a big context is copied.
+  expect(await replay(golden, 1)).toEqual(layer);
   const expected = golden.expected!.map((line) => line.replace(/ @\d+/u, ""));
   expect(formatEntries(layer)).toEqual(expected);
   const times = new Map(

@@ -34,7 +34,7 @@ export function readGoldenCases(): GoldenCase[] {
 /** Entries of the layer of a COPY or ADD, files with the place of their bytes. */
 export async function copyManifest(action: CopyAction, options: CopyOptions): Promise<LayerEntry[]> {
   const { entries, place } = await planCopy(action, options);
-  const located = entries.map(async (entry, index): Promise<LayerEntry> => {
+  const located = Array.from(entries, async (entry, index): Promise<LayerEntry> => {
     if (entry.type !== "file") return entry;
     return { ...entry, bytes: await place(index) };
   });
