@@ -1,12 +1,13 @@
 // The file of a stat index, by columns: read and written without a string or an object for each path, because there may be a million of them.
 // Little-endian: magic (16) · checksum of all that follows (8) · row count, generation, bytes of paths, bytes of xattrs (4 × u32) · rows (6 × u64: the stamp)
 // · generation of last use · end of the path among the paths · hash of the path (u32 each) · sha256 (32 each) · paths · xattrs as JSON.
-import { writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import type { XXHashAPI } from "xxhash-wasm";
 import { replaceFile } from "../base/fs-atomic.ts";
 import type { Xattrs } from "./hash-file.ts";
 import { STAMP_FIELDS } from "./file-stamp.ts";
+import { Column, readFully } from "./index-column.ts";
 
 const MAGIC = "tsbuild.stat.v3\n";
 const HASHED_FROM = 24;
@@ -20,24 +21,36 @@ const CHUNK_SIZE = 1 << 16;
 /** Longest UTF-8 of a UTF-16 unit. */
 const MAX_UTF8 = 3;
 
+export type IndexColumn = "stamps" | "lastUse" | "paths" | "pathHashes" | "digests";
+
 /** A row to be written. */
 export interface IndexRow {
   path: string | Uint8Array;
   pathHash: number;
-  /** Columns, and the number of this row in them. */
+  /** Where the stamp is, and from which word on. */
   stamps: Uint32Array;
+  stampAt: number;
+  /** Where the digest is, and from which byte on. */
   digests: Uint8Array;
-  row: number;
+  digestAt: number;
   /** Generation of its last use. */
   lastUse: number;
 }
+
+/** A row in which nothing is set but when it was used. */
+export function emptyRow(lastUse: number): IndexRow {
+  return { path: "", pathHash: 0, stamps: NO_WORDS, stampAt: 0, digests: NO_BYTES, digestAt: 0, lastUse };
+}
+
+const NO_WORDS = new Uint32Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 export interface IndexContent {
   readonly generation: number;
   readonly count: number;
   readonly pathBytes: number;
-  /** The rows, as often as it is called; each may be the same object as the one before. */
-  readonly rows: () => Iterable<IndexRow>;
+  /** The rows, as often as it is called; each may be the same object as the one before, and is asked for `column` only. */
+  readonly rows: (column: IndexColumn) => Iterable<IndexRow>;
   readonly xattrs: Readonly<Record<string, Xattrs>>;
 }
 
@@ -48,53 +61,109 @@ export function hashOfPath(path: string): number {
   return (hash ^ (hash >>> 15)) >>> 0;
 }
 
-/** The rows of an index file. */
+/** Bytes of an index that is read into memory as a whole: one of a hundred thousand files. */
+const MAX_IN_MEMORY = 24 * 1024 * 1024;
+
+/** The rows of an index file. A long one stays open, and is read as rows are asked for. */
 export class StoredIndex {
   readonly count: number;
   readonly generation: number;
-  readonly stamps: Uint32Array;
   readonly lastUse: Uint32Array;
   readonly pathHashes: Uint32Array;
-  readonly digests: Buffer;
   readonly xattrs: ReadonlyMap<string, Xattrs>;
+  readonly #fd: number | undefined;
   readonly #pathEnds: Uint32Array;
-  readonly #paths: Buffer;
+  readonly #stamps: Column;
+  readonly #digests: Column;
+  readonly #paths: Column;
+  /** Hex of all digests of an index in memory: slices of it cost no copy. */
+  readonly #hex: string | undefined;
   /** Open addressing by path hash: number of the row + 1, 0 = free. */
   readonly #table: Int32Array;
 
   /** An index without a row. */
   static readonly empty: StoredIndex = new StoredIndex(Buffer.alloc(HEADER));
 
-  /** The rows of `data`; undefined where it is damaged or of another version. */
-  static async read(data: Buffer): Promise<StoredIndex | undefined> {
-    if (data.length < HEADER || data.toString("latin1", 0, MAGIC.length) !== MAGIC) return undefined;
-    const hash = await hashFor(data.length);
-    hash.update(data.subarray(HASHED_FROM));
-    if (data.readBigUInt64LE(MAGIC.length) !== hash.digest()) return undefined;
-    const size = HEADER + data.readUInt32LE(24) * ROW_BYTES + data.readUInt32LE(32) + data.readUInt32LE(36);
-    return size === data.length ? new StoredIndex(data) : undefined;
+  /** The index at `path`; undefined where there is none, or it is damaged or of another version. The caller closes it. */
+  static async open(path: string, maxInMemory: number = MAX_IN_MEMORY): Promise<StoredIndex | undefined> {
+    const fd = openSync(path, "r");
+    let isOpen = false;
+    try {
+      const { size } = fstatSync(fd);
+      const isLong = size > maxInMemory;
+      const data = Buffer.alloc(isLong ? HEADER : size);
+      if (!readFully(fd, data, 0) || !(await isWhole(fd, data, size))) return undefined;
+      isOpen = isLong;
+      return new StoredIndex(data, isLong ? fd : undefined);
+    } finally {
+      if (!isOpen) closeSync(fd);
+    }
   }
 
-  private constructor(data: Buffer) {
+  /** `data`: the file, or its header where `fd` is given. */
+  private constructor(data: Buffer, fd?: number) {
     const count = data.readUInt32LE(24);
-    let at = HEADER;
-    const column = (size: number): Buffer => data.subarray(at, (at += size));
+    let end = HEADER;
+    const skip = (size: number): number => (end += size) - size;
+    const read = (size: number): Buffer => bytesOf(data, fd, skip(size), size);
+    const column = (size: number): Column =>
+      fd === undefined ? Column.inMemory(read(size)) : Column.inFile(fd, skip(size));
     this.count = count;
+    this.#fd = fd;
     this.generation = data.readUInt32LE(28);
-    this.stamps = words(column(count * STAMP_WORDS * 4));
-    this.lastUse = words(column(count * 4));
-    this.#pathEnds = words(column(count * 4));
-    this.pathHashes = words(column(count * 4));
-    this.digests = column(count * SHA_BYTES);
+    this.#stamps = column(count * STAMP_WORDS * 4);
+    this.lastUse = words(read(count * 4));
+    this.#pathEnds = words(read(count * 4));
+    this.pathHashes = words(read(count * 4));
+    this.#digests = column(count * SHA_BYTES);
+    this.#hex = fd === undefined ? this.#digests.bytes.toString("hex") : undefined;
     this.#paths = column(data.readUInt32LE(32));
-    const xattrs = column(data.readUInt32LE(36));
+    const xattrs = read(data.readUInt32LE(36));
     this.xattrs = xattrs.length === 0 ? new Map() : decodeXattrs(xattrs.toString("utf8"));
     this.#table = tableOf(this.pathHashes);
   }
 
-  /** UTF-8. */
-  pathBytes(row: number): Buffer {
-    return this.#paths.subarray(row === 0 ? 0 : this.#pathEnds[row - 1]!, this.#pathEnds[row]);
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+  }
+
+  /** sha256 in hex. */
+  digestOf(row: number): string {
+    if (this.#hex !== undefined) return this.#hex.slice(row * SHA_BYTES * 2, (row + 1) * SHA_BYTES * 2);
+    this.#digests.seek(row * SHA_BYTES, SHA_BYTES);
+    const { bytes, offset } = this.#digests;
+    return bytes.toString("hex", offset, offset + SHA_BYTES);
+  }
+
+  /** Sets what `column` is about in `to`, valid until another row is asked for. */
+  fill(to: IndexRow, row: number, column: IndexColumn): void {
+    if (column === "paths") {
+      const start = this.#seekPath(row);
+      to.path = this.#paths.bytes.subarray(start, start + this.#pathLength(row));
+    } else if (column === "pathHashes") to.pathHash = this.pathHashes[row]!;
+    else if (column === "stamps") {
+      this.#stamps.seek(row * STAMP_WORDS * 4, STAMP_WORDS * 4);
+      to.stamps = this.#stamps.words;
+      to.stampAt = this.#stamps.offset / 4;
+    } else if (column === "digests") {
+      this.#digests.seek(row * SHA_BYTES, SHA_BYTES);
+      to.digests = this.#digests.bytes;
+      to.digestAt = this.#digests.offset;
+    }
+  }
+
+  #pathStart(row: number): number {
+    return row === 0 ? 0 : this.#pathEnds[row - 1]!;
+  }
+
+  #pathLength(row: number): number {
+    return this.#pathEnds[row]! - this.#pathStart(row);
+  }
+
+  /** Where in the bytes of the column the path of a row starts. */
+  #seekPath(row: number): number {
+    this.#paths.seek(this.#pathStart(row), this.#pathLength(row));
+    return this.#paths.offset;
   }
 
   /** The row of `path` with this stamp, or with any where none is given; -1 = none. */
@@ -110,21 +179,50 @@ export class StoredIndex {
   }
 
   #isPath(row: number, path: string): boolean {
-    const start = row === 0 ? 0 : this.#pathEnds[row - 1]!;
-    const end = this.#pathEnds[row]!;
+    const length = this.#pathLength(row);
+    // Fewer bytes than units cannot be.
+    if (length < path.length) return false;
+    const start = this.#seekPath(row);
+    const { bytes } = this.#paths;
     // More bytes than units: not all of it is ASCII.
-    if (end - start !== path.length)
-      return end - start > path.length && this.#paths.toString("utf8", start, end) === path;
-    for (let i = 0; i < path.length; i++) if (this.#paths[start + i] !== path.charCodeAt(i)) return false;
+    if (length !== path.length) return bytes.toString("utf8", start, start + length) === path;
+    for (let i = 0; i < length; i++) if (bytes[start + i] !== path.charCodeAt(i)) return false;
     return true;
   }
 
   #hasStamp(row: number, stamp: Uint32Array | undefined): boolean {
     if (stamp === undefined) return true;
-    const start = row * STAMP_WORDS;
-    for (let word = 0; word < STAMP_WORDS; word++) if (stamp[word] !== this.stamps[start + word]) return false;
+    this.#stamps.seek(row * STAMP_WORDS * 4, STAMP_WORDS * 4);
+    const { words: known, offset } = this.#stamps;
+    const start = offset / 4;
+    for (let word = 0; word < STAMP_WORDS; word++) if (stamp[word] !== known[start + word]) return false;
     return true;
   }
+}
+
+/** Whether the file of `size` bytes that starts with `data` is an index and its checksum holds. */
+async function isWhole(fd: number, data: Buffer, size: number): Promise<boolean> {
+  if (data.length < HEADER || data.toString("latin1", 0, MAGIC.length) !== MAGIC) return false;
+  const hash = await hashFor(size);
+  if (data.length === size) hash.update(data.subarray(HASHED_FROM));
+  else {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_SIZE);
+    for (let at = HASHED_FROM; at < size; at += chunk.length) {
+      const part = chunk.subarray(0, size - at);
+      if (!readFully(fd, part, at)) return false;
+      hash.update(part);
+    }
+  }
+  if (data.readBigUInt64LE(MAGIC.length) !== hash.digest()) return false;
+  return size === HEADER + data.readUInt32LE(24) * ROW_BYTES + data.readUInt32LE(32) + data.readUInt32LE(36);
+}
+
+/** Bytes of the file, of which `data` is all or, where `fd` is given, the header. */
+function bytesOf(data: Buffer, fd: number | undefined, start: number, size: number): Buffer {
+  if (fd === undefined) return data.subarray(start, start + size);
+  const bytes = Buffer.alloc(size);
+  if (!readFully(fd, bytes, start)) bytes.fill(0);
+  return bytes;
 }
 
 function tableOf(hashes: Uint32Array): Int32Array {
@@ -154,13 +252,13 @@ export async function writeIndexFile(path: string, content: IndexContent): Promi
     writeSync(fd, Buffer.alloc(HASHED_FROM));
     const out = new ColumnWriter(fd, hash);
     for (const value of [count, generation, pathBytes, xattrs.length]) out.number(value);
-    for (const { stamps, row } of rows()) out.words(stamps, row * STAMP_WORDS, STAMP_WORDS);
-    for (const { lastUse } of rows()) out.number(lastUse);
+    for (const { stamps, stampAt } of rows("stamps")) out.words(stamps, stampAt, STAMP_WORDS);
+    for (const { lastUse } of rows("lastUse")) out.number(lastUse);
     let end = 0;
-    for (const { path: one } of rows()) out.number((end += byteLength(one)));
-    for (const { pathHash } of rows()) out.number(pathHash);
-    for (const { digests, row } of rows()) out.bytes(digests, row * SHA_BYTES, SHA_BYTES);
-    for (const { path: one } of rows()) out.text(one);
+    for (const { path: one } of rows("paths")) out.number((end += byteLength(one)));
+    for (const { pathHash } of rows("pathHashes")) out.number(pathHash);
+    for (const { digests, digestAt } of rows("digests")) out.bytes(digests, digestAt, SHA_BYTES);
+    for (const { path: one } of rows("paths")) out.text(one);
     out.text(xattrs);
     out.flush();
     const start = Buffer.alloc(HASHED_FROM);

@@ -3,11 +3,18 @@
 // It does not decide what is walked or hashed; see local.ts.
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { readFileIfExists } from "../base/fs-atomic.ts";
 import type { Xattrs } from "./hash-file.ts";
 import { putStamp, STAMP_FIELDS, type FileStamp } from "./file-stamp.ts";
 import { errnoOf } from "./read-error.ts";
-import { byteLength, hashOfPath, SHA_BYTES, StoredIndex, writeIndexFile, type IndexRow } from "./stat-index-file.ts";
+import { LearntRows } from "./learnt-rows.ts";
+import {
+  byteLength,
+  emptyRow,
+  StoredIndex,
+  writeIndexFile,
+  type IndexColumn,
+  type IndexRow,
+} from "./stat-index-file.ts";
 
 /** What is known of an unchanged path. */
 export interface KnownFile {
@@ -26,29 +33,34 @@ const RACY_NS = 50_000_000n;
 const RACY_COARSE_NS = 2_100_000_000n;
 const SECOND_NS = 1_000_000_000n;
 
-/** The index of one context, in memory. `save` writes it back; two processes may do so, the last one wins. */
+export interface StatIndexOptions {
+  /** Bytes of a file that is read as a whole; tests set it lower. */
+  readonly maxInMemory?: number;
+  /** Rows that were learnt and stay in memory, by 4,096. */
+  readonly keptParts?: number;
+}
+
+/** The index of one context, in memory as far as it is not long. `save` writes it back; two processes may do so, the last one wins. */
 export class StatIndex {
   readonly #path: string | undefined;
   #old: StoredIndex;
   /** Per old row: what this build has found of it. */
   readonly #fates: Uint8Array;
-  /** Hex of all old digests in one string: slices of it cost no copy. */
-  readonly #oldDigests: string;
-  #added = new Added();
+  readonly #learnt: LearntRows | undefined;
   readonly #probe = new BigUint64Array(STAMP_FIELDS);
   readonly #probeWords = new Uint32Array(this.#probe.buffer);
 
-  private constructor(path: string | undefined, old: StoredIndex) {
+  private constructor(path: string | undefined, old: StoredIndex, { keptParts }: StatIndexOptions) {
     this.#path = path;
     this.#old = old;
     this.#fates = new Uint8Array(old.count);
-    this.#oldDigests = old.digests.toString("hex");
+    this.#learnt = path === undefined ? undefined : new LearntRows({ beside: path, keptParts });
   }
 
   /** Reads the index at `path`; without a path it lives only in memory. */
-  static async open(path: string | undefined): Promise<StatIndex> {
-    const data = path === undefined ? undefined : readIfReadable(path);
-    return new StatIndex(path, (data && (await StoredIndex.read(data))) ?? StoredIndex.empty);
+  static async open(path: string | undefined, options: StatIndexOptions = {}): Promise<StatIndex> {
+    const old = path === undefined ? undefined : await openIfReadable(path, options.maxInMemory);
+    return new StatIndex(path, old ?? StoredIndex.empty, options);
   }
 
   /** Number of paths in the file that was read. */
@@ -64,7 +76,7 @@ export class StatIndex {
     if (row < 0) return undefined;
     this.#fates[row] = USED;
     const xattrs = this.#old.xattrs.size === 0 ? undefined : this.#old.xattrs.get(path);
-    const sha256 = this.#oldDigests.slice(row * SHA_BYTES * 2, (row + 1) * SHA_BYTES * 2);
+    const sha256 = this.#old.digestOf(row);
     return xattrs === undefined ? { sha256 } : { sha256, xattrs };
   }
 
@@ -73,20 +85,20 @@ export class StatIndex {
     if (isRacy(stamp, readAtMs)) return;
     const row = this.#old.rowOf(path, undefined);
     if (row >= 0) this.#fates[row] = REPLACED;
-    this.#added.add(path, stamp, known);
+    this.#learnt?.add(path, stamp, known.sha256, known.xattrs);
   }
 
   /** Writes what was learnt; nothing where nothing was. A store that cannot be written only costs the next build time. */
   async save(): Promise<void> {
-    if (this.#path === undefined || this.#added.paths.length === 0) return;
+    if (this.#path === undefined || !this.#learnt || this.#learnt.count === 0) return;
     const generation = this.#old.generation + 1;
-    const rows = (): Iterable<IndexRow> => this.#rows(generation);
-    let [count, pathBytes] = [0, 0];
-    for (const { path } of rows()) {
-      count++;
-      pathBytes += byteLength(path);
-    }
+    const rows = (column: IndexColumn): Iterable<IndexRow> => this.#rows(generation, column);
     try {
+      let [count, pathBytes] = [0, 0];
+      for (const { path } of rows("paths")) {
+        count++;
+        pathBytes += byteLength(path);
+      }
       mkdirSync(dirname(this.#path), { recursive: true });
       await writeIndexFile(this.#path, { generation, count, pathBytes, rows, xattrs: this.#xattrs(generation) });
     } catch (error) {
@@ -96,23 +108,21 @@ export class StatIndex {
 
   /** Drops all that is known. */
   forget(): void {
+    this.#old[Symbol.dispose]();
     this.#old = StoredIndex.empty;
-    this.#added = new Added();
+    this.#learnt?.[Symbol.dispose]();
   }
 
   /** Old rows that are still of use, then the new ones. */
-  *#rows(now: number): Generator<IndexRow> {
-    const { count, stamps, digests, pathHashes } = this.#old;
-    const old: IndexRow = { path: "", pathHash: 0, stamps, digests, row: 0, lastUse: now };
-    for (let row = 0; row < count; row++) {
+  *#rows(now: number, column: IndexColumn): Generator<IndexRow> {
+    const old = emptyRow(now);
+    for (let row = 0; row < this.#old.count; row++) {
       if (!this.#isKept(row, now)) continue;
-      old.path = this.#old.pathBytes(row);
-      old.pathHash = pathHashes[row]!;
-      old.row = row;
+      this.#old.fill(old, row, column);
       old.lastUse = this.#lastUse(row, now);
       yield old;
     }
-    yield* this.#added.rows(now);
+    yield* this.#learnt?.rows(column, now) ?? [];
   }
 
   #isKept(row: number, now: number): boolean {
@@ -129,60 +139,16 @@ export class StatIndex {
       const row = this.#old.rowOf(path, undefined);
       if (row >= 0 && this.#isKept(row, now)) kept[path] = xattrs;
     }
-    return Object.assign(kept, Object.fromEntries(this.#added.xattrs));
+    return Object.assign(kept, Object.fromEntries(this.#learnt?.xattrs ?? []));
   }
 }
 
 const USED = 1;
 const REPLACED = 2;
 
-/** Rows of a part of {@link Added}: one that is full is never copied to a larger one. */
-const PART_ROWS = 4096;
-
-interface Part {
-  readonly stamps: BigUint64Array<ArrayBuffer>;
-  readonly digests: Buffer;
-}
-
-/** What this build has learnt, in columns: a hundred thousand small objects would cost more than the files' digests. */
-class Added {
-  readonly paths: string[] = [];
-  readonly xattrs = new Map<string, Xattrs>();
-  readonly #parts: Part[] = [];
-
-  add(path: string, stamp: FileStamp, { sha256, xattrs }: KnownFile): void {
-    const row = this.paths.length % PART_ROWS;
-    if (row === 0)
-      this.#parts.push({
-        stamps: new BigUint64Array(PART_ROWS * STAMP_FIELDS),
-        digests: Buffer.alloc(PART_ROWS * SHA_BYTES),
-      });
-    this.paths.push(path);
-    const { stamps, digests } = this.#parts.at(-1)!;
-    putStamp(stamps, row * STAMP_FIELDS, stamp);
-    if (sha256 !== "") digests.write(sha256, row * SHA_BYTES, "hex");
-    if (xattrs === undefined) this.xattrs.delete(path);
-    else this.xattrs.set(path, xattrs);
-  }
-
-  *rows(now: number): Generator<IndexRow> {
-    for (const [index, { stamps, digests }] of this.#parts.entries()) {
-      const words = new Uint32Array(stamps.buffer);
-      const one: IndexRow = { path: "", pathHash: 0, stamps: words, digests, row: 0, lastUse: now };
-      const first = index * PART_ROWS;
-      for (let row = 0; row < PART_ROWS && first + row < this.paths.length; row++) {
-        one.path = this.paths[first + row]!;
-        one.pathHash = hashOfPath(one.path);
-        one.row = row;
-        yield one;
-      }
-    }
-  }
-}
-
-function readIfReadable(path: string): Buffer | undefined {
+async function openIfReadable(path: string, maxInMemory: number | undefined): Promise<StoredIndex | undefined> {
   try {
-    return readFileIfExists(path);
+    return await StoredIndex.open(path, maxInMemory);
   } catch (error) {
     if (errnoOf(error) === "") throw error;
     return undefined;
