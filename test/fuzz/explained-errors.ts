@@ -30,13 +30,14 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
       const path = /failed to calculate checksum of ref: "\/([^"]*)": not found$/.exec(
         dockerFailure(docker).sentence,
       )?.[1];
-      const link = each.files.find((file) => file.kind === "symlink" && targetOf(file.path, file.target) === path);
       return (
         where === "build" &&
         tsbuild === IMAGE &&
-        link !== undefined &&
+        path !== undefined &&
         copy !== undefined &&
-        flagValues(copy, "--exclude").length > 0
+        flagValues(copy, "--exclude").length > 0 &&
+        (each.files.some((file) => file.kind === "symlink" && targetOf(file.path, file.target) === path) ||
+          isDanglingAtTop(path, copy, each))
       );
     },
   },
@@ -142,6 +143,15 @@ function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly L
     below.some(([link, text]) => link.endsWith(name) && text.startsWith("link ") && text.includes(end)) ||
     instructionsOf(each).some(({ text, body }) => /ln -s/.test(text) && [text, ...body].join("\n").includes(end))
   );
+}
+
+/** A link right in the context's root, which docker names by itself: it leads nowhere, and the copy does not ask for it by name. */
+function isDanglingAtTop(path: string, copy: Written, { files }: FuzzCase): boolean {
+  const link = files.find((file) => file.kind === "symlink" && file.path === path);
+  if (link?.kind !== "symlink" || path.includes("/") || copy.text.includes(path)) return false;
+  const target = targetOf(path, link.target);
+  const leadsNowhere = target !== "" && !files.some((file) => isBelow(file.path, target));
+  return leadsNowhere && flagValues(copy, "--from").length === 0;
 }
 
 /** Where a link of the context leads, within it. */

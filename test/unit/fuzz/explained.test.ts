@@ -305,6 +305,22 @@ describe("errors", () => {
     notFound(2, "/src/l"),
     excluding(""),
   );
+  const atTop = (copy: string, target = "nowhere"): Scene => ({
+    parts: ["FROM busybox", copy, "RUN x"],
+    files: [{ kind: "symlink", path: "l", target }, { kind: "symlink", path: "src/l", target }, text("a")],
+  });
+  shows(
+    "T32",
+    atTop("COPY --exclude=x . /w"),
+    notFound(2, "/l"),
+    notFound(2, "/src/l"),
+    notFound(2, "/a"),
+    notFound(3, "/l"),
+    atTop("COPY --exclude=x . /w", "a"),
+    atTop("COPY --exclude=x l /w"),
+    atTop("COPY --exclude=x --from=s . /w"),
+    atTop("COPY . /w"),
+  );
 
   const wild: Scene = {
     parts: ["FROM busybox", "COPY x.d/* y.d/z /w/", "RUN x"],
