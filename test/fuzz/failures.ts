@@ -18,6 +18,7 @@ export function dockerFailure(error: string): Failure {
     .replace(/^failed to build: /, "")
     .replace(/^failed to solve: /, "")
     .replace(/^failed to run Build function: /, "")
+    .replace(/^failed to load cache key: /, "")
     .replace(/^dockerfile parse error on line \d+: /, "");
   return {
     sentence: withoutChance(sentence),
@@ -33,10 +34,11 @@ export function tsbuildFailures(error: string): Failure[] {
   });
 }
 
-/** Names of snapshots and what stands for them in tsbuild's messages; the order in which rules are found broken; the suggestion, which tsbuild has in its help. */
+/** Names of snapshots and what stands for them in tsbuild's messages; where docker's daemon mounts them; the order in which rules are found broken; the suggestion, which tsbuild has in its help. */
 function withoutChance(text: string): string {
   return text
     .replace(/checksum of ref .*?: "(?=\/)/, 'checksum of ref: "')
+    .replace(/\/\S*\/cachemounts\/buildkit\d+(?=\/)/, "")
     .replace(/(?<=lint violation found for rules: )[\w, ]*/, (rules) => rules.split(", ").toSorted().join(", "))
     .replace(/ \(did you mean \S+\?\)$/, "")
     .trim();

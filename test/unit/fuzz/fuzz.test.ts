@@ -101,6 +101,16 @@ describe("the judge", () => {
     expect(await findings(builder(said(2, "unknown flag: --x")), builder(own(2, "unknown flag: --y")))).toMatchObject([
       found,
     ]);
+    const snapshot = "/var/lib/docker/buildkit/containerd-overlayfs/cachemounts/buildkit4036225147";
+    const blocked = (path: string) => `cannot copy to non-directory: ${path}`;
+    expect(await findings(builder(said(2, blocked(`${snapshot}/d/a`))), builder(own(2, blocked("/d/a"))))).toEqual([]);
+    expect(await findings(builder(said(2, blocked(`${snapshot}/d/a`))), builder(own(2, blocked("/a"))))).toMatchObject([
+      found,
+    ]);
+    const status = (code: number) => `invalid response status ${code}`;
+    const loading = (text: string) => builder(said(2, `failed to load cache key: ${text}`));
+    expect(await findings(loading(status(404)), builder(own(2, status(404))))).toEqual([]);
+    expect(await findings(loading(status(404)), builder(own(2, status(403))))).toMatchObject([found]);
   });
 
   test("of two mistakes, either may be found first: docker is asked without the one that it blames", async () => {
