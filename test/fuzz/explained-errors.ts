@@ -4,6 +4,7 @@ import type { Explanation } from "./explained.ts";
 import { dockerFailure, tsbuildFailures } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { flagValues, instructionsOf, type Written } from "./lineage.ts";
+import { isWithin } from "./trees.ts";
 
 const IMAGE = "an image";
 
@@ -87,7 +88,7 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
       return tsbuildFailures(tsbuild).some(({ sentence, lines }) => {
         const missing = /checksum of ref: "([^"]*)": not found/.exec(sentence)?.[1];
         const isThere = lines !== undefined && copy!.lines[0] <= lines[0] && lines[0] <= copy!.lines[1];
-        return isThere && missing !== undefined && (isBelow(missing, gone) || isLinkTo(missing, gone, each, base));
+        return isThere && missing !== undefined && (isWithin(missing, gone) || isLinkTo(missing, gone, each, base));
       });
     },
   },
@@ -129,10 +130,6 @@ function blamed(error: string, each: FuzzCase): Written | undefined {
   return found.length === 1 ? found[0] : undefined;
 }
 
-function isBelow(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(`${folder}/`);
-}
-
 /** Whether something called so is a link to `target`: in the context, in the base image, or made by a step. */
 function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly LayerFacts[]): boolean {
   const name = path.slice(path.lastIndexOf("/"));
@@ -150,7 +147,7 @@ function isDanglingAtTop(path: string, copy: Written, { files }: FuzzCase): bool
   const link = files.find((file) => file.kind === "symlink" && file.path === path);
   if (link?.kind !== "symlink" || path.includes("/") || copy.text.includes(path)) return false;
   const target = targetOf(path, link.target);
-  const leadsNowhere = target !== "" && !files.some((file) => isBelow(file.path, target));
+  const leadsNowhere = target !== "" && !files.some((file) => isWithin(file.path, target));
   return leadsNowhere && flagValues(copy, "--from").length === 0;
 }
 

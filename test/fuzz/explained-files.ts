@@ -6,7 +6,7 @@ import { causeOf, copiedWords, resolved, type Cause } from "./causes.ts";
 import type { Circumstances, Explanation } from "./explained.ts";
 import { flagValues, type Written } from "./lineage.ts";
 import { isExcluded, matches } from "./patterns.ts";
-import { linkTarget, treeAfter } from "./trees.ts";
+import { isWithin, linkTarget, treeAfter } from "./trees.ts";
 
 export const EXPLAINED_FILES: readonly Explanation[] = [
   {
@@ -149,10 +149,6 @@ function layerAt({ facts }: Outcome, at: number): LayerFacts {
   return typeof layer === "object" ? layer : {};
 }
 
-function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
-}
-
 /** All names that a layer has for the file at `path`. */
 function sameFile(entries: readonly (readonly [string, string])[], path: string): string[] {
   const first = (name: string, text: string): string => linkTarget(text) ?? name;
@@ -171,7 +167,7 @@ function withoutTime(text: string): string {
 }
 
 /** The same file; a hard link for one builder, a file of its own, or of older names, for the other. */
-function isNewNameOfOldFile({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
+export function isNewNameOfOldFile({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
   const { docker: theirs, tsbuild: ours, base } = circumstances;
   const cause = causeOf(where, circumstances);
   if (docker === undefined || tsbuild === undefined || cause?.layer === undefined) return false;

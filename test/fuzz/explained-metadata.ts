@@ -1,8 +1,9 @@
-// Differences of config, history and cache that are meant.
+// Differences of config, history and cache that are meant, and of files that come of them.
 import type { Difference } from "../compare/differences.ts";
 import { causeOf } from "./causes.ts";
 import type { Circumstances, Explanation } from "./explained.ts";
 import { chainOf, instructionsOf, parentOf, type Written } from "./lineage.ts";
+import { isWithin, treeAfter } from "./trees.ts";
 
 export const EXPLAINED_METADATA: readonly Explanation[] = [
   {
@@ -15,24 +16,14 @@ export const EXPLAINED_METADATA: readonly Explanation[] = [
   },
   {
     row: "O07",
-    why: "BuildKit 0.25 keeps an absolute WORKDIR as it is written; newer BuildKit and tsbuild clean it",
-    holds: ({ where, docker = "", tsbuild = "" }, circumstances) =>
-      (where === "config.config.WorkingDir" || causeOf(where, circumstances)?.instruction.name === "WORKDIR") &&
-      /^"(WORKDIR )?\//.test(docker) &&
-      cleaned(docker) === tsbuild,
-  },
-  {
-    row: "H05",
-    why: "BuildKit 0.25 looks for #! before it takes the tabs of <<- away; newer BuildKit and tsbuild afterwards (T41)",
-    holds: ({ where, docker = "", tsbuild = "" }, circumstances) => {
-      const run = causeOf(where, circumstances)?.instruction;
+    why: "BuildKit 0.25 keeps an absolute WORKDIR as it is written, and a RUN in it makes what .. takes away; newer BuildKit and tsbuild clean it",
+    holds: (difference, circumstances) => {
+      const { where, docker = "", tsbuild = "" } = difference;
+      const isWorkdir =
+        where === "config.config.WorkingDir" || causeOf(where, circumstances)?.instruction.name === "WORKDIR";
       return (
-        where.startsWith("history") &&
-        run?.name === "RUN" &&
-        run.text.includes("<<-") &&
-        /^\t+#!/.test(run.body[0] ?? "") &&
-        /^"RUN .*#!/.test(docker) &&
-        /\/dev\/pipes\/\w+ # buildkit"$/.test(tsbuild)
+        (isWorkdir && /^"(WORKDIR )?\//.test(docker) && cleaned(docker) === tsbuild) ||
+        isOnTheWay(difference, circumstances)
       );
     },
   },
@@ -80,6 +71,20 @@ function cleaned(text: string): string {
     }
     return `/${parts.join("/")}`;
   });
+}
+
+/** A directory that is only on the way to the working directory, as docker has it written: the runtime makes it to start a RUN there. */
+function isOnTheWay({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
+  const cause = causeOf(where, circumstances);
+  if (docker !== "directory 0755 0:0" || tsbuild !== undefined || cause?.instruction.name !== "RUN") return false;
+  const history = circumstances.docker.facts?.history.slice(0, cause.entry) ?? [];
+  const workdir = String(
+    history.findLast((entry) => String(entry["created_by"]).startsWith("WORKDIR /"))?.["created_by"],
+  );
+  const names = workdir.slice("WORKDIR ".length).split("/");
+  const isPassed = names.some((_, at) => cleaned(`/${names.slice(0, at + 1).join("/")}`) === cause.path);
+  const isMade = !treeAfter(circumstances.docker, circumstances.base, cause.layer ?? 0).has(cause.path);
+  return isPassed && isMade && !isWithin(cleaned(names.join("/")), cause.path);
 }
 
 /** `EXPOSE x${NOPE:-82}`: docker has the port 82. */

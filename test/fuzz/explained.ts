@@ -7,6 +7,7 @@ import type { Outcome } from "./builders.ts";
 import { EXPLAINED_ERRORS } from "./explained-errors.ts";
 import { EXPLAINED_FILES } from "./explained-files.ts";
 import { EXPLAINED_METADATA } from "./explained-metadata.ts";
+import { EXPLAINED_SCRIPTS } from "./explained-scripts.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 
 export interface Circumstances {
@@ -26,7 +27,12 @@ export interface Explanation {
 }
 
 /** All of them: a test has a true case and a near miss for each. */
-export const EXPLANATIONS: readonly Explanation[] = [...EXPLAINED_METADATA, ...EXPLAINED_FILES, ...EXPLAINED_ERRORS];
+export const EXPLANATIONS: readonly Explanation[] = [
+  ...EXPLAINED_METADATA,
+  ...EXPLAINED_FILES,
+  ...EXPLAINED_SCRIPTS,
+  ...EXPLAINED_ERRORS,
+];
 
 /** Row and reason; undefined = not explained. */
 export function explain(difference: Difference, circumstances: Circumstances): string | undefined {

@@ -33,6 +33,11 @@ function removeBelow(tree: Map<string, string>, folder: string): void {
   for (const path of tree.keys()) if (path.startsWith(folder)) tree.delete(path);
 }
 
+/** Whether a path is the folder or below it. */
+export function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
+}
+
 /** Absolute path of the other name; undefined = not a hard link. */
 export function linkTarget(text: string): string | undefined {
   const found = /^hard link .*? -> (.*?)( time of the context)?$/s.exec(text);

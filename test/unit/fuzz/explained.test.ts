@@ -89,6 +89,32 @@ describe("metadata", () => {
     { parts: ["FROM busybox", "CMD x"], history: ["CMD"] },
   );
 
+  const parted = (workdir: string, step = "RUN x", layer: LayerFacts = {}): Scene => ({
+    parts: ["FROM busybox", `WORKDIR ${workdir}`, step],
+    history: ["WORKDIR /z", `${step} # buildkit`],
+    dockerHistory: [`WORKDIR ${workdir}`, `${step} # buildkit`],
+    layers: [
+      [{}, {}],
+      [layer, { "/w": "directory 0755 0:0", "/v": "directory 0755 0:0" }],
+    ],
+  });
+  const onTheWay = { where: "layer 2 /w", docker: "directory 0755 0:0" };
+  shows(
+    "O07",
+    parted("/w/k/../../z"),
+    onTheWay,
+    { ...onTheWay, where: "layer 2 /v" },
+    { ...onTheWay, where: "layer 1 /w" },
+    { ...onTheWay, docker: "directory 0700 0:0" },
+    { ...onTheWay, tsbuild: "directory 0700 0:0" },
+    { where: "layer 2 /w", tsbuild: "directory 0755 0:0" },
+    parted("/z"),
+    parted("/v/../z"),
+    parted("/z/../w"),
+    parted("/w/../z", "COPY a b"),
+    parted("/w/../z", "RUN x", { "/w": "directory 0755 0:0" }),
+  );
+
   const heredoc = (first: string, opening = "<<-EOF"): Scene => ({
     parts: ["FROM busybox", `RUN ${opening}\n${first}\nEOF`],
     history: ["RUN /dev/pipes/EOF # buildkit"],
@@ -99,6 +125,37 @@ describe("metadata", () => {
     tsbuild: '"RUN /dev/pipes/EOF # buildkit"',
   };
   shows("H05", heredoc("\t#!/bin/sh"), run, heredoc("#!/bin/sh"), heredoc("\t#!/bin/sh", "<<EOF"));
+
+  const level = (count: number) => `file 0644 0:0 "PWD=/\\nSHLVL=${count}\\n"`;
+  const inShell = (first: string, second = "RUN ln /a/e /n", docker = level(1)): Scene => ({
+    parts: ["FROM busybox", `RUN <<-EOF\n${first}\nEOF`, second],
+    history: ["RUN /dev/pipes/EOF # buildkit", `${second} # buildkit`],
+    layers: [
+      [{ "/a/e": level(2) }, { "/a/e": level(2), "/n": "hard link 0644 0:0 -> a/e" }],
+      [{ "/a/e": level(1) }, { "/n": docker }],
+    ],
+  });
+  const levels = { where: "layer 1 /a/e", docker: level(1), tsbuild: level(2) };
+  shows(
+    "H05",
+    inShell("\t#!/bin/sh"),
+    levels,
+    { ...levels, tsbuild: level(3) },
+    { ...levels, docker: level(2), tsbuild: level(1) },
+    { ...levels, tsbuild: level(2).replace("/", "/w") },
+    inShell("#!/bin/sh"),
+  );
+  const afterAll = { ...levels, where: "tree /a/e" };
+  shows("H05", inShell("\t#!/bin/sh"), afterAll, { ...afterAll, docker: level(3) }, inShell("#!/bin/sh"));
+  const named = { where: "layer 2 /n", docker: level(1), tsbuild: "hard link 0644 0:0 -> a/e" };
+  shows(
+    "H05",
+    inShell("\t#!/bin/sh"),
+    named,
+    inShell("\t#!/bin/sh", "RUN ln /a/e /n", level(3)),
+    inShell("\t#!/bin/sh", "RUN cp /a/e /n"),
+    inShell("#!/bin/sh"),
+  );
 
   const ports = (word: string, docker: string, tsbuild: string): Scene => ({
     parts: ["FROM busybox", `EXPOSE 80 ${word}`],
