@@ -45,8 +45,21 @@ export const EXPLAINED_FILES: readonly Explanation[] = [
   },
 ];
 
+/** Such a directory, in the layer that makes it or, as it was, in a later one. */
+function isMasked(difference: Difference, circumstances: Circumstances): boolean {
+  if (isMadeMasked(difference, circumstances)) return true;
+  const cause = causeOf(difference.where, circumstances);
+  if (cause?.layer === undefined) return false;
+  const { path, layer: last } = cause;
+  const { docker: theirs, tsbuild: ours, base } = circumstances;
+  const [docker, tsbuild] = [treeAfter(theirs, base, last).get(path), treeAfter(ours, base, last).get(path)];
+  if (docker !== difference.docker || tsbuild !== difference.tsbuild) return false;
+  const earlier = Array.from({ length: last }, (_, at) => `layer ${at} ${path}`);
+  return earlier.some((where) => isMadeMasked({ where, docker, tsbuild }, circumstances));
+}
+
 /** A directory that was not there, for which docker's mode is that of --chmod without what umask 022 takes. */
-function isMasked({ where, docker = "", tsbuild = "" }: Difference, circumstances: Circumstances): boolean {
+function isMadeMasked({ where, docker = "", tsbuild = "" }: Difference, circumstances: Circumstances): boolean {
   const cause = causeOf(where, circumstances);
   const chmod = / --chmod=(\d+) /.exec(cause?.created ?? "")?.[1];
   // A directory is made with the lower bits only.

@@ -280,6 +280,23 @@ describe("files", () => {
     made(""),
     made("--chmod=777 ", { "/p": "directory 0777 0:0" }),
   );
+  const [wide, narrow] = ["directory 0777 0:0", "directory 0755 0:0"];
+  const namedAgain = (flag: string, docker = narrow): Scene => ({
+    parts: ["FROM busybox", `COPY ${flag}a /p/n/`, "RUN touch /p/x"],
+    history: [`COPY ${flag}a /p/n/ # buildkit`, "RUN touch /p/x # buildkit"],
+    layers: [
+      [{ "/p": wide }, { "/p": wide, "/q": wide }],
+      [{ "/p": docker }, { "/p": narrow, "/q": narrow }],
+    ],
+  });
+  shows(
+    "T25",
+    namedAgain("--chmod=777 "),
+    { ...masked, where: "layer 2 /p" },
+    { ...masked, where: "layer 2 /q" },
+    namedAgain(""),
+    namedAgain("--chmod=777 ", wide),
+  );
 
   const excluded = (flag: string, source = "src/*", parts = ["a.md", "b.txt"]): Scene => ({
     parts: ["FROM busybox", `COPY ${flag}${source} /w/`],
