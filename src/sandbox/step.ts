@@ -184,16 +184,9 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
     return resolveUser(rootfs, request.user);
   } catch (error) {
     if (!(error instanceof UnknownUserError)) throw error;
-    const message = processFailure(request.args, error.message);
-    const [user = ""] = request.user.split(":");
-    throw new BuildError("command", message, {
-      cause: error,
-      summary: error.message.replace(/^unable to find (\w+) (.*?): .*/, 'this stage has no $1 "$2"'),
-      details: { culprit: "user" },
-      help: error.message.startsWith("unable to find user")
-        ? `create it before that USER: RUN adduser -D ${user} (Alpine, BusyBox) or RUN useradd ${user} (Debian, Fedora); or use a number: USER 1000`
-        : "create it in a RUN before that USER, or use a number",
-    });
+    const { message, summary, help } = error;
+    const details = { culprit: "user" } as const;
+    throw new BuildError("command", processFailure(request.args, message), { cause: error, summary, details, help });
   }
 }
 

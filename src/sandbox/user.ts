@@ -27,9 +27,20 @@ interface GroupEntry {
 
 const MAX_ID = 2 ** 31 - 1;
 
-/** A name that the databases do not have, or a number out of range; the message is BuildKit's. */
+/** The largest id that a user and a group that are both numbers may have. */
+const MAX_PLAIN_ID = 2 ** 32 - 1;
+
+/** A name that the databases do not have, or a number out of range; the message is BuildKit's, the summary says it for people. */
 export class UnknownUserError extends Error {
   override readonly name = "UnknownUserError";
+  readonly summary: string;
+  readonly help: string;
+
+  constructor(message: string, summary: string, help: string) {
+    super(message);
+    this.summary = summary;
+    this.help = help;
+  }
 }
 
 /** Resolves `user` (`name`, `uid`, either with `:group` or `:gid`; "" = root) in the root file system at `rootfs`. Throws {@link UnknownUserError}. */
@@ -37,27 +48,65 @@ export function resolveUser(rootfs: string, user: string): StepUser {
   return lookUpUser(user, readInRoot(rootfs, "/etc/passwd"), readInRoot(rootfs, "/etc/group"));
 }
 
-/** {@link resolveUser} on the texts of the two files. */
-export function lookUpUser(user: string, passwdText: string, groupText: string): StepUser {
+/** {@link resolveUser} on the texts of the two files; undefined = there is no such file. */
+export function lookUpUser(user: string, passwdText: string | undefined, groupText: string | undefined): StepUser {
   const [userPart = "", groupPart = ""] = splitOnce(user === "" ? "0" : user);
-  const uid = numberOf(userPart);
-  const entry = parsePasswd(passwdText).find((one) => (uid === undefined ? one.name === userPart : one.uid === uid));
-  if (!entry && uid === undefined && userPart !== "") {
-    throw new UnknownUserError(`unable to find user ${userPart}: no matching entries in passwd file`);
-  }
-  const found = entry ?? { name: "", uid: checkRange(uid ?? 0), gid: 0, home: "/" };
-  const home = found.home === "" ? "/" : found.home;
-  if (groupPart !== "") return { uid: found.uid, gid: lookUpGroup(groupPart, groupText), additionalGids: [], home };
-  const memberships = entry ? parseGroup(groupText).filter(({ members }) => members.includes(entry.name)) : [];
+  const [plainUid, plainGid] = [plainId(userPart), plainId(groupPart)];
+  const isPlain = plainUid !== undefined && plainGid !== undefined;
+  const uid = isPlain ? plainUid : numberOf(userPart);
+  const users = parsePasswd(passwdText ?? "");
+  const entry = users.find((one) => (uid === undefined ? one.name === userPart : one.uid === uid));
+  const home = entry === undefined || entry.home === "" ? "/" : entry.home;
+  if (isPlain) return { uid: plainUid, gid: plainGid, additionalGids: [], home };
+  if (!entry && uid === undefined && userPart !== "") throw unknownUser(userPart, passwdText !== undefined);
+  const found = entry ?? { name: "", uid: checkRange(uid ?? 0), gid: 0 };
+  if (groupPart !== "")
+    return { uid: found.uid, gid: lookUpGroup(groupPart, groupText, found.name), additionalGids: [], home };
+  const memberships = entry ? parseGroup(groupText ?? "").filter(({ members }) => members.includes(entry.name)) : [];
   return { uid: found.uid, gid: found.gid, additionalGids: memberships.map(({ gid }) => gid), home };
 }
 
-function lookUpGroup(group: string, groupText: string): number {
+function lookUpGroup(group: string, groupText: string | undefined, userName: string): number {
   const gid = numberOf(group);
-  const entry = parseGroup(groupText).find((one) => (gid === undefined ? one.name === group : one.gid === gid));
+  const groups = parseGroup(groupText ?? "");
+  const entry = groups.find((one) => (gid === undefined ? one.name === group : one.gid === gid));
   if (entry) return entry.gid;
-  if (gid === undefined) throw new UnknownUserError(`unable to find group ${group}: no matching entries in group file`);
+  if (gid === undefined) throw unknownGroup(group, groupText !== undefined, userName);
   return checkRange(gid);
+}
+
+function unknownUser(user: string, hasFile: boolean): UnknownUserError {
+  if (!hasFile)
+    return new UnknownUserError(
+      `unable to find user ${user}: invalid argument`,
+      `this stage has no user "${user}": it has no /etc/passwd`,
+      "use numbers, as in USER 1000:1000, or copy an /etc/passwd before that USER",
+    );
+  return new UnknownUserError(
+    `unable to find user ${user}: no matching entries in passwd file`,
+    `this stage has no user "${user}"`,
+    `create it before that USER: RUN adduser -D ${user} (Alpine, BusyBox) or RUN useradd ${user} (Debian, Fedora); or use a number: USER 1000`,
+  );
+}
+
+function unknownGroup(group: string, hasFile: boolean, userName: string): UnknownUserError {
+  if (!hasFile)
+    return new UnknownUserError(
+      `unable to find groups for spec ${userName}: invalid argument`,
+      `this stage has no group "${group}": it has no /etc/group`,
+      "use a number, or copy an /etc/group before that USER",
+    );
+  return new UnknownUserError(
+    `unable to find group ${group}: no matching entries in group file`,
+    `this stage has no group "${group}"`,
+    "create it in a RUN before that USER, or use a number",
+  );
+}
+
+/** BuildKit takes a user and a group without the databases where each is a number or "root". */
+function plainId(text: string): number | undefined {
+  if (text === "root") return 0;
+  return /^\d+$/.test(text) && Number(text) <= MAX_PLAIN_ID ? Number(text) : undefined;
 }
 
 function splitOnce(text: string): readonly string[] {
@@ -71,7 +120,8 @@ function numberOf(text: string): number | undefined {
 }
 
 function checkRange(id: number): number {
-  if (id < 0 || id > MAX_ID) throw new UnknownUserError(`uids and gids must be in range 0-${MAX_ID}`);
+  const message = `uids and gids must be in range 0-${MAX_ID}`;
+  if (id < 0 || id > MAX_ID) throw new UnknownUserError(message, message, "use a smaller number");
   return id;
 }
 
@@ -92,12 +142,13 @@ function fieldsOf(text: string): readonly (readonly string[])[] {
   return lines.filter((line) => line !== "").map((line) => line.split(":"));
 }
 
-function readInRoot(rootfs: string, path: string): string {
+/** undefined = there is no such file. */
+function readInRoot(rootfs: string, path: string): string | undefined {
   try {
     const { existing, missing, stats } = resolveInRoot(rootfs, path);
-    return missing.length > 0 || !stats.isFile() ? "" : readFileSync(join(rootfs, existing), "utf8");
+    return missing.length > 0 || !stats.isFile() ? undefined : readFileSync(join(rootfs, existing), "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOTDIR") || isErrno(error, "ELOOP")) return "";
+    if (isErrno(error, "ENOTDIR") || isErrno(error, "ELOOP")) return undefined;
     throw error;
   }
 }

@@ -32,6 +32,7 @@ test.each([
   // A number is an id even where a user is called so.
   ["55", [55, 0, [], "/"]],
   ["2147483647", [2147483647, 0, [], "/"]],
+  ["33:3000000000", [33, 3000000000, [], "/var/www"]],
 ])("O06: USER %j", (user, expected) => {
   expect(ids(user)).toEqual(expected);
 });
@@ -40,8 +41,29 @@ test("O06: BuildKit's words for what is not there", () => {
   expect(() => ids("nobody")).toThrow("unable to find user nobody: no matching entries in passwd file");
   expect(() => ids("web:none")).toThrow("unable to find group none: no matching entries in group file");
   expect(() => ids("2147483648")).toThrow("uids and gids must be in range 0-2147483647");
+  expect(() => ids("4294967296:1")).toThrow("uids and gids must be in range 0-2147483647");
   expect(() => ids("-1")).toThrow("uids and gids must be in range 0-2147483647");
   expect(ids("", "", "")).toEqual([0, 0, [], "/"]);
+});
+
+test("O06, T38: without /etc/passwd and /etc/group, numbers do, and root:root; a name fails in BuildKit's words", () => {
+  const without = (user: string, passwd?: string): unknown => {
+    const { uid, gid } = lookUpUser(user, passwd, undefined);
+    return [uid, gid];
+  };
+  expect(["", "7", "7:8", "root:root", "3000000000:5"].map((user) => without(user))).toEqual([
+    [0, 0],
+    [7, 0],
+    [7, 8],
+    [0, 0],
+    [3000000000, 5],
+  ]);
+  expect(() => without("web:7")).toThrow("unable to find user web: invalid argument");
+  expect(() => without("root")).toThrow("unable to find user root: invalid argument");
+  const passwd = "web:x:33:34::/var/www:/bin/sh\n";
+  expect(() => without("33:staff", passwd)).toThrow("unable to find groups for spec web: invalid argument");
+  expect(() => without("7:staff", passwd)).toThrow("unable to find groups for spec : invalid argument");
+  expect(() => without("ghost", passwd)).toThrow("unable to find user ghost: no matching entries in passwd file");
 });
 
 test("S53, pain 14: loopback servers go, the forwarder stands in for them, nothing is invented", () => {
