@@ -71,11 +71,12 @@ async function expand(tree: Tree, pattern: string, exclude: PatternMatcher | und
   const firstWild = parts.findIndex(hasWildcards);
   const literal = parts.slice(0, firstWild).join("/");
   const start = await resolvePath(tree, literal);
-  if (start.entry?.type !== "dir") {
-    throw new BuildError("source", `lstat /${literal}: no such file or directory`, {
-      help: "only file names may match nothing",
-    });
+  if (!start.entry) {
+    const reason = start.blockedBy === undefined ? "no such file or directory" : "not a directory";
+    throw new BuildError("source", `lstat /${start.path}: ${reason}`, { help: "only file names may match nothing" });
   }
+  // BuildKit walks whatever is there: in a file there is nothing to match.
+  if (start.entry.type !== "dir") return [];
   let matches = [start.path];
   for (const [i, part] of parts.slice(firstWild).entries()) {
     // A bad pattern matches nothing (Go's Match fails, and nobody looks at the error).

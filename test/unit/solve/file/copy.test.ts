@@ -193,6 +193,17 @@ test("T11 a directory that an archive removes and makes again hides what was in 
   expect(formatEntries(layer)).toEqual(["d dir 0755 0:0 opaque", "d/sub dir 0755 0:0", 'd/sub/new file 0644 0:0 "n"']);
 });
 
+test("C07 a wildcard in what is a file matches nothing; what is not there is named where links lead to it", async () => {
+  const input = ['f file 0644 0:0 "f"', "l symlink 0777 0:0 -> f", "gone symlink 0777 0:0 -> d/none", "d dir 0755 0:0"];
+  for (const pattern of ["f/*", "l/*"])
+    expect(await copy({ from: [pattern, "f"] }, input)).toContain('n/f file 0644 0:0 "f"');
+  const failing = async (pattern: string, message: string): Promise<void> =>
+    await expect(copy({ from: [pattern] }, input)).rejects.toThrow(message);
+  await failing("none/*", "lstat /none: no such file or directory");
+  await failing("gone/*", "lstat /d/none: no such file or directory");
+  await failing("l/x/*", "lstat /f/x: not a directory");
+});
+
 test("C07 a source that is missing is named as BuildKit names it, with the nearest name that is there", async () => {
   const error = await copy({ from: ["a/bb"] }, SOURCE).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(BuildError);
