@@ -87,7 +87,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     hostname: request.hostname,
     security: request.security,
     network: specNetwork(request, network),
-    mounts: mounts.map((mount) => (mount.isInRootfs ? placeMount(mount, stubs) : mount)),
+    mounts: mounts.map((mount) => (mount.isInRootfs ? placeMount(request, mount, stubs) : mount)),
     devices: request.devices,
     shmSize: request.shmSize ?? DEFAULT_SHM_SIZE,
     ulimits: request.ulimits,
@@ -279,10 +279,18 @@ function writeStepFiles(
 }
 
 /** Its target exists from here on. A tmpfs takes over the mode of a directory that it covers, as runc does it by itself and crun does not. */
-function placeMount(mount: OpenedMount, stubs: MountStubs): PreparedMount {
+function placeMount(request: StepRequest, mount: OpenedMount, stubs: MountStubs): PreparedMount {
   const covered = mount.type === "tmpfs" ? stubs.directoryMode(mount.target) : undefined;
   const mode = covered === undefined ? [] : [`mode=${covered.toString(8)}`];
-  return { ...mount, target: stubs.prepare(mount), options: [...mount.options, ...mode] };
+  try {
+    return { ...mount, target: stubs.prepare(mount), options: [...mount.options, ...mode] };
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    // BuildKit leaves it to the runtime, and says of it what it says of any command that fails.
+    const message = processFailure(request.args, "exit code: 1");
+    const help = "name another target, or remove what is there in an earlier RUN";
+    throw new BuildError(error.code, message, { cause: error, summary: error.message, help });
+  }
 }
 
 /** S10, R08: what the step says, the last of each name; PATH and HOME only where it says nothing. */
