@@ -1,9 +1,11 @@
 // Differences of builds that fail, for one builder or for both. What docker blames must be what the explanation is about.
 import type { LayerFacts } from "../compare/image-facts.ts";
+import { resolved } from "./causes.ts";
 import type { Explanation } from "./explained.ts";
 import { dockerFailure, tsbuildFailures } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { flagValues, instructionsOf, type Written } from "./lineage.ts";
+import { isExcluded, matches } from "./patterns.ts";
 import { isWithin } from "./trees.ts";
 
 const IMAGE = "an image";
@@ -38,7 +40,8 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         copy !== undefined &&
         flagValues(copy, "--exclude").length > 0 &&
         (each.files.some((file) => file.kind === "symlink" && targetOf(file.path, file.target) === path) ||
-          isDanglingAtTop(path, copy, each))
+          isDanglingAtTop(path, copy, each) ||
+          isDanglingInWildcard(path, copy, each))
       );
     },
   },
@@ -52,9 +55,9 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         where === "build" &&
         tsbuild === IMAGE &&
         folder !== undefined &&
-        each.files.some(({ path }) => path.startsWith(`${folder}/`)) &&
+        each.files.some(({ path }) => isWithin(path, folder)) &&
         copy !== undefined &&
-        wildFolders(copy).includes(folder)
+        wildFolders(copy).some((wild) => wild === folder || leadsTo(wild, each) === folder)
       );
     },
   },
@@ -80,15 +83,20 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
   },
   {
     row: "C08",
-    why: "BuildKit may copy before it calculates a checksum, and then names the first of a missing source's parents, or where its link leads",
+    why: "of several missing sources BuildKit names any; it may copy before it calculates a checksum, and then names the first of a missing source's parents, or where its link leads",
     holds: ({ where, docker = "", tsbuild = "" }, { each, base }) => {
       const copy = blamed(docker, each);
-      const gone = /^lstat (\/[^:]*): no such file or directory$/.exec(dockerFailure(docker).sentence)?.[1];
-      if (where !== "error" || gone === undefined || !/^(COPY|ADD)$/.test(copy?.name ?? "")) return false;
-      return tsbuildFailures(tsbuild).some(({ sentence, lines }) => {
-        const missing = /checksum of ref: "([^"]*)": not found/.exec(sentence)?.[1];
-        const isThere = lines !== undefined && copy!.lines[0] <= lines[0] && lines[0] <= copy!.lines[1];
-        return isThere && missing !== undefined && (isWithin(missing, gone) || isLinkTo(missing, gone, each, base));
+      const { sentence } = dockerFailure(docker);
+      const gone = /^lstat (\/[^:]*): no such file or directory$/.exec(sentence)?.[1];
+      const other = /checksum of ref: "([^"]*)": not found$/.exec(sentence)?.[1];
+      if (where !== "error" || copy === undefined || !/^(COPY|ADD)$/.test(copy.name)) return false;
+      return tsbuildFailures(tsbuild).some((failure) => {
+        const missing = /checksum of ref: "([^"]*)": not found/.exec(failure.sentence)?.[1];
+        const { lines } = failure;
+        const isThere = lines !== undefined && copy.lines[0] <= lines[0] && lines[0] <= copy.lines[1];
+        if (!isThere || missing === undefined) return false;
+        if (gone === undefined) return other !== undefined && other !== missing && isMissingToo(other, copy, each);
+        return isWithin(missing, gone) || isLinkTo(missing, gone, each, base) || isBehindLink(missing, gone, base);
       });
     },
   },
@@ -130,6 +138,19 @@ function blamed(error: string, each: FuzzCase): Written | undefined {
   return found.length === 1 ? found[0] : undefined;
 }
 
+/** Whether the copy names this path of the context, and it is not there, or left out by .dockerignore. */
+function isMissingToo(path: string, copy: Written, { files, ignore }: FuzzCase): boolean {
+  const name = path.slice(1);
+  const isThere = files.some((file) => isWithin(file.path, name)) && !isExcluded(ignore, name);
+  return wordsOf(copy).slice(0, -1).includes(name) && !isThere && flagValues(copy, "--from").length === 0;
+}
+
+/** Whether a link of the base image is on the way, and behind it the path is `target`, or below. */
+function isBehindLink(path: string, target: string, base: readonly LayerFacts[]): boolean {
+  const end = resolved(new Map(base.flatMap((layer) => Object.entries(layer))), path);
+  return end !== path && isWithin(end, target);
+}
+
 /** Whether something called so is a link to `target`: in the context, in the base image, or made by a step. */
 function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly LayerFacts[]): boolean {
   const name = path.slice(path.lastIndexOf("/"));
@@ -143,12 +164,29 @@ function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly L
 }
 
 /** A link right in the context's root, which docker names by itself: it leads nowhere, and the copy does not ask for it by name. */
-function isDanglingAtTop(path: string, copy: Written, { files }: FuzzCase): boolean {
-  const link = files.find((file) => file.kind === "symlink" && file.path === path);
-  if (link?.kind !== "symlink" || path.includes("/") || copy.text.includes(path)) return false;
-  const target = targetOf(path, link.target);
-  const leadsNowhere = target !== "" && !files.some((file) => isWithin(file.path, target));
+function isDanglingAtTop(path: string, copy: Written, each: FuzzCase): boolean {
+  return !path.includes("/") && !copy.text.includes(path) && isDangling(path, copy, each);
+}
+
+/** A link that leads nowhere, which a wildcard matches and --exclude leaves out. */
+function isDanglingInWildcard(path: string, copy: Written, each: FuzzCase): boolean {
+  const isLeftOut = wildcardsOf(copy).some(({ pattern, folder }) => {
+    const below = folder === "" ? path : path.slice(folder.length + 1);
+    return matches(pattern, path) && isExcluded(flagValues(copy, "--exclude"), below);
+  });
+  return isLeftOut && isDangling(path, copy, each);
+}
+
+function isDangling(path: string, copy: Written, each: FuzzCase): boolean {
+  const target = leadsTo(path, each);
+  const leadsNowhere = target !== undefined && target !== "" && !each.files.some((file) => isWithin(file.path, target));
   return leadsNowhere && flagValues(copy, "--from").length === 0;
+}
+
+/** Where the link at this path of the context leads; undefined = there is no link. */
+function leadsTo(path: string, { files }: FuzzCase): string | undefined {
+  const link = files.find((file) => file.path === path);
+  return link?.kind === "symlink" ? targetOf(path, link.target) : undefined;
 }
 
 /** Where a link of the context leads, within it. */
@@ -162,11 +200,27 @@ function targetOf(path: string, target: string): string {
 }
 
 /** What stands before the first wildcard of each source. */
-function wildFolders({ name, text }: Written): string[] {
-  if (!/^(COPY|ADD)$/.test(name)) return [];
-  return text.split(/[\s",[\]]+/).flatMap((word) => {
-    const parts = word.split("/").filter((part) => !/^\.{0,2}$/.test(part));
+function wildFolders(copy: Written): string[] {
+  return wildcardsOf(copy).flatMap(({ folder }) => (folder === "" ? [] : [folder]));
+}
+
+/** Sources with a wildcard, and what stands before it: relative, clean. */
+function wildcardsOf(copy: Written): { readonly pattern: string; readonly folder: string }[] {
+  return wordsOf(copy).flatMap((pattern) => {
+    const parts = pattern.split("/");
     const wild = parts.findIndex((part) => /[*?[]/.test(part));
-    return wild < 1 ? [] : [parts.slice(0, wild).join("/")];
+    return wild === -1 ? [] : [{ pattern, folder: parts.slice(0, wild).join("/") }];
   });
+}
+
+/** What a COPY or ADD names, as written but relative and clean. */
+function wordsOf({ name, text }: Written): string[] {
+  if (!/^(COPY|ADD)$/.test(name)) return [];
+  const words = text.startsWith("[") ? text.split(/[\s",[\]]+/) : text.split(/\s+/);
+  return words.map((word) =>
+    word
+      .split("/")
+      .filter((part) => !/^\.{0,2}$/.test(part))
+      .join("/"),
+  );
 }

@@ -29,7 +29,11 @@ export function dockerFailure(error: string): Failure {
 /** Of an error of tsbuild: any number of `PATH:LINE:COLUMN: error: …` with notes below; first one that is not about the Dockerfile, if there is one. */
 export function tsbuildFailures(error: string): Failure[] {
   return error.split(/^(?=\S.*: error: |error: )/m).map((text) => {
-    const line = /^\S*Dockerfile:(\d+):\d+: error: /.exec(text)?.[1];
+    // Of a USER that is at fault tsbuild says, too, which RUN fails by it: the one that docker blames.
+    const line = /^\S*Dockerfile:(\d+):\d+: error: (?:.* \(line (\d+) needs it\)$)?/m
+      .exec(text)
+      ?.slice(1)
+      .findLast((number) => number !== undefined);
     return { sentence: withoutChance(text), lines: line === undefined ? undefined : [Number(line), Number(line)] };
   });
 }

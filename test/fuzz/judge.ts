@@ -4,10 +4,10 @@ import type { ImageFacts, LayerFacts } from "../compare/image-facts.ts";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Builder, Outcome } from "./builders.ts";
-import { explain } from "./explained.ts";
+import { explain, type Circumstances } from "./explained.ts";
 import { failureDifferences } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
-import { otherMistake } from "./other-mistake.ts";
+import { isSameWithoutRefused, otherMistake } from "./other-mistake.ts";
 import type { Place } from "./place.ts";
 import { applyEdit, type Edit } from "./generate/edits.ts";
 
@@ -66,16 +66,12 @@ export async function judge({ docker, tsbuild, place }: Judge, trial: Trial): Pr
         before: when === "first build" ? undefined : before,
       };
       for (const item of list) {
-        const why =
-          explain(item, circumstances) ?? (item.where === "error" ? await secondOpinion(each, item) : undefined);
+        const why = await reasonFor(item, circumstances, (which, rest) =>
+          (which === "docker" ? docker : tsbuild)(rest, folder),
+        );
         found.push({ ...item, when, why });
       }
     };
-    const secondOpinion = (
-      each: FuzzCase,
-      { docker: theirs = "", tsbuild: ours = "" }: Difference,
-    ): Promise<string | undefined> =>
-      otherMistake(each, theirs, ours, async (rest) => (await docker(rest, folder)).error);
     await add("first build", trial.fuzzCase, compare(last, base));
     const image = last[1].facts;
     const errors = [last[0].error, last[1].error] as const;
@@ -94,6 +90,25 @@ export async function judge({ docker, tsbuild, place }: Judge, trial: Trial): Pr
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Undefined = the difference is a fault. `ask` builds a case and gives what came of it. */
+async function reasonFor(
+  difference: Difference,
+  circumstances: Circumstances,
+  ask: (builder: "docker" | "tsbuild", each: FuzzCase) => Promise<Outcome>,
+): Promise<string | undefined> {
+  const why = explain(difference, circumstances);
+  if (why !== undefined || difference.where !== "error") return why;
+  const { each } = circumstances;
+  const { docker = "", tsbuild = "" } = difference;
+  const other = await otherMistake(each, docker, tsbuild, async (rest) => (await ask("docker", rest)).error);
+  if (other !== undefined) return other;
+  const refusal = explain({ where: "build", docker: "an image", tsbuild }, circumstances);
+  const both = async (rest: FuzzCase): Promise<readonly [string, string]> => {
+    return [(await ask("docker", rest)).error, (await ask("tsbuild", rest)).error];
+  };
+  return refusal !== undefined && (await isSameWithoutRefused(each, tsbuild, both)) ? refusal : undefined;
 }
 
 function compare([docker, tsbuild]: readonly [Outcome, Outcome], base: readonly LayerFacts[]): Difference[] {

@@ -1,6 +1,8 @@
-// Where two things are wrong, and each builder came upon another one first: docker is asked again, without what it blames.
-import { dockerFailure, failureDifferences } from "./failures.ts";
+// Where two things are wrong, and each builder came upon another one first: docker is asked again, without what it blames;
+// or both are, without what tsbuild refuses and docker does not.
+import { dockerFailure, failureDifferences, tsbuildFailures } from "./failures.ts";
 import { dockerfileText, type FuzzCase } from "./fuzz-case.ts";
+import { instructionsOf } from "./lineage.ts";
 
 /** Things that may be wrong in one case before it is given up. */
 const ROUNDS = 4;
@@ -23,6 +25,19 @@ export async function otherMistake(
       return "L08: two things are wrong: asked again without what it blames, docker says what tsbuild says";
   }
   return undefined;
+}
+
+/** Whether both fail with the same words once what tsbuild alone refuses is left out. `both` builds a case and gives the two errors; */
+export async function isSameWithoutRefused(
+  each: FuzzCase,
+  ours: string,
+  both: (each: FuzzCase) => Promise<readonly [docker: string, tsbuild: string]>,
+): Promise<boolean> {
+  const lines = tsbuildFailures(ours).find((failure) => failure.lines)?.lines;
+  const refused = instructionsOf(each).find((one) => lines && one.lines[0] <= lines[0] && lines[0] <= one.lines[1]);
+  if (refused === undefined) return false;
+  const [docker, tsbuild] = await both(withoutLines(each, refused.lines));
+  return docker !== "" && tsbuild !== "" && failureDifferences(docker, tsbuild).length === 0;
 }
 
 /** The lines made empty, so that the others keep their numbers; a FROM is one of the base image, so that what follows has a stage. */

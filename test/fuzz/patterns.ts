@@ -1,12 +1,12 @@
 // Patterns of COPY and .dockerignore, read without tsbuild's own matcher: an explanation must not hang on what it explains.
 
-/** As Go's filepath.Match for one name, or for a path where "**" is any number of names. */
+/** As Go's filepath.Match, where [!a] is either character, for one name, or for a path where "**" is any number of names. */
 export function matches(pattern: string, path: string): boolean {
-  const source = pattern.replace(/\*\*\/?|\*|\?|\[!?\^?([^\]]*)\]|\\.|[^*?[\\]/gsu, (piece, set?: string) => {
+  const source = pattern.replace(/\*\*\/?|\*|\?|\[\^?([^\]]*)\]|\\.|[^*?[\\]/gsu, (piece, set?: string) => {
     if (piece.startsWith("**")) return piece.endsWith("/") ? "(?:.*/)?" : ".*";
     if (piece === "*") return "[^/]*";
     if (piece === "?") return "[^/]";
-    if (set !== undefined) return `[${/^\[[!^]/.test(piece) ? "^" : ""}${set.replace(/[\\\]]/g, "\\$&")}]`;
+    if (set !== undefined) return `[${piece.startsWith("[^") ? "^" : ""}${set.replace(/[\\\]]/g, "\\$&")}]`;
     return piece.at(-1)!.replace(/[.+^${}()|[\]\\/*?]/, "\\$&");
   });
   return new RegExp(`^${source}$`, "su").test(path);

@@ -9,6 +9,7 @@ import type { ContextFile } from "../../fuzz/fuzz-case.ts";
 interface Scene {
   readonly parts: readonly string[];
   readonly files?: readonly ContextFile[];
+  readonly ignore?: readonly string[];
   /** `created_by` of the instructions, for both; docker's where it has others. "" before the text = no layer. */
   readonly history?: readonly string[];
   readonly dockerHistory?: readonly string[];
@@ -31,9 +32,18 @@ function factsOf(history: readonly string[], layers: readonly LayerFacts[]): Ima
 }
 
 function rowOf(scene: Scene, difference: Partial<Difference>): string | undefined {
-  const { parts, files = [], history = [], dockerHistory = history, layers = [[], []], base = {}, before } = scene;
+  const {
+    parts,
+    files = [],
+    ignore = [],
+    history = [],
+    dockerHistory = history,
+    layers = [[], []],
+    base = {},
+    before,
+  } = scene;
   const circumstances: Circumstances = {
-    each: { parts, lineEnd: "\n", files, ignore: [], args: [] },
+    each: { parts, lineEnd: "\n", files, ignore, args: [] },
     docker: outcome({ facts: factsOf(dockerHistory, layers[1]) }),
     tsbuild: outcome({ facts: factsOf(history, layers[0]) }),
     before: before && outcome({ steps: before }),
@@ -318,6 +328,13 @@ describe("files", () => {
     excluded("--exclude=*.md --exclude=!a.md "),
     excluded("--exclude=*.md ", "src/b*"),
   );
+  // In Go's patterns ! is a character like others.
+  shows(
+    "C14",
+    excluded("--exclude=*.md ", "src/[!a].md", ["!.md", "a.md"]),
+    kept,
+    excluded("--exclude=*.md ", "src/[^a].md"),
+  );
 });
 
 describe("attributes", () => {
@@ -396,6 +413,21 @@ describe("errors", () => {
     atTop("COPY . /w"),
   );
 
+  const inWildcard = (flags: string, source = "src/*/*"): Scene => ({
+    parts: ["FROM busybox", `COPY --exclude=${flags} ${source} /w/`, "RUN x"],
+    files: [{ kind: "symlink", path: "src/d/l", target: "nowhere" }, text("src/d/a")],
+  });
+  shows(
+    "T32",
+    inWildcard("d"),
+    notFound(2, "/src/d/l"),
+    notFound(2, "/src/d/a"),
+    notFound(3, "/src/d/l"),
+    inWildcard("e"),
+    inWildcard("d", "src/*"),
+    inWildcard("d --from=s"),
+  );
+
   const wild: Scene = {
     parts: ["FROM busybox", "COPY x.d/* y.d/z /w/", "RUN x"],
     files: [text("x.d/a"), text("y.d/a")],
@@ -405,6 +437,11 @@ describe("errors", () => {
     tsbuild: "an image",
   });
   shows("C07", wild, lstat(2, "/x.d"), lstat(2, "/y.d"), lstat(3, "/x.d"), { ...wild, files: [] });
+  const behindLink = (target: string): Scene => ({
+    parts: ["FROM busybox", "COPY d/l/* /w/"],
+    files: [{ kind: "symlink", path: "d/l", target }, text("a")],
+  });
+  shows("C07", behindLink("../a"), lstat(2, "/a"), lstat(2, "/b"), behindLink("../b"), behindLink("a"));
 
   const user = (name: string, line = 3) => ({
     docker: failed(line, `process "x" did not complete successfully: unable to find user ${name}: invalid argument`),
@@ -428,6 +465,34 @@ describe("errors", () => {
     both(1, gone("/d/e"), 2, "/d/e/f"),
   );
   shows("C08", copies, both(2, gone("/src/nowhere"), 2, "/src/l"), both(2, gone("/src/other"), 2, "/src/l"));
+
+  const several = (rest: Partial<Scene> = {}, source = "./y"): Scene => ({
+    parts: ["FROM busybox", `COPY x ${source} /w/`],
+    files: [text("x"), text("y")],
+    ignore: ["**"],
+    ...rest,
+  });
+  shows(
+    "C08",
+    several(),
+    both(2, missing("/y"), 2, "/x"),
+    both(2, missing("/z"), 2, "/x"),
+    both(2, missing("/y"), 1, "/x"),
+    several({ ignore: [] }),
+    several({ ignore: ["**", "!y"] }),
+    several({}, "z"),
+  );
+  const onTheWay = (to: string): Scene => ({
+    parts: ["FROM busybox", "COPY --from=s /var/run/x/y /w/"],
+    base: { "/var/run": `link 0777 0:0 -> ${to}` },
+  });
+  shows(
+    "C08",
+    onTheWay("../run"),
+    both(2, gone("/run/x"), 2, "/var/run/x/y"),
+    both(2, gone("/run/z"), 2, "/var/run/x/y"),
+    onTheWay("../else"),
+  );
 
   const chmod = (flag: string): Scene => ({ parts: ["FROM busybox", `COPY --chmod=${flag} a /w`, "COPY a /w"] });
   const syntax = (line: number, own: number) => ({

@@ -107,6 +107,13 @@ describe("the judge", () => {
     expect(await findings(builder(said(2, blocked(`${snapshot}/d/a`))), builder(own(2, blocked("/a"))))).toMatchObject([
       found,
     ]);
+    const needed = (line: number) =>
+      outcome({
+        facts: undefined,
+        error: `/c/Dockerfile:1:1: error: no user (line ${line} needs it)\n  buildkit: no entry`,
+      });
+    expect(await findings(builder(said(2, "no entry")), builder(needed(2)))).toEqual([]);
+    expect(await findings(builder(said(2, "no entry")), builder(needed(3)))).toMatchObject([found]);
     const status = (code: number) => `invalid response status ${code}`;
     const loading = (text: string) => builder(said(2, `failed to load cache key: ${text}`));
     expect(await findings(loading(status(404)), builder(own(2, status(404))))).toEqual([]);
@@ -125,6 +132,25 @@ describe("the judge", () => {
     ]);
     expect(await findings(builder(said(2, "first"), outcome()), builder(own))).toMatchObject([{ why: undefined }]);
   });
+});
+
+test("T05: what tsbuild alone refuses is left out, and both are asked again", async () => {
+  const said = (text: string) =>
+    outcome({ facts: undefined, error: `  3 | >>> x\nERROR: failed to build: failed to solve: ${text}` });
+  const own = (line: number, text: string) =>
+    outcome({ facts: undefined, error: `/c/Dockerfile:${line}:1: error: ${text}` });
+  const fuzzCase: FuzzCase = {
+    ...CASE,
+    parts: ["FROM busybox", "COPY .wh.x /", "COPY a /"],
+    files: [{ kind: "file", path: ".wh.x", mode: "0644", text: "" }],
+  };
+  const refusal = own(2, 'an image layer cannot hold ".wh.x": names that begin with ".wh." mark deletions');
+  const asked = async (after: Outcome, first = refusal) =>
+    await findings(builder(said("no a")), builder(first, after), { fuzzCase });
+  expect(await asked(own(3, "no a"))).toMatchObject([{ why: expect.stringMatching(/^T05/) as string }]);
+  for (const after of [own(3, "no b"), own(2, "no a"), outcome()])
+    expect(await asked(after)).toMatchObject([{ why: undefined }]);
+  expect(await asked(own(3, "no a"), own(2, "else"))).toMatchObject([{ why: undefined }]);
 });
 
 test("a failing case shrinks to what makes it fail", async () => {
