@@ -50,7 +50,10 @@ export class FileRows {
   /** The entries of these rows, all known; `hardlinks`: what the entry with that place in the list is a further name of. */
   select(rows: Uint32Array, hardlinks: ReadonlyMap<number, string>): Sequence<Entry> {
     if (this.#packed) return new Selected(this.#packed, rows, hardlinks);
-    return Array.from(rows, (row, index) => linked(this.#entries[row]!, hardlinks.get(index)));
+    const entries: Entry[] = [];
+    for (let index = 0; index < rows.length; index++)
+      entries.push(linked(this.#entries[rows[index]!]!, hardlinks.size === 0 ? undefined : hardlinks.get(index)));
+    return entries;
   }
 
   #pack(): void {

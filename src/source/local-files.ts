@@ -154,8 +154,10 @@ export class LocalFiles {
     const directory = this.#directories.get(row);
     if (directory === undefined) return [];
     if (directory.first < 0) this.#read(directory);
-    const { first, count, rows } = directory;
-    return rows ?? Array.from({ length: count }, (_, i) => first + i);
+    if (directory.rows) return directory.rows;
+    const rows: number[] = [];
+    for (let child = directory.first; child < directory.first + directory.count; child++) rows.push(child);
+    return rows;
   }
 
   #read(directory: Directory): void {
@@ -269,7 +271,8 @@ export class LocalFiles {
 
   /** Entries of the paths that are still there; further names of an inode point to its first one. */
   entries(found: Uint32Array): Sequence<Entry> {
-    const rows = found.filter((row) => this.#known.isSet(row));
+    // Some may have gone between the walk's look and the hashing.
+    const rows = found.every((row) => this.#known.isSet(row)) ? found : found.filter((row) => this.#known.isSet(row));
     const hardlinks = new Map<number, string>();
     if (this.#links.size > 0) {
       const first = new Map<string, string>();

@@ -91,7 +91,7 @@ export class StoredIndex {
     try {
       const { size } = fstatSync(fd);
       const isLong = size > maxInMemory;
-      const data = Buffer.alloc(isLong ? HEADER : size);
+      const data = Buffer.allocUnsafeSlow(isLong ? HEADER : size);
       if (!readFully(fd, data, 0) || !(await isWhole(fd, data, size))) return undefined;
       isOpen = isLong;
       return new StoredIndex(data, isLong ? fd : undefined);

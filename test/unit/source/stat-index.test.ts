@@ -32,7 +32,11 @@ test.each([10, 10_000])("%i files: kept, and damage anywhere is an empty index",
     bad[at]! ^= 0x10;
     writeFileSync(path, bad);
     expect((await StatIndex.open(path)).size, `byte ${at}`).toBe(0);
+    writeFileSync(path, good.subarray(0, at));
+    expect((await StatIndex.open(path)).size, `cut at ${at}`).toBe(0);
   }
+  writeFileSync(path, good.subarray(0, 30));
+  expect((await StatIndex.open(path)).size).toBe(0);
 });
 
 test.each([

@@ -61,3 +61,16 @@ test("issue 4: many entries of many directories and owners, over all parts of th
   let i = 0;
   for (const entry of list) if (entry.path !== entryOf(i++).path) expect.fail(`entry ${i - 1} is ${entry.path}`);
 });
+
+test("issue 4: an entry of an ordinary context takes less than 80 bytes", () => {
+  const count = 131_072;
+  const before = process.memoryUsage().arrayBuffers;
+  const packed = new PackedEntries();
+  for (let i = 0; i < count; i++) {
+    const sha256 = i.toString(16).padStart(64, "0");
+    const path = `files/d${Math.floor(i / 100)}/module-${i % 100}.js`;
+    packed.push({ path, type: "file", mode: 0o644, uid: 0, gid: 0, size: i, mtimeNs: BigInt(i), sha256 });
+  }
+  expect((process.memoryUsage().arrayBuffers - before) / count).toBeLessThan(80);
+  expect(packed.at(count - 1)?.path).toBe("files/d1310/module-71.js");
+});
