@@ -11,7 +11,8 @@ export const PACKED_FROM = 131_072;
 const PART_BITS = 13;
 const PART_ROWS = 1 << PART_BITS;
 const NAME_ROOM = PART_ROWS * 12;
-const MAX_OWNERS = 1 << 16;
+/** Looked through one by one, and rarely more than two. */
+const MAX_OWNERS = 256;
 const SHA_BYTES = 32;
 
 const TYPES: readonly (EntryType | "whiteout")[] = ["file", "dir", "symlink", "char", "block", "fifo", "whiteout"];
@@ -30,7 +31,7 @@ interface Part {
   names: Buffer;
   readonly kinds: Uint8Array;
   readonly modes: Uint16Array;
-  readonly owners: Uint16Array;
+  readonly owners: Uint8Array;
   readonly sizes: Float64Array;
   readonly times: BigInt64Array;
   readonly digests: Buffer;
@@ -175,7 +176,7 @@ function makePart(): Part {
     names: Buffer.allocUnsafeSlow(NAME_ROOM),
     kinds: new Uint8Array(PART_ROWS),
     modes: new Uint16Array(PART_ROWS),
-    owners: new Uint16Array(PART_ROWS),
+    owners: new Uint8Array(PART_ROWS),
     sizes: new Float64Array(PART_ROWS),
     times: new BigInt64Array(PART_ROWS),
     digests: Buffer.allocUnsafeSlow(PART_ROWS * SHA_BYTES),
