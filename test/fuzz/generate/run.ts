@@ -242,7 +242,10 @@ function lookAtMount(flag: string, into: string): string {
     return `mkdir -p ${posix.dirname(into)}; stat -c '%n %F %a %u %g' $SSH_AUTH_SOCK > ${into} 2>/dev/null || true`;
   const target = /(?:target|dst)=([^,]*)/.exec(flag)?.[1] ?? "/run/secrets";
   const folder = `mkdir -p ${posix.dirname(into)}`;
-  const look = `{ stat -c '%n %F %a %u %g' ${target} ${target}/*; cat ${target} ${target}/*; echo "$SECRET$MISSING"; }`;
+  // The base has /var/run as a link to /run. What cat writes to where it reads has no end.
+  const isInside = into.replace(/^\/var\/run\//, "/run/").startsWith(`${target}/`);
+  const content = isInside ? "" : ` cat ${target} ${target}/*;`;
+  const look = `{ stat -c '%n %F %a %u %g' ${target} ${target}/*;${content} echo "$SECRET$MISSING"; }`;
   const write =
     flag.includes("type=cache") || flag.includes("rw") || flag.includes("tmpfs")
       ? `rm -rf ${target}/*; echo written > ${target}/new; `
