@@ -35,15 +35,15 @@ export function execParts(op: ExecOp): KeyPart[] {
   return parts;
 }
 
-/** A mount as the step sees it; the files behind a bind are a part of their own. A cache's content is no part, its id and sharing only where they are not the default (Q06). */
+/** A mount as the step sees it; the files behind a bind are a part of their own. A cache's content is no part; of its id and sharing only whether they are the defaults (Q06). */
 function mountPart(mount: MountOp): KeyPart {
   switch (mount.kind) {
     case "bind":
       return { name: `mount ${mount.target}`, value: mount.writable ? "bind,rw" : "bind" };
     case "cache": {
-      const id = mount.id === mount.target ? "" : `,id=${mount.id}`;
-      const sharing = mount.sharing === "shared" || mount.isLockedByDefault === true ? "" : `,sharing=${mount.sharing}`;
-      return { name: `mount ${mount.target}`, value: `cache${id}${sharing}${mount.readonly ? ",ro" : ""}` };
+      const isShared = mount.sharing === "shared" || mount.isLockedByDefault === true;
+      const own = mount.id === mount.target && isShared ? "" : ",own id or sharing";
+      return { name: `mount ${mount.target}`, value: `cache${own}${mount.readonly ? ",ro" : ""}` };
     }
     case "tmpfs":
       return {

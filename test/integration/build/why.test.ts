@@ -123,8 +123,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
   user: edit("FROM busybox\nRUN id\n", "FROM busybox\nUSER nobody\nRUN id\n"),
   network: edit("FROM busybox\nRUN echo net\n", "FROM busybox\nRUN --network=none echo net\n"),
   "cache-mount-id": edit(
-    "FROM busybox\nRUN --mount=type=cache,target=/c,id=why1 echo mount\n",
-    "FROM busybox\nRUN --mount=type=cache,target=/c,id=why2 echo mount\n",
+    "FROM busybox\nRUN --mount=type=cache,target=/c echo mount\n",
+    "FROM busybox\nRUN --mount=type=cache,target=/c,id=why echo mount\n",
   ),
   "added-mount": edit("FROM busybox\nRUN echo tmp\n", "FROM busybox\nRUN --mount=type=tmpfs,target=/t echo tmp\n"),
   "base-image": {

@@ -5,7 +5,6 @@ import { spaceClass } from "../../../grammar/dockerfile.lexer.ts";
 import { excerptOfLines } from "../../../src/diagnostics/render.ts";
 import { positionAt, spanText, type SourceFile, type Span } from "../../../src/diagnostics/source.ts";
 import type { Dockerfile, ParseResult } from "../../../src/frontend/ast.ts";
-import { applyChecks, parseCheckOptions } from "../../../src/frontend/lint/check-directive.ts";
 import { lint } from "../../../src/frontend/lint/lint.ts";
 import { parseDockerfile, parseTrigger } from "../../../src/frontend/parser.ts";
 
@@ -252,6 +251,25 @@ test.each([
   expect(node?.kind === "run" && node.heredocs.map(({ content }) => content)).toEqual(contents);
 });
 
+test("L01: a byte order mark anywhere but at the start of the file is text", () => {
+  expect(messages("\uFEFFFROM a\n")).toEqual([]);
+  expect(messages("FROM a\n\uFEFFRUN x\n")).toEqual([
+    "dockerfile parse error on line 2: unknown instruction: \uFEFFRUN",
+  ]);
+});
+
+test("P02: a directive that nobody knows ends them", () => {
+  expect(parse("# foo=bar\n# escape=`\nFROM a\n").dockerfile.escape).toBe("\\");
+  expect(parse("# syntax=docker/dockerfile:1\n# escape=`\nFROM a\n").dockerfile.escape).toBe("`");
+});
+
+test("P03: each directive stands once", () => {
+  for (const line of ["syntax=docker/dockerfile:1", "check=skip=A", "escape=`"])
+    expect(messages(`# ${line}\n# ${line}\nFROM a\n`)).toEqual([
+      `only one ${line.slice(0, line.indexOf("="))} parser directive can be used`,
+    ]);
+});
+
 test("P05: what only begins like the name of the Dockerfile frontend is another one", () => {
   expect(messages("# syntax=docker/dockerfile-other:1\nFROM a\n")).toEqual([
     'the frontend image "docker/dockerfile-other:1" is not supported',
@@ -288,37 +306,6 @@ describe("ONBUILD triggers (O12)", () => {
   ])("%j is refused", (text, message) => {
     const { diagnostics } = parseTrigger(text, "ONBUILD of x");
     expect(diagnostics.map((diagnostic) => diagnostic.message)).toEqual([message]);
-  });
-});
-
-describe("check directives", () => {
-  test("K30: options and their errors", () => {
-    expect(parseCheckOptions("skip=A, B;error=true;experimental=all")).toEqual({
-      skip: new Set(["A", "B"]),
-      experimental: "all",
-      failsBuild: true,
-    });
-    expect(parseCheckOptions("foo")).toEqual({ message: 'invalid check option "foo"' });
-    expect(parseCheckOptions("bar=1")).toEqual({ message: 'invalid check option "bar"' });
-    expect(parseCheckOptions("skip=A;error=zz")).toEqual({
-      message: 'failed to parse check option "error=zz": strconv.ParseBool: parsing "zz": invalid syntax',
-    });
-  });
-
-  test("K31: an override replaces the directive", () => {
-    const { dockerfile } = parse("# check=skip=all\nFROM a\nMAINTAINER me\n");
-    const found = lint(dockerfile);
-    expect(applyChecks(dockerfile, found).diagnostics).toEqual([]);
-    const override = parseCheckOptions("error=true");
-    expect("message" in override ? override : applyChecks(dockerfile, found, override).failure).toBe(
-      "lint violation found for rules: MaintainerDeprecated",
-    );
-  });
-
-  test("K34: checks of stages that are not needed are left out, checks of the file are not", () => {
-    const { dockerfile } = parse("FROM a AS X\nENV a b\nFROM b\nENV c d\n");
-    const codes = lint(dockerfile, ({ index }) => index === 1).map(({ code, span }) => `${code}@${span.start}`);
-    expect(codes).toEqual(["StageNameCasing@10", "LegacyKeyValueFormat@27"]);
   });
 });
 

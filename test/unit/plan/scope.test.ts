@@ -203,6 +203,13 @@ describe("A31: SOURCE_DATE_EPOCH", () => {
   });
 });
 
+test("V23: a default sees what stands before it: global arguments, in a stage its variables; names are not expanded", async () => {
+  const text = "ARG A=1\nARG B=x$A$LATER\nARG LATER=2\nFROM scratch\nARG B\nENV E=3\nARG C=$B-$E-$A\nLABEL v=$C";
+  expect((await planned(text)).config.Labels).toEqual({ v: "x1-3-" });
+  const name = await planned("FROM scratch\nENV Q=1\nARG $Q=2\nLABEL v=$Q");
+  expect([name.config.Labels, createdBy(name)[1]]).toEqual([{ v: "1" }, "ARG $Q=2"]);
+});
+
 test("V23: an error in a default is at its value; the rest is planned on", async () => {
   const text = "FROM busybox\nARG A=${x\nENV B=${\nUSER ${:}\nVOLUME $none";
   expect(await errorsOf(text)).toEqual([

@@ -60,6 +60,12 @@ describe("FROM", () => {
     const asked: string[] = [];
     await planned("FROM busybox", { onResolve: (reference) => void asked.push(reference) });
     expect(asked).toEqual(["docker.io/library/busybox:latest"]);
+    const pinned = `docker.io/library/busybox:1@sha256:${"a".repeat(64)}`;
+    await planned(`FROM busybox:1@sha256:${"a".repeat(64)}`, {
+      images: [imageWith(pinned, {})],
+      onResolve: (reference) => void asked.push(reference),
+    });
+    expect(asked.at(-1)).toBe(pinned);
     expect(await errorsOf("ARG X\nFROM $X")).toEqual(["[$X] base name ($X) should not be blank"]);
     expect(await errorsOf("FROM a::b")).toEqual(['[a::b] failed to parse stage name "a::b": invalid reference format']);
   });

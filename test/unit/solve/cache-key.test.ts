@@ -59,7 +59,6 @@ test("Q06: mounts by target, type and options; ids of secrets, not whether they 
     { kind: "tmpfs", target: "/c", readonly: true },
     CACHE,
     { ...CACHE, id: "other" },
-    { ...CACHE, sharing: "locked" },
     { ...CACHE, readonly: true },
     { ...CACHE, target: "/d" },
     SECRET,
@@ -73,6 +72,21 @@ test("Q06: mounts by target, type and options; ids of secrets, not whether they 
   expect(new Set(mounts.map(mountKey)).size).toBe(mounts.length);
   expect(mountKey({ ...SECRET, required: true })).toBe(mountKey(SECRET));
   expect(mountKey({ ...CACHE, sharing: "locked", isLockedByDefault: true })).toBe(mountKey(CACHE));
+});
+
+test("Q06: of a cache's id and sharing only whether they are the defaults; of a bind's source what is in it", () => {
+  const own: readonly Partial<typeof CACHE>[] = [
+    { id: "other" },
+    { id: "another" },
+    { sharing: "locked" },
+    { sharing: "private" },
+    { id: "other", sharing: "locked" },
+  ];
+  const keys = new Set(own.map((change) => mountKey({ ...CACHE, ...change })));
+  expect(keys.size).toBe(1);
+  expect(keys).not.toContain(mountKey(CACHE));
+  const bind = { kind: "bind", target: "/c", input: 1, writable: false } as const;
+  expect(mountKey({ ...bind, source: "a" })).toBe(mountKey({ ...bind, source: "b" }));
 });
 
 test("M25, T47: what a cache starts with and who owns it are no part of a RUN's key", () => {
