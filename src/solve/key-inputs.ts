@@ -7,6 +7,8 @@ import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import { treeDigest } from "../tree/digest.ts";
+import type { Entry } from "../tree/entry.ts";
+import { compileGlob } from "../tree/glob.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { KeyPart } from "../progress/events.ts";
 import type { BuildView, SourceTree } from "./services.ts";
@@ -107,9 +109,14 @@ export class KeyInputs {
     const digests: string[] = [];
     for (const pattern of selection.patterns) {
       this.#signal.throwIfAborted();
-      const literal = selection.hasWildcards ? literalPrefix(pattern) : relativePath(pattern);
-      const resolved = await resolvePath(tree, literal, { followLast: true });
-      digests.push(resolved.entry ? `${resolved.path} ${treeDigest(await tree.walk(resolved.path))}` : "missing");
+      const path = relativePath(pattern);
+      const literal = selection.hasWildcards ? literalPrefix(path) : path;
+      const resolved = await resolvePath(tree, literal);
+      const entries = resolved.entry ? await tree.walk(resolved.path) : undefined;
+      digests.push(entries ? `${resolved.path} ${treeDigest(entries)}` : "missing");
+      if (!entries || literal === path) continue;
+      for (const link of [path, ...linksMatched(entries, resolved.path, path.slice(literal.length))])
+        digests.push(...(await outsideDigest(tree, link, resolved.path)));
     }
     return digestOfJson(digests);
   }
@@ -156,9 +163,32 @@ function copySelections(vertex: Vertex, action: CopyAction): Selection[] {
   return [...byInput].map(([input, patterns]) => ({ input, name: "files", patterns, hasWildcards: true }));
 }
 
+/** Paths of the links below `folder` that a wildcard matches, `rest` being the components from the first one with a wildcard on: a copy takes what they lead to. With --parents a match may be shorter. */
+function linksMatched(entries: Iterable<Entry>, folder: string, rest: string): string[] {
+  const globs = components(rest).map((part) => compileGlob(part));
+  const found: string[] = [];
+  for (const { type, path } of entries) {
+    if (type !== "symlink") continue;
+    const names = components(path.slice(folder.length));
+    if (names.length <= globs.length && names.every((name, at) => globs[at]?.(name) === true)) found.push(path);
+  }
+  return found;
+}
+
+/** Of what is at `path`, behind links, unless it is in `folder`, or is not there. */
+async function outsideDigest(tree: Tree, path: string, folder: string): Promise<string[]> {
+  const { path: real, entry } = await resolvePath(tree, path);
+  const isInside = folder === "" || real === folder || real.startsWith(`${folder}/`);
+  return entry === undefined || isInside ? [] : [`${real} ${treeDigest(await tree.walk(real))}`];
+}
+
+function components(path: string): string[] {
+  return path.split("/").filter((name) => name !== "");
+}
+
 /** The directory above the first component with a wildcard, or the whole path. */
-function literalPrefix(pattern: string): string {
-  const components = relativePath(pattern).split("/");
-  const wild = components.findIndex((component) => /[*?[\\]/.test(component));
-  return components.slice(0, wild < 0 ? components.length : wild).join("/");
+function literalPrefix(path: string): string {
+  const names = path.split("/");
+  const wild = names.findIndex((component) => /[*?[\\]/.test(component));
+  return names.slice(0, wild < 0 ? names.length : wild).join("/");
 }

@@ -135,6 +135,21 @@ test("Q21, Q22, T3: every source counts, links by their text in a directory and 
   }
 });
 
+test("Q22, C08: a link that a wildcard finds counts by what it leads to, outside of the wildcard's directory, too", async () => {
+  const context = rig.context({
+    Dockerfile: "FROM busybox\nCOPY src/l* /x/\nRUN ls /x\n",
+    "src/link": { link: "../target" },
+    "src/other": { link: "../else" },
+    target: "one",
+    else: "one",
+  });
+  expect(await steps(context)).toBe("ran ran");
+  writeFileSync(join(context, "else"), "two");
+  expect(await steps(context)).toBe("cached cached");
+  writeFileSync(join(context, "target"), "two");
+  expect(await steps(context)).toBe("ran ran");
+});
+
 test("Q24, T32: of a pattern only what matches counts, of a directory not what is excluded", async () => {
   const context = rig.context({
     Dockerfile: "FROM busybox\nCOPY src/*.c none* /c/\nCOPY --exclude=*.log src /all/\n",
