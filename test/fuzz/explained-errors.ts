@@ -101,6 +101,39 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
     },
   },
   {
+    row: "P03",
+    why: "of a directive that is there twice BuildKit blames the line above the second one",
+    holds: ({ where, docker = "", tsbuild = "" }) => {
+      const { sentence, lines } = dockerFailure(docker);
+      return (
+        where === "error" &&
+        lines !== undefined &&
+        /^only one \w+ parser directive can be used$/.test(sentence) &&
+        tsbuildFailures(tsbuild).some((own) => own.sentence.includes(sentence) && own.lines?.[0] === lines[1] + 1)
+      );
+    },
+  },
+  {
+    row: "F06",
+    why: "of a platform that cannot be read BuildKit goes on to say which part of it; tsbuild has a help instead",
+    holds: ({ where, docker = "", tsbuild = "" }, { each }) => {
+      const platform = /^failed to parse platform (\S+): "/.exec(dockerFailure(docker).sentence)?.[1];
+      const from = blamed(docker, each);
+      return (
+        where === "error" &&
+        platform !== undefined &&
+        from?.name === "FROM" &&
+        tsbuildFailures(tsbuild).some(
+          ({ sentence, lines }) =>
+            sentence.includes(`error: failed to parse platform ${platform} [InvalidPlatform]`) &&
+            lines !== undefined &&
+            from.lines[0] <= lines[0] &&
+            lines[0] <= from.lines[1],
+        )
+      );
+    },
+  },
+  {
     row: "C11",
     why: "of a symbolic --chmod BuildKit says only that its syntax is invalid; tsbuild says which it is",
     holds: ({ where, docker = "", tsbuild = "" }, { each }) => {

@@ -502,6 +502,33 @@ describe("errors", () => {
   });
   shows("C11", chmod("u"), syntax(2, 2), syntax(3, 3), syntax(2, 3), chmod("755"));
 
+  const twice = (line: number, own: number, name = "escape") => ({
+    where: "error",
+    docker: failed(line, "only one escape parser directive can be used"),
+    tsbuild: `/c/Dockerfile:${own}:1: error: only one ${name} parser directive can be used [InvalidDirective]`,
+  });
+  shows("P03", { parts: ["# escape=`", "# escape=`"] }, twice(1, 2), twice(2, 2), twice(1, 3), twice(1, 2, "check"), {
+    ...twice(1, 2),
+    where: "build",
+  });
+
+  const platform = (line: number, own: number, name: string) => ({
+    where: "error",
+    docker: failed(
+      line,
+      `failed to parse platform ${name}: "${name}": cannot parse platform specifier: invalid argument`,
+    ),
+    tsbuild: `/c/Dockerfile:${own}:1: error: failed to parse platform a/b/c/d [InvalidPlatform]`,
+  });
+  shows(
+    "F06",
+    { parts: ["FROM --platform=a/b/c/d busybox", "FROM x"] },
+    platform(1, 1, "a/b/c/d"),
+    platform(1, 1, "a/b/c/e"),
+    platform(1, 2, "a/b/c/d"),
+    platform(2, 1, "a/b/c/d"),
+  );
+
   const parents = (line: number) => ({
     docker: failed(line, `dockerfile parse error on line ${line}: unknown flag: --parents`),
     tsbuild: "an image",
