@@ -1,21 +1,66 @@
 // How two lists of entries differ, in words. For explanations of cache misses, never for keys.
+import { comparePaths } from "../../base/container-path.ts";
 import type { FileChange } from "../../progress/miss.ts";
 import type { LayerEntry } from "../../tree/entry.ts";
 import { arrayOf, type Sequence } from "../../tree/sequence.ts";
 
 /** What happened to each path, in the order of `after`, then what is gone: `a` added, `b` mode 0644 -> 0755. Times do not count. */
 export function diffEntries(before: Sequence<LayerEntry>, after: Sequence<LayerEntry>): FileChange[] {
+  return diffSorted(before, after) ?? diffByPath(before, after);
+}
+
+/** Both lists side by side, so that of long ones nothing is kept; undefined where one is not in the order of layers. */
+function diffSorted(before: Iterable<LayerEntry>, after: Iterable<LayerEntry>): FileChange[] | undefined {
+  const changes: FileChange[] = [];
+  const removed: FileChange[] = [];
+  const [olds, news] = [inOrder(before), inOrder(after)];
+  let [was, is]: Next[] = [olds.next(), news.next()];
+  while (was !== undefined || is !== undefined) {
+    if (was === OUT_OF_ORDER || is === OUT_OF_ORDER) return undefined;
+    const order = was && is ? comparePaths(was.path, is.path) : was ? -1 : 1;
+    if (was && is && order === 0) pushChanges(changes, was, is);
+    else if (was && order < 0) removed.push({ path: was.path, change: "removed" });
+    else if (is) changes.push({ path: is.path, change: "added" });
+    if (order <= 0) was = olds.next();
+    if (order >= 0) is = news.next();
+  }
+  return [...changes, ...removed];
+}
+
+const OUT_OF_ORDER: unique symbol = Symbol("out of order");
+type Next = LayerEntry | typeof OUT_OF_ORDER | undefined;
+
+/** The entries one by one, as long as each path comes after the one before. */
+function inOrder(entries: Iterable<LayerEntry>): { next(): Next } {
+  const iterator = entries[Symbol.iterator]();
+  let last: string | undefined;
+  return {
+    next() {
+      const { done, value } = iterator.next();
+      if (done === true) return undefined;
+      if (last !== undefined && comparePaths(last, value.path) >= 0) return OUT_OF_ORDER;
+      last = value.path;
+      return value;
+    },
+  };
+}
+
+function diffByPath(before: Sequence<LayerEntry>, after: Sequence<LayerEntry>): FileChange[] {
   const old = new Map(arrayOf(before).map((entry) => [entry.path, entry]));
   const now = new Set(arrayOf(after).map((entry) => entry.path));
-  const changes = arrayOf(after).flatMap((entry): FileChange[] => {
-    const { path } = entry;
-    const previous = old.get(path);
-    if (!previous) return [{ path, change: "added" }];
-    const found = changesOf(previous, entry);
-    return found.length === 0 ? [] : [{ path, change: found.join(", ") }];
-  });
+  const changes: FileChange[] = [];
+  for (const entry of after) {
+    const previous = old.get(entry.path);
+    if (previous) pushChanges(changes, previous, entry);
+    else changes.push({ path: entry.path, change: "added" });
+  }
   for (const { path } of before) if (!now.has(path)) changes.push({ path, change: "removed" });
   return changes;
+}
+
+function pushChanges(changes: FileChange[], previous: LayerEntry, entry: LayerEntry): void {
+  const found = changesOf(previous, entry);
+  if (found.length > 0) changes.push({ path: entry.path, change: found.join(", ") });
 }
 
 function changesOf(a: LayerEntry, b: LayerEntry): string[] {

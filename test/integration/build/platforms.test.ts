@@ -157,7 +157,9 @@ test("S16, R03: without an emulator a RUN fails with BuildKit's exit code, the c
     "  help: install qemu-user-static on this machine: the kernel then runs such programs with it",
   ]);
   const mistaken = await rig.tsbuild(["--progress", "plain", context]);
-  expect(mistaken.stderr).toContain(`is a program for linux/s390x, but this build is for linux/${HERE} (exec format error)`);
+  expect(mistaken.stderr).toContain(
+    `is a program for linux/s390x, but this build is for linux/${HERE} (exec format error)`,
+  );
 });
 
 /** Stands in for qemu: says what it was asked, and lets this machine's own program do it. */
