@@ -3,15 +3,17 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { isErrno } from "../base/fs-atomic.ts";
 import type { LayerEntry } from "../tree/entry.ts";
-import { PACKED_FROM, PackedEntries } from "../tree/packed-entries.ts";
+import { PackedEntries } from "../tree/packed-entries.ts";
 import { arrayOf, type Sequence } from "../tree/sequence.ts";
 import { decodeEntries, encodeEntries } from "./entry-list.ts";
 
 const MAGIC = Buffer.from("TSBENTS\n");
 const PART_ENTRIES = 8192;
+/** A shorter list is written as one: a part costs a header, and less is found by its compression. */
+const PARTED_FROM = 2 * PART_ENTRIES;
 
 /** Writes the list to the empty file `fd`; one of `partedFrom` entries and more by parts. */
-export function writeEntryFile(fd: number, entries: Sequence<LayerEntry>, partedFrom: number = PACKED_FROM): void {
+export function writeEntryFile(fd: number, entries: Sequence<LayerEntry>, partedFrom: number = PARTED_FROM): void {
   if (entries.length < partedFrom) return writeAll(fd, encodeEntries(arrayOf(entries)));
   writeAll(fd, Buffer.concat([MAGIC, lengthBytes(entries.length)]));
   let part: LayerEntry[] = [];
