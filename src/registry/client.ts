@@ -2,7 +2,7 @@
 // Not here: what is kept (store/) and what an image consists of (export/).
 import type { Hash } from "node:crypto";
 import { nowMs } from "../base/clock.ts";
-import { BuildError } from "../diagnostics/build-error.ts";
+import { amend, BuildError } from "../diagnostics/build-error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor, Index } from "../oci/image.ts";
 import { isIndexType } from "../oci/media-type.ts";
@@ -263,12 +263,16 @@ export class RegistryClient implements Disposable {
     read: (call: ManifestCall) => Promise<T>,
   ): Promise<T> {
     const endpoints = this.#endpoints(reference);
+    let missing: BuildError | undefined;
     for (const [index, endpoint] of endpoints.entries()) {
       const isLast = index === endpoints.length - 1;
       try {
         return await read(this.#call(reference, endpoint, signal, isLast ? undefined : 1));
       } catch (error) {
-        if (isLast || !isEndpointFailure(error)) throw error;
+        if (!isEndpointFailure(error)) throw error;
+        // That a mirror does not have it says more than that nobody else could be asked, as containerd has it.
+        if (isLast) throw missing && error.details.status === undefined ? amend(missing, { cause: error }) : error;
+        if (error.details.status === 404) missing ??= error;
         if (error.details.status === undefined)
           this.#unreachableUntil.set(endpoint.host, this.#clock.now() + UNREACHABLE_MS);
       }

@@ -303,6 +303,19 @@ test("RG03: a mirror that works is enough, pushes go to the registry", async () 
   expect(origin.hasBlob("app", blob.descriptor.digest)).toBe(true);
 });
 
+test("RG03: what a mirror does not have is not found, also where the registry cannot be reached; what the registry says counts more", async () => {
+  await using mirror = await startRegistry();
+  const away = "127.0.0.1:1";
+  using world = observe({ mirrors: parseMirrors(`${away}=http://${mirror.host}`) });
+  const failure: unknown = await world.client.resolve(referenceTo(away, "app:1")).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ message: expect.stringContaining("127.0.0.1:1/app:1: not found") as string });
+  expect((failure as Error).cause).toMatchObject({ message: expect.stringContaining("cannot reach") as string });
+
+  await using origin = await startRegistry({ fault: () => ({ kind: "answer", status: 418 }) });
+  using other = observe({ mirrors: parseMirrors(`${origin.host}=http://${mirror.host}`) });
+  await expect(other.client.resolve(referenceTo(origin.host, "app:1"))).rejects.toThrow("answered HTTP 418");
+});
+
 test("RG13: a foreign layer that the registry does not have comes from its urls, without credentials", async () => {
   await using registry = await startRegistry();
   await using elsewhere = await startRegistry();
