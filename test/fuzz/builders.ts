@@ -20,10 +20,9 @@ export interface Outcome {
 
 export type Builder = (each: FuzzCase, folder: string) => Promise<Outcome>;
 
-/** Variables of both builders. No registry answers: a name that no stage has is an error at once. */
+/** Variables of both builders. */
 const ENVIRONMENT = {
   FUZZ_SECRET: "the secret's text",
-  TSBUILD_REGISTRY_MIRRORS: "docker.io=http://127.0.0.1:9",
   DOCKER_CONFIG: "/nonexistent",
 };
 
@@ -69,7 +68,8 @@ async function build(
       ...each.args.map((word) => word.replace("{second}", second).replace("{base}", place.baseLayout)),
       first,
     ],
-    { TSBUILD_ROOT: place.store },
+    // The place's server has no image: a name that no stage has is an error at once.
+    { TSBUILD_ROOT: place.store, TSBUILD_REGISTRY_MIRRORS: `docker.io=${place.origin}` },
   );
   const steps = stepsOf(stderr);
   const said = stderr

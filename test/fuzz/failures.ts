@@ -19,6 +19,7 @@ export function dockerFailure(error: string): Failure {
     .replace(/^failed to solve: /, "")
     .replace(/^failed to run Build function: /, "")
     .replace(/^failed to load cache key: /, "")
+    .replace(/^\S+: failed to resolve source metadata for (\S+): (?=\1: )/, "")
     .replace(/^dockerfile parse error on line \d+: /, "");
   return {
     sentence: withoutChance(sentence),
