@@ -104,7 +104,7 @@ function command(random: Random, stage: Stage): string {
     [1, () => make("link", path, `rm -rf ${path} && ln -s ${random.pick(["/tmp", "nowhere", "../usr"])} ${path}`)],
     [1, () => make("file", path, `rm -rf ${path} && echo now a file > ${path}`)],
     [1, () => `mv ${path} ${fresh} || true`],
-    [1, () => make("directory", fresh, `${within}cp -a ${existing(random, stage, "directory") ?? "/etc"} ${fresh}`)],
+    [1, () => make("directory", fresh, `${within}cp -a ${copyable(random, stage)} ${fresh}`)],
     [1, () => `touch ${path} || true`],
     [1, () => `cat ${path} > /tmp/same 2>/dev/null && cat /tmp/same > ${path} || true`],
     [1, () => random.pick(["true", ":", "echo nothing"])],
@@ -122,6 +122,12 @@ function command(random: Random, stage: Stage): string {
     [0.3, () => `mknod ${fresh} c 1 3 || true`],
     [3, () => looks(random, stage, path)],
   ])();
+}
+
+/** A directory whose copy has an end: "/" has /proc in it. */
+function copyable(random: Random, stage: Stage): string {
+  const path = existing(random, stage, "directory") ?? "/etc";
+  return path === "/" ? "/etc" : path;
 }
 
 /** Writes what the step sees to a file. */
