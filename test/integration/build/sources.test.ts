@@ -133,7 +133,7 @@ describe("ADD of a URL", () => {
       `digest mismatch for ${site.base}/f: sha256:${sha256("hello\n")} (expected: ${wrong})`,
       "Dockerfile:2",
       "   2 | >>> ADD",
-      "if you trust it: --checksum=sha256:",
+      "if you trust the file: --checksum=sha256:",
     ]);
   });
 
