@@ -36,11 +36,12 @@ function inOrder(entries: Iterable<LayerEntry>): { next(): Next } {
   let last: string | undefined;
   return {
     next() {
-      const { done, value } = iterator.next();
-      if (done === true) return undefined;
-      if (last !== undefined && comparePaths(last, value.path) >= 0) return OUT_OF_ORDER;
-      last = value.path;
-      return value;
+      const next = iterator.next();
+      if (next.done === true) return undefined;
+      const { path } = next.value;
+      if (last !== undefined && comparePaths(last, path) >= 0) return OUT_OF_ORDER;
+      last = path;
+      return next.value;
     },
   };
 }
