@@ -31,7 +31,11 @@ const LATER: readonly (readonly [rows: string, args: readonly string[], says: st
     ["--build-arg", "BUILDKIT_MULTI_PLATFORM=1"],
     "BUILDKIT_MULTI_PLATFORM=1 is not built yet",
   ],
-  ["Windows, whose layers have another form", ["--platform", "windows/amd64"], "cannot build Windows images yet (windows/amd64)"],
+  [
+    "Windows, whose layers have another form",
+    ["--platform", "windows/amd64"],
+    "cannot build Windows images yet (windows/amd64)",
+  ],
 ];
 
 test.each(LATER)("%s is refused before anything runs", async (_rows, args, says) => {
