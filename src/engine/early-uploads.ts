@@ -38,6 +38,7 @@ export class EarlyUploads implements AsyncDisposable {
     options: PackOptions,
     pack: (options: PackOptions) => Promise<PackedLayer>,
   ): Promise<PackedLayer> {
+    if (this.#targets.length === 0) return pack(options);
     const own = new Map<Reference, StreamedUpload>();
     let isPacked = false;
     const begin = async (blob: GrowingBlob): Promise<void> => {

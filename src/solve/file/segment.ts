@@ -111,7 +111,7 @@ export class MergedEntries implements Sequence<LayerEntry> {
       for (let other = first + 1; other < paths.length; other++)
         if (paths[other] === path) moveTo(other, heads[other]! + 1);
       const bound = smallest(paths.map((one, list) => (list === first ? undefined : one)));
-      const to = bound < 0 ? this.#lists[first]!.length : placeAfter(this.#lists[first]!, from, paths[bound]!);
+      const to = bound < 0 ? this.#lists[first]!.length : placeOf(this.#lists[first]!, paths[bound]!);
       this.#starts.push(length);
       this.#listNumbers.push(first);
       this.#froms.push(from);
@@ -130,13 +130,8 @@ function smallest(paths: readonly (string | undefined)[]): number {
   return found;
 }
 
-/** Number of the first entry after `from` whose path is `path` or comes after it. */
-function placeAfter(list: Sequence<LayerEntry>, from: number, path: string): number {
-  let [low, high] = [from + 1, list.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (comparePaths(list.at(middle)!.path, path) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** Number of the first entry whose path is `path` or comes after it. */
+function placeOf(list: Sequence<LayerEntry>, path: string): number {
+  const found = findSorted(list, (entry) => comparePaths(entry.path, path));
+  return found < 0 ? -1 - found : found;
 }
