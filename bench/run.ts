@@ -23,7 +23,8 @@ const USAGE = `usage: npm run bench -- [flags] [WORKLOAD…]
   --write               write the table into docs/performance.md; --json FILE: the JSON line
   --bars [--write]      no run: the table of what had to be reached, of the JSON files that are named instead of workloads, a column each
   --smoke [--record]    counts against bench/counts.json; --record writes it
-  --scaling [--write]   time per file, step and layer of tsbuild; --max-files N (default 100000)`;
+  --scaling [--write]   time per file, step and layer of tsbuild; --max-files N (default 100000)
+  --profile [--write]   where tsbuild's time goes in the warm workloads (default: those that the bars name)`;
 
 const { values: flags, positionals } = parse();
 const DOCUMENT = resolve(import.meta.dirname, "../docs/performance.md");
@@ -41,7 +42,7 @@ if (flags.smoke) {
   const { scaling } = await import("./scaling.ts");
   await scaling({ maxFiles: Number(flags["max-files"]), isWritten: flags.write });
 } else {
-  await bench();
+  await inTemporaryDirectory(flags.profile ? profile : bench);
 }
 
 function parse() {
@@ -65,6 +66,7 @@ function parse() {
         smoke: { type: "boolean", default: false },
         record: { type: "boolean", default: false },
         scaling: { type: "boolean", default: false },
+        profile: { type: "boolean", default: false },
         "max-files": { type: "string", default: "100000" },
       },
     });
@@ -74,7 +76,8 @@ function parse() {
   }
 }
 
-async function bench(): Promise<void> {
+/** The directory goes with the run, also where that is interrupted. */
+async function inTemporaryDirectory(work: (root: string) => Promise<void>): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "tsbuild-bench-"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
@@ -83,46 +86,57 @@ async function bench(): Promise<void> {
     });
   }
   try {
-    const size = sizes(root);
-    const all = workloads(size);
-    const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-    const unknown = positionals.filter((name) => !all.some((workload) => workload.name === name));
-    if (unknown.length > 0) {
-      console.error(`no workload ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}\n${USAGE}`);
-      process.exitCode = 2;
-      return;
-    }
-    const builders = openBuilders({
-      root,
-      docker: flags.docker ?? process.env["BENCH_DOCKER"],
-      dockerPid: flags["docker-pid"] ?? process.env["BENCH_DOCKER_PID"],
-      buildah: flags.buildah ?? process.env["BENCH_BUILDAH"],
-      buildahFlags: flags["buildah-flags"] ?? process.env["BENCH_BUILDAH_FLAGS"],
-      mayPrune: flags.prune,
-    });
-    await using registry = await openDockerRegistry();
-    const light = Number(flags.runs ?? (flags.quick ? 3 : 10));
-    const rounds = { light, heavy: flags.quick ? 1 : Math.min(light, 3) };
-    const notes = describe(builders, size, rounds);
-    const rows: Row[] = [];
-    for (const workload of chosen) {
-      console.error(`${workload.name} …`);
-      const options = { builders, size, root, registry: registry.host, rounds, isQuick: flags.quick };
-      const onNote = (note: string): void => void notes.push(note);
-      try {
-        rows.push(...(await runWorkload(workload, { ...options, onNote })));
-      } catch (error) {
-        // The others are still worth their time; the process fails at the end.
-        const message = error instanceof Error ? error.message : String(error);
-        console.error(message);
-        notes.push(`${workload.name}: FAILED: ${message.split("\n")[0] ?? ""}`);
-        process.exitCode = 1;
-      }
-    }
-    publish({ rows, builders: builders.map(({ name }) => name), notes });
+    await work(root);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+async function profile(root: string): Promise<void> {
+  const { profiles, PROFILED } = await import("./profile.ts");
+  const table = await profiles(positionals.length > 0 ? positionals : PROFILED, sizes(root), root);
+  console.log(table);
+  if (flags.write) writeFileSync(DOCUMENT, replaceMarked(readFileSync(DOCUMENT, "utf8"), "profiles", table));
+}
+
+async function bench(root: string): Promise<void> {
+  const size = sizes(root);
+  const all = workloads(size);
+  const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const unknown = positionals.filter((name) => !all.some((workload) => workload.name === name));
+  if (unknown.length > 0) {
+    console.error(`no workload ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}\n${USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  const builders = openBuilders({
+    root,
+    docker: flags.docker ?? process.env["BENCH_DOCKER"],
+    dockerPid: flags["docker-pid"] ?? process.env["BENCH_DOCKER_PID"],
+    buildah: flags.buildah ?? process.env["BENCH_BUILDAH"],
+    buildahFlags: flags["buildah-flags"] ?? process.env["BENCH_BUILDAH_FLAGS"],
+    mayPrune: flags.prune,
+  });
+  await using registry = await openDockerRegistry();
+  const light = Number(flags.runs ?? (flags.quick ? 3 : 10));
+  const rounds = { light, heavy: flags.quick ? 1 : Math.min(light, 3) };
+  const notes = describe(builders, size, rounds);
+  const rows: Row[] = [];
+  for (const workload of chosen) {
+    console.error(`${workload.name} …`);
+    const options = { builders, size, root, registry: registry.host, rounds, isQuick: flags.quick };
+    const onNote = (note: string): void => void notes.push(note);
+    try {
+      rows.push(...(await runWorkload(workload, { ...options, onNote })));
+    } catch (error) {
+      // The others are still worth their time; the process fails at the end.
+      const message = error instanceof Error ? error.message : String(error);
+      console.error(message);
+      notes.push(`${workload.name}: FAILED: ${message.split("\n")[0] ?? ""}`);
+      process.exitCode = 1;
+    }
+  }
+  publish({ rows, builders: builders.map(({ name }) => name), notes });
 }
 
 function sizes(root: string): Size {
