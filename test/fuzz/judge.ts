@@ -99,8 +99,10 @@ async function reasonFor(
   ask: (builder: "docker" | "tsbuild", each: FuzzCase) => Promise<Outcome>,
 ): Promise<string | undefined> {
   const why = explain(difference, circumstances);
-  if (why !== undefined || difference.where !== "error") return why;
   const { each } = circumstances;
+  if (why === undefined && difference.where === "build" && circumstances.tsbuild.facts)
+    return isChance(circumstances, await ask("docker", each)) ? CHANCE : undefined;
+  if (why !== undefined || difference.where !== "error") return why;
   const { docker = "", tsbuild = "" } = difference;
   const other = await otherMistake(each, docker, tsbuild, async (rest) => (await ask("docker", rest)).error);
   if (other !== undefined) return other;
@@ -109,6 +111,16 @@ async function reasonFor(
     return [(await ask("docker", rest)).error, (await ask("tsbuild", rest)).error];
   };
   return refusal !== undefined && (await isSameWithoutRefused(each, tsbuild, both)) ? refusal : undefined;
+}
+
+const CHANCE = "docker's chance: asked again about the same case, it makes the same image as tsbuild";
+
+/** Whether docker, which has failed where tsbuild has not, makes the same image when it is asked `again`. tsbuild is not asked again: its chance is a fault. */
+function isChance(circumstances: Circumstances, again: Outcome): boolean {
+  const { tsbuild, base } = circumstances;
+  if (!again.facts) return false;
+  const now = { ...circumstances, docker: again };
+  return compare([again, tsbuild], base).every((difference) => explain(difference, now) !== undefined);
 }
 
 function compare([docker, tsbuild]: readonly [Outcome, Outcome], base: readonly LayerFacts[]): Difference[] {

@@ -68,6 +68,14 @@ describe("the judge", () => {
     expect(await findings(builder(failed), builder(failed))).toEqual([]);
   });
 
+  test("docker is asked again where it alone fails, tsbuild is not; another image is found", async () => {
+    const chance = { where: "build", why: expect.stringContaining("docker's chance") as string };
+    const other = outcome({ facts: { ...FACTS, config: { User: "1" } } });
+    expect(await findings(builder(failed, outcome()), builder(outcome()))).toMatchObject([chance]);
+    expect(await findings(builder(failed, other), builder(outcome()))).toMatchObject([{ why: undefined }]);
+    expect(await findings(builder(outcome()), builder(failed, outcome()))).toMatchObject([{ why: undefined }]);
+  });
+
   test("finds a crash where both fail", async () => {
     const crashed = outcome({ facts: undefined, error: "this is a bug in tsbuild" });
     expect(await findings(builder(failed), builder(crashed))).toMatchObject([{ where: "crash" }]);
