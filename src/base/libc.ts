@@ -1,6 +1,7 @@
 // The one door to libc, for the system calls that Node does not have. koffi is loaded at the first call, so importing this file costs nothing.
 // All calls are synchronous and act on the calling thread. A failure throws an Error with `.errno`, `.code`, `.syscall` and `.path` like node:fs.
 // It decides nothing: who may mount what, and where, is the caller's business. Follows the man pages in section 2 of Linux, for x64 and arm64.
+import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { getSystemErrorMap } from "node:util";
 import type * as Koffi from "koffi";
@@ -21,6 +22,17 @@ export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 
 const CLONE_NEWNS = 0x20000;
+const CLONE_NEWNET = 0x40000000;
+
+const WNOHANG = 1;
+const O_CLOEXEC = 0o2000000;
+const POSIX_SPAWN_SETSIGDEF = 0x4;
+const POSIX_SPAWN_SETSIGMASK = 0x8;
+const POSIX_SPAWN_SETSID = 0x80;
+/** More than glibc's and musl's posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t need. */
+const SPAWN_STRUCT_SIZE = 512;
+/** Of the signals 1 to 31 all but SIGKILL and SIGSTOP, as the first word of a sigset_t. */
+const CATCHABLE_SIGNALS = 0x7fff_ffff & ~((1 << 8) | (1 << 18));
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -57,6 +69,18 @@ interface Libc {
   readonly utimensat: CFunction;
   readonly lseek: CFunction;
   readonly ioctl: CFunction;
+  readonly setns: CFunction;
+  readonly pipe2: CFunction;
+  readonly waitpid: CFunction;
+  readonly posixSpawn: CFunction;
+  readonly addDup2: CFunction;
+  readonly addOpen: CFunction;
+  readonly actionsInit: CFunction;
+  readonly actionsDestroy: CFunction;
+  readonly attributesInit: CFunction;
+  readonly setFlags: CFunction;
+  readonly setSigDefault: CFunction;
+  readonly setSigMask: CFunction;
 }
 
 /** Attaches `source` at `target`. `fstype` and `data` may be undefined where the kernel ignores them (bind, remount, propagation). */
@@ -79,6 +103,67 @@ export function umount(target: string, flags = 0): void {
 /** Gives the calling thread a mount namespace of its own, a copy of the one it was in; children that it starts are in it too. */
 export function unshareMounts(): void {
   check("unshare", load().unshare(CLONE_NEWNS));
+}
+
+/** Makes a network namespace and attaches it to the file `path`; the calling thread stays in its own. False, and nothing is done, where it could not come back to that. */
+export function makeNetworkNamespace(path: string): boolean {
+  const { unshare, setns } = load();
+  const own = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    // Asks for the same right as the way back.
+    if (setns(own, CLONE_NEWNET) !== 0) return false;
+    check("unshare", unshare(CLONE_NEWNET));
+    try {
+      mount("/proc/thread-self/ns/net", path, undefined, MS_BIND);
+    } finally {
+      check("setns", setns(own, CLONE_NEWNET));
+    }
+    return true;
+  } finally {
+    closeSync(own);
+  }
+}
+
+/** The reading and the writing end of a pipe, which programs that are started do not inherit. */
+export function makePipe(): readonly [readFd: number, writeFd: number] {
+  const fds = new Int32Array(2);
+  check("pipe2", load().pipe2(fds, O_CLOEXEC));
+  return [fds[0]!, fds[1]!];
+}
+
+/**
+ * Starts the program at `path` in a session of its own, with no signal ignored or blocked, and gives its process id; wait for it with {@link waitNoHang}.
+ * `stdio`: descriptors above 2 for its first three, undefined = /dev/null for reading. Everything else that is open here must be close-on-exec, as Node opens files.
+ */
+export function spawnSession(
+  path: string,
+  argv: readonly string[],
+  env: readonly string[],
+  stdio: readonly (number | undefined)[],
+): number {
+  const libc = load();
+  const actions = Buffer.alloc(SPAWN_STRUCT_SIZE);
+  const pid = new Int32Array(1);
+  libc.actionsInit(actions);
+  try {
+    for (const [target, fd] of stdio.entries()) {
+      if (fd === undefined) libc.addOpen(actions, target, "/dev/null", 0, 0);
+      else libc.addDup2(actions, fd, target);
+    }
+    const error = libc.posixSpawn(pid, path, actions, spawnAttributes(), [...argv, null], [...env, null]);
+    if (error !== 0) throw systemError("posix_spawn", error, path);
+    return pid[0]!;
+  } finally {
+    libc.actionsDestroy(actions);
+  }
+}
+
+/** Wait status of a child (wait(2)) that has ended, which is then forgotten; undefined while it runs. */
+export function waitNoHang(pid: number): number | undefined {
+  const status = new Int32Array(1);
+  const ended = load().waitpid(pid, status, WNOHANG);
+  if (ended < 0) throw systemError("waitpid", load().errno());
+  return ended === 0 ? undefined : status[0]!;
 }
 
 /** Makes a device node: `mode` is {@link S_IFCHR} or {@link S_IFBLK} with permission bits, which the umask reduces. */
@@ -217,6 +302,7 @@ function systemError(syscall: string, errno: number, path?: PathLike): NodeJS.Er
 let libc: Libc | undefined;
 let sharedXattrs: Buffer | undefined;
 let sharedTimes: BigInt64Array | undefined;
+let sharedAttributes: Buffer | undefined;
 
 function xattrBuffer(): Buffer {
   return (sharedXattrs ??= Buffer.alloc(XATTR_SIZE_MAX));
@@ -224,6 +310,20 @@ function xattrBuffer(): Buffer {
 
 function timeBuffer(): BigInt64Array {
   return (sharedTimes ??= new BigInt64Array(4));
+}
+
+/** posix_spawnattr_t, made once. Node ignores SIGPIPE, which its children must not. */
+function spawnAttributes(): Buffer {
+  if (sharedAttributes) return sharedAttributes;
+  const { attributesInit, setFlags, setSigDefault, setSigMask } = load();
+  const attributes = Buffer.alloc(SPAWN_STRUCT_SIZE);
+  const [none, all] = [Buffer.alloc(SPAWN_STRUCT_SIZE), Buffer.alloc(SPAWN_STRUCT_SIZE)];
+  all.writeUInt32LE(CATCHABLE_SIGNALS);
+  attributesInit(attributes);
+  setFlags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  setSigDefault(attributes, all);
+  setSigMask(attributes, none);
+  return (sharedAttributes = attributes);
 }
 
 function load(): Libc {
@@ -251,6 +351,25 @@ function bind(): Libc {
     // off_t is 64 bits wide in glibc and musl on both architectures.
     lseek: bound("lseek", "int64_t", ["int", "int64_t", "int"]),
     ioctl: bound("ioctl", "int", ["int", "ulong", "void *"]),
+    setns: bound("setns", "int", ["int", "int"]),
+    pipe2: bound("pipe2", "int", ["void *", "int"]),
+    ...bindProcesses(bound),
+  };
+}
+
+function bindProcesses(bound: (name: string, result: string, args: readonly string[]) => CFunction) {
+  const [pointer, strings] = ["void *", "const char **"];
+  return {
+    waitpid: bound("waitpid", "int", ["int", pointer, "int"]),
+    posixSpawn: bound("posix_spawn", "int", [pointer, "str", pointer, pointer, strings, strings]),
+    addDup2: bound("posix_spawn_file_actions_adddup2", "int", [pointer, "int", "int"]),
+    addOpen: bound("posix_spawn_file_actions_addopen", "int", [pointer, "int", "str", "int", "uint32_t"]),
+    actionsInit: bound("posix_spawn_file_actions_init", "int", [pointer]),
+    actionsDestroy: bound("posix_spawn_file_actions_destroy", "int", [pointer]),
+    attributesInit: bound("posix_spawnattr_init", "int", [pointer]),
+    setFlags: bound("posix_spawnattr_setflags", "int", [pointer, "short"]),
+    setSigDefault: bound("posix_spawnattr_setsigdefault", "int", [pointer, pointer]),
+    setSigMask: bound("posix_spawnattr_setsigmask", "int", [pointer, pointer]),
   };
 }
 

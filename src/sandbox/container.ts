@@ -1,14 +1,15 @@
 // One container from `run` to its end: streams, exit code, cancellation. The bundle is there already; what the runtime says is told apart from
 // what the step says. Reference S15, T48, R09.
-import type { ChildProcess } from "node:child_process";
-import { addAbortListener, once } from "node:events";
+import { addAbortListener } from "node:events";
 import type { Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { readFileIfExists } from "../base/fs-atomic.ts";
 import { runProcess } from "../base/process.ts";
+import type { Session } from "../base/session.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
-import { RUNTIME_ENV, startRuntime, type Starter } from "./starter.ts";
+import { RUNTIME_ENV, startRuntime } from "./start-runtime.ts";
 
 export type OutputConsumer = (stream: "stdout" | "stderr", chunk: Uint8Array) => void | Promise<void>;
 
@@ -17,8 +18,6 @@ export interface ContainerOptions {
   /** Directory with config.json; takes the runtime's log and pid file. */
   readonly bundle: string;
   readonly invocation: RuntimeInvocation;
-  /** For this invocation; undefined = a process is made now. */
-  readonly starter: Starter | undefined;
   readonly onOutput: OutputConsumer;
   readonly signal?: AbortSignal;
 }
@@ -41,12 +40,11 @@ const BAD_COMMAND =
  * and with BuildError `runtime` where the runtime could not start it.
  */
 export async function runContainer(options: ContainerOptions): Promise<number> {
-  const { id, bundle, invocation, starter, onOutput, signal } = options;
-  const { child, stdout, stderr } = starter?.start(id, bundle) ?? startRuntime(invocation, id, bundle);
+  const { id, bundle, invocation, onOutput, signal } = options;
+  const { child, stdout, stderr } = startRuntime(invocation, id, bundle);
   const kill = new Kill(options, child);
   using listeners = new DisposableStack();
   if (signal) listeners.use(addAbortListener(signal, () => kill.start()));
-  const ended = exitOf(child, invocation.runtime.path);
   const outputs = [new Output("stdout", stdout, onOutput), new Output("stderr", stderr, onOutput)];
   const pumps = outputs.map(async (output) => {
     try {
@@ -58,7 +56,7 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
     }
   });
   const wrapUp = async (): Promise<void> => {
-    const { signal: killedBy } = await ended;
+    const { signal: killedBy } = await child.ended;
     // The container lives on without its runtime, and holds the streams open.
     if (killedBy !== null) await kill.removeByForce();
     for (const output of outputs) output.endSoon();
@@ -67,7 +65,7 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
   await kill.done();
   signal?.throwIfAborted();
   for (const result of settled) if (result.status === "rejected") throw result.reason;
-  const exit = await ended;
+  const exit = await child.ended;
   if (exit.signal !== null) {
     throw new BuildError("runtime", `${invocation.runtime.name} was killed by ${exit.signal} while the step ran`);
   }
@@ -126,18 +124,6 @@ class Output {
   }
 }
 
-async function exitOf(
-  child: ChildProcess,
-  command: string,
-): Promise<{ readonly code: number | null; readonly signal: string | null }> {
-  try {
-    const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
-    return { code, signal };
-  } catch (error) {
-    throw new BuildError("runtime", `cannot start ${command}`, { cause: error });
-  }
-}
-
 /** A user namespace gets no new /proc where something covers parts of the one that is there (S72), as container engines do. */
 const HIDDEN_PROC = /mount(?:ing)? [`"']?proc[`"']? to .*(?:operation not permitted|permission denied)/i;
 const SHOW_PROC =
@@ -168,10 +154,10 @@ export function lastErrorOf(log: string): string | undefined {
 /** Ends a container that may be in any state between "not yet there" and "gone". */
 class Kill {
   readonly #options: ContainerOptions;
-  readonly #child: ChildProcess;
+  readonly #child: Session;
   #running: Promise<void> | undefined;
 
-  constructor(options: ContainerOptions, child: ChildProcess) {
+  constructor(options: ContainerOptions, child: Session) {
     this.#options = options;
     this.#child = child;
   }
@@ -188,12 +174,12 @@ class Kill {
 
   async #run(): Promise<void> {
     const deadline = AbortSignal.timeout(KILL_LIMIT_MS);
-    while (this.#isAlive() && !deadline.aborted) {
+    while (this.#child.isRunning && !deadline.aborted) {
       // Fails while the container is not there yet, so try again until the runtime has ended.
       await this.#call(["kill", this.#options.id, "KILL"]);
-      if (this.#isAlive()) await exitOrTimeout(this.#child, 50);
+      if (this.#child.isRunning) await Promise.race([this.#child.ended, setTimeout(50)]);
     }
-    if (!this.#isAlive()) return;
+    if (!this.#child.isRunning) return;
     this.#child.kill("SIGKILL");
     await this.removeByForce();
   }
@@ -207,17 +193,4 @@ class Kill {
     const signal = AbortSignal.timeout(KILL_LIMIT_MS);
     await runProcess(command, rest, { env: RUNTIME_ENV, graceMs: 0, signal }).catch(() => undefined);
   }
-
-  #isAlive(): boolean {
-    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
-  }
-}
-
-async function exitOrTimeout(child: ChildProcess, ms: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  child.once("exit", resolve);
-  await promise;
-  clearTimeout(timer);
-  child.off("exit", resolve);
 }

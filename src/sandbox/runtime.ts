@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { runProcess } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { CgroupLayout, CgroupSupport } from "./cgroup.ts";
+import type { KnownRuntimes } from "./known-runtimes.ts";
 
 /** Where runtimes and network programs are looked for unless the caller says otherwise. */
 export const DEFAULT_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,14 +36,23 @@ export async function chooseRuntime(
   wanted: string | undefined,
   searchPath: string,
   cgroups: CgroupSupport,
+  known: KnownRuntimes,
 ): Promise<Runtime> {
-  if (wanted !== undefined) return identify(findWanted(wanted, searchPath));
+  const path = wanted === undefined ? findUsable(searchPath, cgroups) : findWanted(wanted, searchPath);
+  const identity = known.find(path);
+  if (identity) return { ...identity, path };
+  const runtime = await identify(path);
+  known.keep(path, runtime);
+  return runtime;
+}
+
+function findUsable(searchPath: string, cgroups: CgroupSupport): string {
   const crun = findProgram("crun", searchPath);
   const runc = findProgram("runc", searchPath);
   const canHide = !cgroups.isHybrid || findProgram("unshare", searchPath) !== undefined;
   const isCrunUsable = canHide && (cgroups.layout !== "v2" || mayLockMemory());
-  if (crun !== undefined && (isCrunUsable || runc === undefined)) return identify(crun);
-  if (runc !== undefined) return identify(runc);
+  if (crun !== undefined && (isCrunUsable || runc === undefined)) return crun;
+  if (runc !== undefined) return runc;
   throw new BuildError("runtime", "RUN needs an OCI runtime, and neither crun nor runc is installed", {
     help: INSTALL_HELP,
   });

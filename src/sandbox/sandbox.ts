@@ -3,13 +3,13 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detectCgroups } from "./cgroup.ts";
+import { KnownRuntimes } from "./known-runtimes.ts";
 import { enterMountNamespace } from "./mount-namespace.ts";
 import { NetworkPool } from "./network.ts";
 import { chooseRuntime, DEFAULT_SEARCH_PATH, disguiseFor, type Runtime } from "./runtime.ts";
 import { FilterCache } from "./seccomp-cache.ts";
 import type { SpecHost } from "./spec.ts";
 import type { StepRequest, StepResult } from "./step-request.ts";
-import { Starter } from "./starter.ts";
 import { runStep, type StepWorld } from "./step.ts";
 
 export { reapLeftovers } from "./reap.ts";
@@ -33,7 +33,7 @@ export interface SandboxOptions {
   readonly runtime?: string;
   /** Directory for the state of runtime and network helpers; made if missing. */
   readonly stateDir: string;
-  /** Directory for what is worth keeping from build to build (compiled filters), writable by this user only; default `stateDir`. */
+  /** Directory for what is worth keeping from build to build (compiled filters, versions), writable by this user only; default `stateDir`. */
   readonly cacheDir?: string;
   /** Whether this process is root of a user namespace only; see rootless.ts. */
   readonly isRootless: boolean;
@@ -56,12 +56,10 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
   const networks = new NetworkPool({ searchPath, stateDir, onNotice });
   networks.warm();
   try {
-    const runtime = await chooseRuntime(options.runtime, searchPath, cgroups);
+    const cacheDir = options.cacheDir ?? stateDir;
+    const runtime = await chooseRuntime(options.runtime, searchPath, cgroups, new KnownRuntimes(cacheDir));
     const disguise = disguiseFor(runtime, cgroups, searchPath);
     const plain = { runtime, root: runtimeRoot, layout: cgroups.layout, isSystemdCgroup: false, disguise };
-    // Behind a disguise is a mount namespace, and mounts that are made later do not arrive there.
-    const starter = disguise.length === 0 ? new Starter(plain, stateDir) : undefined;
-    starter?.prepare();
     const world: StepWorld = {
       plain,
       layout: cgroups.layout,
@@ -69,16 +67,13 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
       processes: options.processes ?? "private",
       networks,
       searchPath,
-      starter,
-      filters: new FilterCache(runtime, options.cacheDir ?? stateDir),
+      filters: new FilterCache(runtime, cacheDir),
       host: readHost(),
     };
     return {
       runtime,
       run: (request) => runStep(world, request),
-      [Symbol.asyncDispose]: async () => {
-        await Promise.all([starter?.[Symbol.asyncDispose](), networks[Symbol.asyncDispose]()]);
-      },
+      [Symbol.asyncDispose]: () => networks[Symbol.asyncDispose](),
     };
   } catch (error) {
     await networks[Symbol.asyncDispose]();

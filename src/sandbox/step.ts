@@ -29,7 +29,6 @@ import type { SpecSeccomp } from "./runtime-spec.ts";
 import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { SandboxMount, StepRequest, StepResult } from "./step-request.ts";
-import type { Starter } from "./starter.ts";
 import { DEFAULT_SHM_SIZE, runtimeSpec, type PreparedMount, type SpecHost, type SpecInput } from "./spec.ts";
 import { MountStubs } from "./stubs.ts";
 import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
@@ -44,8 +43,6 @@ export interface StepWorld {
   readonly networks: NetworkPool;
   /** Where emulators are looked for, as in PATH. */
   readonly searchPath: string;
-  /** For the plain invocation; undefined where the runtime must be started after its mounts are made, because it would not see them otherwise. */
-  readonly starter: Starter | undefined;
   readonly filters: FilterCache;
   readonly host: SpecHost;
 }
@@ -132,8 +129,7 @@ async function runWatched(
   const { id, onOutput, scratchDir, signal } = request;
   using watches = new DisposableStack();
   watches.use(world.filters.watch(uncompiled, join(invocation.root, id)));
-  const starter = invocation.isSystemdCgroup ? undefined : world.starter;
-  return await runContainer({ id, bundle: scratchDir, invocation, starter, onOutput, ...(signal ? { signal } : {}) });
+  return await runContainer({ id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) });
 }
 
 function invocationOf({ plain }: StepWorld, request: StepRequest): RuntimeInvocation {

@@ -73,18 +73,24 @@ function cleaned(text: string): string {
   });
 }
 
-/** A directory that is only on the way to the working directory, as docker has it written: the runtime makes it to start a RUN there. */
+/**
+ * A directory that is only on the way to the working directory, as docker has it written: the runtime makes it to start a RUN there. Or what this RUN, where
+ * it names it, has put into such a directory.
+ */
 function isOnTheWay({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
   const cause = causeOf(where, circumstances);
-  if (docker !== "directory 0755 0:0" || tsbuild !== undefined || cause?.instruction.name !== "RUN") return false;
+  if (docker === undefined || tsbuild !== undefined || cause?.instruction.name !== "RUN") return false;
   const history = circumstances.docker.facts?.history.slice(0, cause.entry) ?? [];
   const workdir = String(
     history.findLast((entry) => String(entry["created_by"]).startsWith("WORKDIR /"))?.["created_by"],
   );
   const names = workdir.slice("WORKDIR ".length).split("/");
-  const isPassed = names.some((_, at) => cleaned(`/${names.slice(0, at + 1).join("/")}`) === cause.path);
-  const isMade = !treeAfter(circumstances.docker, circumstances.base, cause.layer ?? 0).has(cause.path);
-  return isPassed && isMade && !isWithin(cleaned(names.join("/")), cause.path);
+  const passed = names.map((_, at) => cleaned(`/${names.slice(0, at + 1).join("/")}`));
+  const before = treeAfter(circumstances.docker, circumstances.base, cause.layer ?? 0);
+  const made = passed.filter((path) => !before.has(path) && !isWithin(passed.at(-1)!, path));
+  if (made.includes(cause.path)) return docker === "directory 0755 0:0";
+  const isNamed = cause.instruction.text.split(/[\s;]/).includes(cause.path);
+  return isNamed && made.some((path) => isWithin(cause.path, path));
 }
 
 /** `EXPOSE x${NOPE:-82}`: docker has the port 82. */

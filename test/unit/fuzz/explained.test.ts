@@ -125,6 +125,24 @@ describe("metadata", () => {
     parted("/w/../z", "RUN x", { "/w": "directory 0755 0:0" }),
   );
 
+  const intoIt = (step: string, workdir = "/w/../z"): Scene => ({
+    ...parted(workdir, step),
+    layers: [
+      [{}, {}],
+      [{}, { "/w": "directory 0755 0:0", "/w/x": "file 0644" }],
+    ],
+  });
+  shows(
+    "O07",
+    intoIt("RUN touch /w/x || true"),
+    { where: "layer 2 /w/x", docker: "file 0644" },
+    { where: "layer 2 /w/x", docker: "file 0644", tsbuild: "file 0600" },
+    { where: "layer 2 /w/x", tsbuild: "file 0644" },
+    intoIt("RUN touch /w/xy || true"),
+    intoIt("RUN touch /w/x || true", "/w/z"),
+    intoIt("COPY a /w/x"),
+  );
+
   const heredoc = (first: string, opening = "<<-EOF"): Scene => ({
     parts: ["FROM busybox", `RUN ${opening}\n${first}\nEOF`],
     history: ["RUN /dev/pipes/EOF # buildkit"],
