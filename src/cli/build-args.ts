@@ -1,5 +1,6 @@
 // The flags of `tsbuild [build]`, with the names of `docker buildx build`. The words become values here, once, and our own types.
 import { resolve } from "node:path";
+import { parseGoBool } from "../base/go-text.ts";
 import { parseLifetime } from "../base/lifetime.ts";
 import { BuildError, type BuildOptions, type PullPolicy } from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
@@ -40,16 +41,23 @@ export async function parseBuildArguments(
   const plain = words.map((word) => (word === "--pull" ? "--pull=always" : word));
   const given = readPlainFlags(plain) ?? (await (await import("./flag-parser.ts")).parseFlags(plain));
   if (typeof given === "string") return given;
-  return buildArguments(given, await cachesOf(given, cwd, environment), cwd, environment);
+  const buildArgs = buildArgsOf(given, environment);
+  const caches = await cachesOf(given, buildArgs, cwd, environment);
+  return buildArguments(given, { ...caches, buildArgs }, cwd, environment);
 }
 
 type CacheOptions = Pick<BuildOptions, "cacheFrom" | "cacheTo" | "inlineCache">;
 
 /** Read only where there are any: most builds have none. */
-async function cachesOf(given: GivenFlags, cwd: string, environment: Environment): Promise<CacheOptions> {
+async function cachesOf(
+  given: GivenFlags,
+  buildArgs: ReadonlyMap<string, string>,
+  cwd: string,
+  environment: Environment,
+): Promise<CacheOptions> {
   const [from, to] = [given["cache-from"], given["cache-to"]];
-  // A25: docker's way to ask for it.
-  const isAsked = given["build-arg"].some((text) => /^BUILDKIT_INLINE_CACHE=(1|t|true)$/i.test(text));
+  // A25: docker's way to ask for it. What is no boolean is not asked for, as in BuildKit.
+  const isAsked = parseGoBool(buildArgs.get("BUILDKIT_INLINE_CACHE") ?? "") === true;
   if (from.length === 0 && to.length === 0) return { cacheFrom: [], cacheTo: [], inlineCache: isAsked };
   const { parseCacheFrom, parseCacheTo } = await import("./cache-spec.ts");
   const world = { cwd, environment };
@@ -63,7 +71,7 @@ async function cachesOf(given: GivenFlags, cwd: string, environment: Environment
 
 function buildArguments(
   given: GivenFlags,
-  caches: CacheOptions,
+  known: CacheOptions & Pick<BuildOptions, "buildArgs">,
   cwd: string,
   environment: Environment,
 ): BuildArguments {
@@ -84,7 +92,6 @@ function buildArguments(
     build: {
       context: contexts[0]!,
       tags: given.tag,
-      buildArgs: buildArgsOf(given, environment),
       buildContexts: parsePairs("--build-context", given["build-context"]),
       labels: parseLabels(given.label),
       platforms: given.platform.flatMap((text) => text.split(",")),
@@ -96,7 +103,7 @@ function buildArguments(
       secrets: given.secret.map((text) => parseSecret(text, cwd, environment)),
       ssh: given.ssh.map((text) => parseSsh(text, cwd)),
       outputs,
-      ...caches,
+      ...known,
       pull: pullPolicy(given.pull),
       allow: given.allow.flatMap(entitlements),
       ...optionalFields(given, cwd),
@@ -145,7 +152,13 @@ function refuseLater(given: GivenFlags): void {
     text === undefined || (text !== "" && /^(0|f|false)$/i.test(text));
   if (!isOff(given.provenance)) refuse("--provenance", "leave it out, or write --provenance=false");
   if (!isOff(given.sbom)) refuse("--sbom", "leave it out, or write --sbom=false");
-  if (given.attest.some((text) => !csvFields(text).includes("disabled=true"))) refuse("--attest", "leave it out");
+  if (!given.attest.every(isDisabled)) refuse("--attest", "leave it out");
+}
+
+/** Whether `--attest type=TYPE,disabled=BOOL` switches off what it names. */
+function isDisabled(attestation: string): boolean {
+  const value = csvFields(attestation).find((field) => field.startsWith("disabled="));
+  return value !== undefined && parseGoBool(value.slice("disabled=".length)) === true;
 }
 
 function notOneContext(contexts: readonly string[]): BuildError {

@@ -30,7 +30,9 @@ export function refuseMultiPlatform(buildArgs: BuildArgs): void {
   if (text === "") return;
   const isWanted = parseGoBool(text);
   if (isWanted === undefined)
-    throw new BuildError("usage", `invalid boolean value ${JSON.stringify(text)} for BUILDKIT_MULTI_PLATFORM`);
+    throw new BuildError("usage", `invalid boolean value ${JSON.stringify(text)} for BUILDKIT_MULTI_PLATFORM`, {
+      help: "leave the argument out, or write BUILDKIT_MULTI_PLATFORM=false",
+    });
   if (isWanted)
     throw new BuildError("unsupported", "BUILDKIT_MULTI_PLATFORM=1 is not built yet: tsbuild makes plain manifests", {
       help: "leave the argument out: images of one platform need no index",

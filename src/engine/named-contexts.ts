@@ -33,6 +33,14 @@ export function namedContexts(texts: ReadonlyMap<string, string>, cwd: string): 
 function namedContext(name: string, text: string, cwd: string): NamedContext {
   if (text.startsWith("docker-image://")) return { kind: "image", reference: text.slice("docker-image://".length) };
   if (text.startsWith("oci-layout://")) return layoutContext(text, cwd);
+  if (text.startsWith("target:"))
+    throw new BuildError(
+      "usage",
+      `${JSON.stringify(`${name}=${text}`)} is a target of a bake file, which tsbuild does not read`,
+      {
+        help: "build that target first, and name its image: docker-image://REFERENCE or oci-layout://DIR",
+      },
+    );
   const context = parseContext(text);
   switch (context.kind) {
     case "directory":

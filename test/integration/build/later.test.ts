@@ -52,6 +52,7 @@ test("PV01, SB01, A26: what switches them off is accepted", async () => {
   await rig.must(["-q", ...off, ...args, "-o", "type=cacheonly", context]);
   const bad = await rig.tsbuild(["-q", "--build-arg", "BUILDKIT_MULTI_PLATFORM=perhaps", context]);
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("invalid boolean value") as string]);
+  expect(bad.stderr).toContain("help: leave the argument out, or write BUILDKIT_MULTI_PLATFORM=false");
 });
 
 test("A28, P05: BUILDKIT_SYNTAX goes before the directive, and has to be a Dockerfile", async () => {
@@ -68,6 +69,7 @@ test("A28, P05: BUILDKIT_SYNTAX goes before the directive, and has to be a Docke
   ])
     expect((await build(syntax, foreign)).code).toBe(0);
   expect(readFileSync(join(rig.root, "out/a"), "utf8")).toBe("a");
+  expect((await build("", foreign)).stderr).toContain('the frontend image "example.com/other:1" is not supported');
   const { code, stderr } = await build("example.com/mopy", context);
   expect(code).toBe(1);
   expect(stderr).toContain('the frontend image "example.com/mopy" is not supported');
@@ -84,6 +86,19 @@ test("A29, K31: BUILDKIT_DOCKERFILE_CHECK replaces the directive in a build", as
   ]);
   const bad = await rig.tsbuild(["-q", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=color=red", lax]);
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('invalid check option "color"') as string]);
+});
+
+test("A27, R09: a step is called buildkitsandbox or as the build argument says; what there is to read and the terminal are ours", async () => {
+  const nosy = rig.context({
+    Dockerfile: "FROM busybox\nRUN { hostname; cat; test -t 0 || echo no terminal; } > /seen\n",
+  });
+  const seen = async (...args: string[]): Promise<string> => {
+    await rig.must(["-q", ...args, "-o", "nosy", nosy], { input: "typed\n" });
+    return readFileSync(join(rig.root, "nosy/seen"), "utf8");
+  };
+  expect(await seen()).toBe("buildkitsandbox\nno terminal\n");
+  expect(await seen("--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box")).toBe("box\nno terminal\n");
+  expect(await seen("--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=")).toBe("buildkitsandbox\nno terminal\n");
 });
 
 test("S17, S54: a step sees nothing of our tracing, and of proxies only what build arguments say", async () => {
