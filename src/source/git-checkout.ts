@@ -9,8 +9,10 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -249,19 +251,34 @@ async function cloneInto(job: Job, commit: string, tree: string, kind: CloneKind
   if (kind.isGitDirKept) {
     await run("remote", "add", "origin", redactUrls(job.remote));
     for (const name of ["FETCH_HEAD", "logs"]) rmSync(join(tree, ".git", name), { recursive: true, force: true });
+    redactConfiguration(join(tree, ".git"));
   } else removeGitDirs(tree);
 }
 
 async function updateSubmodules(job: Job, tree: string): Promise<void> {
-  // Relative URLs of submodules start from the remote; in its configuration, not in a file that a kept .git would show.
+  const what = `failed to update submodules for ${job.remote}`;
+  // Relative URLs of submodules start from the remote; in git's environment, not in a file that a kept .git would show.
+  // Not for the update: git hands that down to the submodules, whose own submodules start from where they came from.
   const config = [["remote.origin.url", job.remote]] as const;
+  await runGit(what, command(job, ["submodule", "--quiet", "init"], { cwd: tree, config }));
   const update = (depth: readonly string[]): GitCommand =>
-    command(job, ["submodule", "--quiet", "update", "--init", "--recursive", ...depth], { cwd: tree, config });
+    command(job, ["submodule", "--quiet", "update", "--init", "--recursive", ...depth], { cwd: tree });
   const result = await tryGit(update(["--depth=1"]));
   if (result.exitCode === 0) return;
-  const what = `failed to update submodules for ${job.remote}`;
   if (!/shallow|depth|not our ref|unadvertised/i.test(result.stderr)) throw gitError(what, update([]), result);
   await runGit(what, update([]));
+}
+
+/** Of a URL that starts from the remote git wrote down the whole, with the remote's credentials; for the submodules, too. */
+function redactConfiguration(gitDir: string): void {
+  const modules = join(gitDir, "modules");
+  const inModules = existsSync(modules) ? readdirSync(modules, { recursive: true, withFileTypes: true }) : [];
+  const files = inModules.filter((entry) => entry.name === "config" && entry.isFile());
+  for (const path of [join(gitDir, "config"), ...files.map(({ parentPath }) => join(parentPath, "config"))]) {
+    const text = readFileSync(path, "utf8");
+    const redacted = redactUrls(text);
+    if (redacted !== text) writeFileSync(path, redacted);
+  }
 }
 
 /** Names called .git are never tracked: all are git's own, a submodule's among them. */

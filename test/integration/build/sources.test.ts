@@ -235,6 +235,38 @@ describe("ADD of git", () => {
     expect(readFileSync(join(out, "sum/top"), "utf8")).toBe("2");
   });
 
+  test("AD09: submodules and theirs are there, each by one commit; none where the query says so", async () => {
+    /** The last of its commits has the submodule `inside`, which is at `url`, at `commit`. */
+    const nest = (name: string, inside: string, url: string, commit: string): string => {
+      const repo = repository(name);
+      repo.commit({ ".gitmodules": `[submodule "${inside}"]\n\tpath = ${inside}\n\turl = ${url}\n` });
+      repo.git("update-index", "--add", "--cacheinfo", `160000,${commit},${inside}`);
+      repo.git("commit", "-q", "-m", inside);
+      repo.git("push", "-q", "origin", "HEAD");
+      return repo.git("rev-parse", "HEAD");
+    };
+    const deep = repository("elsewhere/deep");
+    deep.commit({ file: "0" });
+    // Each URL starts from that of the repository that says it.
+    const middle = nest("elsewhere/middle", "deep", "../deep.git", deep.commit({ file: "deep" }));
+    nest("outer", "middle", "../elsewhere/middle.git", middle);
+    const url = `${site.base}/outer.git`;
+    const kept = `--keep-git-dir http://me:hunter2@${site.host}/outer.git /kept/`;
+    const adds = [`${url} /with/`, `${url}?submodules=false /without/`, kept];
+    const out = await files([dockerfile(`FROM scratch\n${adds.map((add) => `ADD ${add}\n`).join("")}`)]);
+    expect(readFileSync(join(out, "with/middle/deep/file"), "utf8")).toBe("deep");
+    const paths = readdirSync(join(out, "with"), { recursive: true, encoding: "utf8" });
+    expect(paths.filter((path) => path.endsWith(".git"))).toEqual([]);
+    expect(readdirSync(join(out, "without/middle"))).toEqual([]);
+    for (const module of ["", "/modules/middle", "/modules/middle/modules/deep"])
+      expect(existsSync(join(out, `kept/.git${module}/shallow`)), module).toBe(true);
+    const inKept = readdirSync(join(out, "kept"), { recursive: true, withFileTypes: true });
+    for (const file of inKept.filter((entry) => entry.isFile())) {
+      const path = join(file.parentPath, file.name);
+      expect(readFileSync(path).includes("hunter2"), path).toBe(false);
+    }
+  });
+
   test("Q03: an unchanged ref costs one question; a moved one is fetched", async () => {
     const repo = repository("moves");
     repo.commit({ a: "1" });
@@ -275,13 +307,14 @@ describe("ADD of git", () => {
     await rig.must(["--secret", "id=GIT_AUTH_TOKEN,env=T", context], { env });
     site.gitAuthorization = "Basic abc";
     const other = dockerfile(`FROM scratch\nADD ${site.base}/private.git /y\n`);
-    const result = await rig.must(["--secret", `id=GIT_AUTH_HEADER.${site.host},env=T`, other], {
-      env: { T: "Basic abc" },
+    const general = ["--secret", "id=GIT_AUTH_HEADER,env=OTHER", "--secret", "id=GIT_AUTH_TOKEN,env=OTHER"];
+    const result = await rig.must([...general, "--secret", `id=GIT_AUTH_HEADER.${site.host},env=T`, other], {
+      env: { T: "Basic abc", OTHER: "Basic no" },
     });
     expect(result.stderr).not.toContain("abc");
   });
 
-  test("AD10: ssh has the agent of --ssh default, and none without it", async () => {
+  test("AD10, X03: ssh has the agent of --ssh default, and none without it", async () => {
     repository("ssh").commit({ a: "over ssh" });
     const bin = rig.context({});
     const log = join(rig.root, "ssh.log");
@@ -295,6 +328,12 @@ describe("ADD of git", () => {
     expect(readFileSync(log, "utf8")).toMatch(
       /^\S+agent\.sock .*StrictHostKeyChecking=yes.*git@example\.com git-upload-pack/,
     );
+    // X03: a context is fetched with the same agent.
+    writeFileSync(log, "");
+    const remote = `git@example.com:${repositories}/ssh.git#main`;
+    const input = "FROM scratch\nCOPY a /from-context\n";
+    expect(readdirSync(await files(["--ssh", "default", "-f", "-", remote], { env, input }))).toEqual(["from-context"]);
+    expect(readFileSync(log, "utf8")).toMatch(/^\S+agent\.sock /);
     writeFileSync(log, "");
     await files([dockerfile(`FROM scratch\nADD git@example.com:${repositories}/ssh.git#main /z\n`)], { env });
     expect(readFileSync(log, "utf8")).toMatch(/^none /);
@@ -324,6 +363,9 @@ describe("contexts that are fetched", () => {
     ]);
     const kept = await files(["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", url]);
     expect(existsSync(join(kept, "all/.git/HEAD"))).toBe(true);
+    expect(existsSync(join(await files([`${url}?keep-git-dir=true`]), "all/.git/HEAD"))).toBe(true);
+    const dropped = await files(["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=false", url]);
+    expect(existsSync(join(dropped, "all/.git"))).toBe(false);
   });
 
   test("X03: a commit that does not touch what a step reads runs nothing again", async () => {
@@ -395,6 +437,14 @@ describe("contexts that are fetched", () => {
     }
   });
 
+  test("X01, X06: in what is fetched or piped, too, it may be called dockerfile", async () => {
+    const lower = { dockerfile: "FROM scratch\nCOPY a /lower\n", a: "1" };
+    repository("lower").commit(lower);
+    expect(readdirSync(await files([`${site.base}/lower.git`]))).toEqual(["lower"]);
+    const input = makeTar(rig.context(lower), "none");
+    expect(readdirSync(await files(["-"], { input }))).toEqual(["lower"]);
+  });
+
   test("X04: anything else is a Dockerfile, which is all that its context has", async () => {
     site.pages.set("/text", { body: "FROM scratch\nCOPY . /all/\n" });
     expect(readdirSync(join(await files([`${site.base}/text`]), "all"))).toEqual(["context"]);
@@ -445,9 +495,20 @@ describe("named contexts", () => {
     await fails(using("http://127.0.0.1:1/x.git"), 3, ["failed to fetch remote", "Dockerfile:2"]);
     await fails(using("/nonexistent"), 1, ['path "/nonexistent" not found', "Dockerfile:2"]);
     await fails(using("-"), 2, ["only the main one can be on standard input"]);
+    await fails(using("target:base"), 2, ["is a target of a bake file", "help: build that target first"]);
     await fails(using("https://h/r.git?ref="), 2, ['query "ref" has no value']);
     const broken = rig.context({ ".dockerignore": "[\n" });
     await fails(using(broken), 1, [".dockerignore"]);
+  });
+
+  test("X05: of a directory only what a step uses counts", async () => {
+    const folder = rig.context({ used: "1", other: "1" });
+    const args = ["--build-context", `d=${folder}`, dockerfile("FROM scratch\nCOPY --from=d used /used\n")];
+    await rig.must(args);
+    writeFileSync(join(folder, "other"), "2");
+    expect(Object.values(await outcomes(args))).toEqual(["cached"]);
+    writeFileSync(join(folder, "used"), "2");
+    expect(Object.values(await outcomes(args))).toEqual(["ran"]);
   });
 
   test("X05: a commit that changes other files of a mounted context runs nothing again", async () => {

@@ -98,6 +98,9 @@ test("AD07, AD09: what is not there, and checksums", async () => {
     code: "content",
     message: `expected checksum to match ${first}, got ${second}`,
   });
+  await expect(resolve("v1", "0000")).rejects.toMatchObject({
+    message: `expected checksum to match 0000, got ${tagObject} or ${first}`,
+  });
   const bad = "invalid checksum foobar for Git URL, expected hex commit hash";
   await expect(resolve("main", "foobar")).rejects.toMatchObject({ message: bad });
 });
