@@ -1,7 +1,9 @@
 // Directory ⇄ tar ⇄ list: nothing of a tree is lost on any way, with GNU tar as a second opinion.
 import * as fc from "fast-check";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { lgetxattr, lsetxattr } from "../../../src/base/libc.ts";
 import { writeLayer } from "../../../src/layer/blob.ts";
@@ -174,6 +176,19 @@ test("what changes, vanishes, or makes no sense by itself is a clear error (T14,
   lsetxattr(rig.path("b/d"), "user.overlay.redirect", Buffer.from("/x"));
   await expect(scanUpper(rig.path("b"), { xattrNamespace: "user" })).rejects.toMatchObject({ code: "runtime" });
   expect(facts(await scanUpper(rig.path("b"), TRUSTED))).toMatchObject([{ path: "d", type: "dir" }]);
+});
+
+test("a socket is in no layer (T03, C09)", async () => {
+  using rig = openRig();
+  writeFileSync(rig.path("f"), "");
+  const server = createServer().listen(rig.path("socket"));
+  try {
+    await once(server, "listening");
+    expect(readdirSync(rig.dir).sort()).toEqual(["f", "socket"]);
+    expect((await scanUpper(rig.dir, TRUSTED)).map(({ path }) => path)).toEqual(["f"]);
+  } finally {
+    server.close();
+  }
 });
 
 test.each([

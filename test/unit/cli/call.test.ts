@@ -1,6 +1,7 @@
 // `--call` and the text forms that scripts know from docker buildx.
 import { expect, test } from "vitest";
 import { columns, goJson } from "../../../src/cli/call/go-text.ts";
+import { locationOf } from "../../../src/cli/call/location.ts";
 import { parseCall } from "../../../src/cli/call/request.ts";
 
 test.each([
@@ -20,6 +21,16 @@ test.each([
   ["check,ignorestatus=maybe", false, 'invalid value "maybe" for ignorestatus'],
 ])("K48: %s (--check %s) is refused", (text, isCheck, message) => {
   expect(() => parseCall(text, isCheck)).toThrow(message);
+});
+
+test("K46: a range for each line, and the number of the text where it is not the first", () => {
+  const [main, other] = [
+    { path: "Dockerfile", text: "FROM a\n" },
+    { path: "ONBUILD of a", text: "RUN a \\\n  b\n" },
+  ] as const;
+  const ranges = [1, 2].map((line) => ({ start: { line }, end: { line } }));
+  expect(locationOf({ source: main, first: 1, last: 1 }, [main, other])).toEqual({ ranges: ranges.slice(0, 1) });
+  expect(locationOf({ source: other, first: 1, last: 2 }, [main, other])).toEqual({ sourceIndex: 1, ranges });
 });
 
 test("JSON as Go writes it: HTML characters and line separators are escaped", () => {

@@ -18,6 +18,10 @@ test.each([
   ["", true],
   ["=true", true],
   ["=1", true],
+  ["=T", true],
+  ["=TRUE", true],
+  ["=f", false],
+  ["=False", false],
   ["=false", false],
   ["=0", false],
 ])("E31: a key%s is %s", (value, expected) => {
@@ -30,6 +34,47 @@ test.each([
   expect(outputs(`${NAMED},unpack${value}`)).toMatchObject([{ isUnpacked: expected }]);
   expect(outputs(`type=oci,dest=x,tar${value}`)).toMatchObject([{ tar: expected }]);
 });
+
+test.each([
+  [NAMED, "push"],
+  [NAMED, "store"],
+  [NAMED, "unpack"],
+  [NAMED, "oci-mediatypes"],
+  [NAMED, "oci-artifact"],
+  [NAMED, "force-compression"],
+  [NAMED, "rewrite-timestamp"],
+  [NAMED, "prefer-nondist-layers"],
+  [NAMED, "push-by-digest"],
+  [NAMED, "name-canonical"],
+  [NAMED, "registry.insecure"],
+  [NAMED, "danging-name-empty-only"],
+  ["type=oci,dest=x", "tar"],
+  ["type=local,dest=x", "platform-split"],
+  ["type=tar,dest=x", "platform-split"],
+])("E31: %s,%s is a boolean", (spec, key) => {
+  for (const value of ["maybe", "", "2", "tRue"])
+    expect(() => outputs(`${spec},${key}=${value}`)).toThrow(
+      expect.objectContaining({
+        code: "usage",
+        message: `non-bool value specified for ${key}`,
+        help: `use ${key}=true or ${key}=false`,
+      }),
+    );
+});
+
+test.each(["image", "registry", "oci", "docker", "local", "tar"])(
+  "E28, PV07, SB05: attestations of type=%s are refused, whatever they are called",
+  (type) => {
+    for (const key of ["attestation-inline", "attestation-prefix"])
+      expect(() => outputs(`type=${type},${key}=true`)).toThrow(
+        expect.objectContaining({
+          code: "unsupported",
+          message: `output option ${key} is not built yet: tsbuild makes no attestations`,
+          help: "leave it out",
+        }),
+      );
+  },
+);
 
 test("E01, E02, E20–E24: what holds where nothing is said", () => {
   expect(outputs("type=image")).toMatchObject([{ kind: "image", push: false, isStored: true, isUnpacked: false }]);

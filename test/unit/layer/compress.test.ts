@@ -36,7 +36,7 @@ test.each(KINDS)("%s is what other decoders read, at every level, for any size",
     expect(DECODERS[compression](await squeeze(text, { compression, level })).equals(text)).toBe(true);
 });
 
-test("gzip is one member without name and time, and about as small as in one piece", async () => {
+test("T06: gzip is one member without name and time, and about as small as in one piece", async () => {
   const bytes = SAMPLE.subarray(-3_000_000);
   const ours = await squeeze(bytes, { compression: "gzip" });
   expect(ours.subarray(0, 10)).toEqual(Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]));

@@ -66,8 +66,12 @@ test("order, whiteouts, opaque marker, links, trailing slashes (T01, T02, T04, T
   expect(headers(tar)).toEqual(["5 d/", "0 d/.wh..wh..opq", "0 d/f", "1 d/g", "0 .wh.d-gone", "2 l"]);
   const marker = new Header(tar, 512);
   expect([marker.mode, marker.uid, marker.size, marker.mtime?.getTime(), marker.uname]).toEqual([0, 0, 0, 0, ""]);
+  // Names of users and groups: a number means the same everywhere.
+  for (let at = 0; at < 3 * 512; at += 512) expect(tar.subarray(at + 265, at + 329)).toEqual(Buffer.alloc(64));
   const link = new Header(tar, 4 * 512);
   expect([link.linkpath, link.size]).toEqual(["d/f", 0]);
+  const whiteout = new Header(tar, 5 * 512);
+  expect([whiteout.mode, whiteout.uid, whiteout.size, whiteout.mtime?.getTime()]).toEqual([0, 0, 0, 0]);
   expect(tar.subarray(-1024)).toEqual(Buffer.alloc(1024));
 });
 
@@ -166,6 +170,7 @@ test("times are clamped, whiteouts are not there to be clamped (T05)", async () 
   const tar = await pack([early, entry("b"), { path: "c", type: "whiteout" }], { clampMtime: 9 });
   const { entries } = await listLayer(inSlices(tar));
   expect(entries).toMatchObject([{ mtimeNs: 5n * SECOND + 1n }, { mtimeNs: 9n * SECOND }, { type: "whiteout" }]);
+  expect(new Header(tar, tar.length - 3 * 512)).toMatchObject({ path: ".wh.c", mtime: new Date(0) });
 });
 
 test("what no layer can hold is refused", async () => {

@@ -221,6 +221,13 @@ describe("ADD", () => {
     expect(await errors("ADD --keep-git-dir https://h/r.git?keep-git-dir=false /")).toEqual([
       "[https://h/r.git?keep-git-dir=false] inconsistent keep-git-dir configuration",
     ]);
+    expect(await errors("ADD --keep-git-dir=false https://h/r.git?keep-git-dir=true /")).toEqual([
+      "[https://h/r.git?keep-git-dir=true] inconsistent keep-git-dir configuration",
+    ]);
+    expect(await errors("ADD --keep-git-dir https://h/r.git?keep-git-dir=true /")).toEqual([]);
+    expect(await errors("ADD https://h/r.git?checksum=foobar /")).toEqual([
+      "[https://h/r.git?checksum=foobar] invalid checksum foobar for Git URL, expected hex commit hash",
+    ]);
   });
 
   test("credentials of a URL are in no name and no history", async () => {

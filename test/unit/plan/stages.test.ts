@@ -269,6 +269,13 @@ describe("named contexts", () => {
     expect((await planned("FROM scratch\nLABEL a=b", given)).target).toBeUndefined();
   });
 
+  test("X05: what one refers to is not looked up among them again", async () => {
+    const given = contexts({ a: { kind: "image", reference: "busybox" }, busybox: { kind: "local" } });
+    const plan = await planned("FROM a\nRUN x", given);
+    expect(names(plan)[0]).toMatch(/^\[context a\] docker\.io\/library\/busybox:latest@/);
+    expect(ops(plan, "local")).toEqual([]);
+  });
+
   test("X05: files as a base become a layer of their own", async () => {
     const plan = await planned("FROM files\nRUN x", contexts({ files: { kind: "local" } }));
     expect(files(plan)[0]).toEqual({
