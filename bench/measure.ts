@@ -44,7 +44,7 @@ export async function measure(commands: readonly Command[], options: MeasureOpti
     const roots = [running, daemon].filter((pid) => pid !== undefined);
     peak = Math.max(
       peak,
-      roots.flatMap(descendants).reduce((sum, pid) => sum + residentSize(pid), 0),
+      roots.reduce((sum, pid) => sum + residentOf(pid), 0),
     );
   };
   const looking = setInterval(look, LOOK_EVERY_MS);
@@ -85,10 +85,13 @@ function usageOf(daemon: number | undefined): Usage {
 
 /** The process and all that it has started, by whichever thread, as far as they still live. */
 function descendants(pid: number): number[] {
-  const children = listThreads(pid).flatMap((thread) =>
+  return [pid, ...childrenOf(pid).flatMap(descendants)];
+}
+
+function childrenOf(pid: number): number[] {
+  return listThreads(pid).flatMap((thread) =>
     read(`/proc/${pid}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
   );
-  return [pid, ...children.flatMap(descendants)];
 }
 
 function listThreads(pid: number): readonly string[] {
@@ -99,8 +102,13 @@ function listThreads(pid: number): readonly string[] {
   }
 }
 
-function residentSize(pid: number): number {
-  return Number(read(`/proc/${pid}/statm`).split(" ")[1] ?? 0) * PAGE_SIZE;
+/** Bytes of the process and all below it. What is still its parent's program, between fork or posix_spawn and exec, has its parent's pages: it counts nothing. */
+function residentOf(pid: number, parent?: { readonly command: string; readonly size: string }): number {
+  const command = read(`/proc/${pid}/cmdline`);
+  const [size = "", resident = "0"] = read(`/proc/${pid}/statm`).split(" ");
+  const isCopy = command === parent?.command && size === parent.size;
+  const own = isCopy ? 0 : Number(resident) * PAGE_SIZE;
+  return childrenOf(pid).reduce((sum, child) => sum + residentOf(child, { command, size }), own);
 }
 
 function childrenTicks(pid: number): number {
