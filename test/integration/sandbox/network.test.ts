@@ -1,10 +1,11 @@
 // Networks of steps: what is reachable and what is not. Reference S50, S52, S53, pain 14.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runProcess } from "../../../src/base/process.ts";
+import { mountsBelow } from "../../../src/sandbox/reap.ts";
 import { processesMentioning, Rig } from "./rig.ts";
 
 let rig: Rig;
@@ -124,6 +125,28 @@ test("S55: slirp4netns does where pasta is not installed", async () => {
   });
   expect(text).toBe("refused\nrefused\n1\n");
   expect(bare.notices).toEqual([]);
+});
+
+test("S55: a helper that fails is said with its reason, once, and leaves no namespace; the next one does where there is one", async () => {
+  const bin = rig.directory("bin");
+  for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc"])
+    if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
+  writeFileSync(join(bin, "pasta"), "#!/bin/sh\necho no /dev/net/tun here >&2; exit 1\n", { mode: 0o755 });
+  const namespaces = (dir: string): readonly string[] =>
+    readdirSync(join(dir, "state")).filter((name) => name.startsWith("netns-"));
+  await using bare = await Rig.open({ searchPath: bin });
+  expect(await bare.output(fetchFrom("127.0.0.1"), { network: "default" })).toBe("hello from the host\n");
+  await bare.output("true", { network: "default" });
+  const reason = "pasta does not work here (no /dev/net/tun here): RUN uses the network of this machine";
+  expect(bare.notices).toEqual([reason]);
+  expect(namespaces(bare.dir)).toEqual([]);
+  symlinkSync("/usr/bin/slirp4netns", join(bin, "slirp4netns"));
+  await using other = await Rig.open({ searchPath: bin });
+  expect(await other.output("ip -o link | grep -c tap0", { network: "default" })).toBe("1\n");
+  expect([other.notices, namespaces(other.dir).length]).toEqual([[], 1]);
+  expect(mountsBelow(other.dir)).toHaveLength(1);
+  await other.sandbox[Symbol.asyncDispose]();
+  expect([namespaces(other.dir), mountsBelow(other.dir)]).toEqual([[], []]);
 });
 
 test("nothing is left of the helpers of a sandbox that is disposed", async () => {
