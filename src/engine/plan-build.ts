@@ -26,6 +26,7 @@ import { prepareContexts, type PreparedContexts } from "./contexts.ts";
 import type { EngineParts } from "./parts.ts";
 import type { ResolveEpochOptions } from "./epoch.ts";
 import { parseAddHosts, type ExtraHost } from "./hosts.ts";
+import { noteUnknownStages } from "./no-cache-stages.ts";
 import type { BuildOptions } from "./options.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { RemoteSources } from "./remote-sources.ts";
@@ -96,6 +97,7 @@ export async function planBuild(
   begin?.(inputs.contexts.place);
   if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);
   const result = await planInputs(inputs, planOptions(parts, options, inputs, session), session);
+  if (options.cache === "use") noteUnknownStages(options.noCacheFilter, result.stages, onEvent);
   const { diagnostics, failure } = judge(inputs, result, options);
   for (const diagnostic of diagnostics) onEvent({ kind: "diagnostic", diagnostic });
   if (failure !== undefined)

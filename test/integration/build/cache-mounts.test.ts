@@ -1,5 +1,5 @@
 // Cache mounts between builds: who waits for whom, and package managers that fail on each other's lock files (pain 30).
-import { readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openRig, type Rig } from "../../support/rig.ts";
@@ -96,4 +96,29 @@ test("M22, M24: a cache starts as what source names, with its mode and owner, be
   // BuildKit's sentence, for scripts that look for it.
   expect(failed.stderr).toMatch(/buildkit: process "\/bin\/sh -c .*" did not complete successfully: open \/a: no such/);
   expect(failed.code).toBe(1);
+});
+
+test("Q30, Q34, T47: --no-cache empties a cache that has an owner or mode of its own, and no other; owners and modes are other caches; nothing of one is in the image", async () => {
+  const context = rig.context({ Dockerfile: "" });
+  const dest = join(rig.root, "q30");
+  /** What the directory was and holds after the step has added `word`. */
+  const add = async (word: string, options: string, ...args: string[]): Promise<string> => {
+    const command = `stat -c '%a %u:%g' /c; echo ${word} >> /c/log; cat /c/log`;
+    const text = `FROM busybox AS own\nRUN --mount=type=cache,target=/c,id=q30${options} (${command}) > /said\n`;
+    writeFileSync(join(context, "Dockerfile"), text);
+    rmSync(dest, { recursive: true, force: true });
+    await rig.must(["-q", "-o", dest, ...args, context]);
+    expect(existsSync(join(dest, "c"))).toBe(false);
+    return readFileSync(join(dest, "said"), "utf8").trim().replaceAll("\n", " ");
+  };
+  expect(await add("a", "")).toBe("755 0:0 a");
+  expect(await add("b", "", "--no-cache")).toBe("755 0:0 a b");
+  expect(await add("c", ",uid=5")).toBe("755 5:0 c");
+  expect(await add("d", ",uid=5")).toBe("755 5:0 c d");
+  expect(await add("e", ",uid=5", "--no-cache-filter", "Own")).toBe("755 5:0 e");
+  expect(await add("f", ",uid=5")).toBe("755 5:0 e f");
+  expect(await add("g", ",gid=6")).toBe("755 0:6 g");
+  expect(await add("h", ",mode=0700")).toBe("700 0:0 h");
+  expect(await add("i", ",mode=0700", "--no-cache")).toBe("700 0:0 i");
+  expect(await add("j", "")).toBe("755 0:0 a b j");
 });

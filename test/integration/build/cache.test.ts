@@ -28,6 +28,24 @@ test("Q32, Q35: an unchanged build runs nothing and gives the same image; restor
   expect(Object.values(await build(context))).toEqual(["cached", "cached", "cached"]);
 });
 
+test("Q32, T49: steps of two stages that are equal, or that have one key, run once", async () => {
+  const stage = (name: string, mount = ""): string =>
+    `FROM busybox AS ${name}\nCOPY f /f\nRUN ${mount}cat /f && usleep 100000 && date +%s%N > /t\n`;
+  // Which cache it is, if not the default one, is no part of a key (Q06).
+  const own = (id: string): string => `--mount=type=cache,target=/m,id=${id} `;
+  const names = ["a", "b", "c", "d"];
+  const copies = names.map((name) => `COPY --from=${name} /t /${name}\n`).join("");
+  const context = rig.context({
+    Dockerfile: `${stage("a")}${stage("b")}${stage("c", own("one"))}${stage("d", own("two"))}FROM scratch\n${copies}`,
+    f: "q32",
+  });
+  const dest = join(rig.root, "q32");
+  const outcome = await build(context, "--jobs", "4", "-o", dest);
+  const [a, b, c, d] = names.map((name) => readFileSync(join(dest, name), "utf8"));
+  expect([b, d]).toEqual([a, c]);
+  expect(Object.entries(outcome).filter(([name, how]) => name.includes("RUN") && how === "ran")).toHaveLength(2);
+});
+
 test("a RUN whose text changed but whose files did not is the only step that runs (early cut-off)", async () => {
   const dockerfile = (comment: string) =>
     `FROM busybox\nRUN echo hi > /hi # ${comment}\nRUN cat /hi > /copy\nCOPY a /a\nRUN cat /a\n`;
@@ -84,19 +102,34 @@ test("T2: a stage that is copied from counts by its content", async () => {
   });
 });
 
-test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them", async () => {
+test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them; what lies on new results is not taken for cached", async () => {
   const context = rig.context({
-    Dockerfile: "FROM busybox AS one\nRUN date +%s%N > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\n",
+    Dockerfile:
+      "FROM busybox AS one\nRUN date +%s%N > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\nFROM two AS three\nRUN echo three\n",
   });
-  await build(context);
-  expect(await build(context, "--no-cache")).toMatchObject({
-    "[one 2/2] RUN date +%s%N > /t": "ran",
-    "[two 2/3] RUN echo two": "ran",
-  });
-  expect(await build(context, "--no-cache-filter", "ONE")).toMatchObject({
-    "[one 2/2] RUN date +%s%N > /t": "ran",
-    "[two 2/3] RUN echo two": "cached",
-  });
+  const dest = join(rig.root, "q30");
+  /** When the first step ran, after a build that ended so. */
+  const ranAt = async (steps: Readonly<Record<string, string>>, ...args: string[]): Promise<string> => {
+    rmSync(dest, { recursive: true, force: true });
+    expect(await build(context, "-o", dest, ...args)).toMatchObject(steps);
+    return readFileSync(join(dest, "t"), "utf8");
+  };
+  const [one, two, copy, three] = [
+    "[one 2/2] RUN date +%s%N > /t",
+    "[two 2/3] RUN echo two",
+    "[two 3/3] COPY --from=one /t /t",
+    "[three 1/1] RUN echo three",
+  ] as const;
+  const cached = { [one]: "cached", [two]: "cached", [copy]: "cached", [three]: "cached" };
+  const first = await ranAt({});
+  const second = await ranAt({ [one]: "ran", [two]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache");
+  expect(second).not.toBe(first);
+  expect(await ranAt(cached)).toBe(second);
+  const third = await ranAt({ ...cached, [one]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache-filter", "no,ONE");
+  expect(third).not.toBe(second);
+  expect(await ranAt(cached)).toBe(third);
+  const { stderr } = await rig.must(["--progress", "plain", "--no-cache-filter", "Tow", context]);
+  expect(stderr).toContain('--no-cache-filter Tow: no stage is called so; did you mean "two"?');
 });
 
 test("Q33: a failing step is never cached, and the next build works", async () => {

@@ -212,6 +212,12 @@ test("Q37, E25, N08: cold builds in two stores are one image where the time is g
   const dated = ["--build-arg", "SOURCE_DATE_EPOCH=1600000000", "-o", "type=image,rewrite-timestamp=true"];
   expect(await digest("cold1", one, ...dated)).toBe(await digest("cold2", two, ...dated));
   expect(await digest("cold3", one)).toBe(await digest("cold3", two));
+  const ran = rig.context({ Dockerfile: "FROM busybox\nRUN mkdir /r && echo x > /r/f\n" });
+  const anew = (...args: string[]): Promise<string> => digest("s", ran, "--no-cache", ...args);
+  expect(await anew(...dated)).toBe(await anew(...dated));
+  const [before, last] = [await anew(), await anew()];
+  expect(last).not.toBe(before);
+  expect(await digest("s", ran)).toBe(last);
 });
 
 test("Q33, T8: another secret is no reason to run again, a new id is; --no-cache runs and stores", async () => {
@@ -226,15 +232,17 @@ test("Q33, T8: another secret is no reason to run again, a new id is; --no-cache
   expect(await steps(context, ...secret("first", "other"))).toBe("ran");
 });
 
-test("T9: a change of the config makes another image of the same layers, and scratch matches no other base", async () => {
+test("T9, T39: a change of the config makes another image of the same layers, and scratch matches no other base", async () => {
   const context = rig.context({ Dockerfile: "FROM scratch\nCOPY a /a\nHEALTHCHECK CMD one\n", a: "t9" });
   await rig.must(["-q", "-t", "t9:1", context]);
-  rewrite(context, "FROM scratch\nCOPY a /a\nHEALTHCHECK CMD two\nONBUILD RUN x\n");
+  rewrite(context, 'FROM scratch\nCOPY a /a\nHEALTHCHECK CMD two\nONBUILD RUN x\nSHELL ["/bin/x"]\n');
   await rig.must(["-q", "-t", "t9:2", context]);
   const [one, two] = [await inspect("t9:1"), await inspect("t9:2")];
   expect(two.rootfs).toEqual(one.rootfs);
   expect(two.config["Healthcheck"]).toEqual({ Test: ["CMD-SHELL", "two"] });
   expect(two.config["OnBuild"]).toEqual(["RUN x"]);
+  expect(two.config["Shell"]).toEqual(["/bin/x"]);
+  expect((await rig.must(["inspect", "t9:2"])).stdout).toContain('"application/vnd.oci.image.manifest.v1+json"');
   rewrite(context, "FROM busybox\nCOPY a /a\n");
   await rig.must(["-q", "-t", "t9:3", context]);
   rewrite(context, "FROM scratch\nCOPY a /a\n");

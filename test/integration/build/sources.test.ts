@@ -112,7 +112,7 @@ describe("ADD of a URL", () => {
     expect(site.takeRequests()).toEqual([]);
   });
 
-  test("Q04: a file by its content, name and Last-Modified; not by its URL", async () => {
+  test("Q04, T8: a file by its content, name and Last-Modified; not by its URL", async () => {
     const steps = async (path: string, name = "f"): Promise<string> => {
       const context = dockerfile(`FROM busybox\nADD ${site.base}/${path}/${name} /x/\n`);
       return Object.entries(await outcomes([context])).find(([step]) => step.includes("] ADD "))?.[1] ?? "";
@@ -124,6 +124,19 @@ describe("ADD of a URL", () => {
     site.pages.set("/three/f", { body: "q04 changed", headers });
     expect([await steps("one"), await steps("one"), await steps("two")]).toEqual(["ran", "cached", "cached"]);
     expect([await steps("two", "g"), await steps("three")]).toEqual(["ran", "ran"]);
+    /** What `ADD <flags> …/one/f /x` makes of the same bytes: mode, owner, time. */
+    const added = async (...flags: string[]): Promise<string> => {
+      const context = dockerfile(`FROM scratch\nADD ${[...flags, `${site.base}/one/f`].join(" ")} /x\n`);
+      const { mode, mtimeMs } = statSync(join(await files([context]), "x"));
+      return `${(mode & 0o7777).toString(8)} ${await ownerOf("x", [context])} ${mtimeMs / 1000}`;
+    };
+    expect(await added()).toBe("600 0/0 1445412480");
+    expect(await added("--chmod=0640")).toBe("640 0/0 1445412480");
+    expect(await added("--chown=5:6")).toBe("600 5/6 1445412480");
+    site.pages.set("/one/f", { body: "q04", headers: { "last-modified": "Thu, 22 Oct 2015 07:28:00 GMT" } });
+    expect(await added()).toBe("600 0/0 1445498880");
+    site.pages.set("/one/f", { body: "q04" });
+    expect(await added("--chown=5:6")).toBe("600 5/6 0");
   });
 
   test("AD04: another content is refused at its line, and nothing of it is kept", async () => {
@@ -280,6 +293,43 @@ describe("ADD of git", () => {
     // Another commit of the same files: the ADD's layer is the one that is there, so what follows is not done again.
     repo.commit({ a: "2" }, 1_700_000_000);
     expect(await outcomes([context])).toMatchObject({ "[3/3] RUN cat /src/a > /a": "cached" });
+  });
+
+  test("Q03: a commit counts by its hash, directory, .git, submodules and times; not by its URL or the ref that led to it", async () => {
+    const repo = repository("keyed");
+    repo.commit({ "d/a": "in d", "e/a": "in e" });
+    repo.git("tag", "same");
+    repo.git("push", "-q", "origin", "same");
+    execFileSync("git", ["clone", "-q", "--bare", join(repositories, "keyed.git"), join(repositories, "moved.git")]);
+    const add = (source: string): string => dockerfile(`FROM scratch\nADD ${site.base}/${source} /x/\n`);
+    await rig.must([add("keyed.git#main")]);
+    for (const same of ["keyed.git#same", "moved.git#main"]) {
+      site.takeRequests();
+      expect([same, ...new Set(Object.values(await outcomes([add(same)])))]).toEqual([same, "cached"]);
+      // Asked what the ref means, and nothing was fetched.
+      const asked = site.takeRequests().filter((request) => request.startsWith("POST"));
+      expect(asked.length).toBeLessThanOrEqual(1);
+    }
+    expect(readFileSync(join(await files([add("keyed.git#main:d")]), "x/a"), "utf8")).toBe("in d");
+    expect(readFileSync(join(await files([add("keyed.git#main:e")]), "x/a"), "utf8")).toBe("in e");
+    const kept = async (source: string): Promise<string> =>
+      execFileSync("git", ["-C", join(await files([add(source)]), "x"), "for-each-ref", "--format=%(refname)"], {
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"], HOME: rig.root },
+      }).trim();
+    expect(await kept("keyed.git?keep-git-dir=1#main")).toBe("refs/heads/main");
+    expect(await kept("keyed.git?keep-git-dir=1#same")).toBe("refs/tags/same");
+    const time = async (source: string): Promise<number> => statSync(join(await files([add(source)]), "x/d/a")).mtimeMs;
+    expect(await time("keyed.git#main")).toBeGreaterThan(1.7e12);
+    expect(await time("keyed.git?mtime=commit#main")).toBe(1.6e12);
+    const inner = repository("inner").commit({ file: "of the submodule" });
+    repo.commit({ ".gitmodules": '[submodule "lib"]\n\tpath = lib\n\turl = ../inner.git\n' });
+    repo.git("update-index", "--add", "--cacheinfo", `160000,${inner},lib`);
+    repo.git("commit", "-q", "-m", "lib");
+    repo.git("push", "-q", "origin", "HEAD");
+    const library = async (source: string): Promise<string[]> => readdirSync(join(await files([add(source)]), "x/lib"));
+    expect(await library("keyed.git#main")).toEqual(["file"]);
+    expect(await library("keyed.git?submodules=0#main")).toEqual([]);
   });
 
   test("AD09: what is wrong is told at its line", async () => {

@@ -14,13 +14,14 @@ const BASE = `
 mkdir -p etc usr/lib var/cache opt/app keep; echo old >etc/conf; echo gone >etc/gone; echo a >opt/app/a; echo b >opt/app/b
 ln -s usr/lib lib; ln -s etc dir-link; echo 1 >var/cache/one; echo x >keep/x; echo plain >file; chmod 1777 var/cache
 ln keep/x keep/y; mkdir to-link to-file; touch to-link/in to-file/in
+mkdir -m 0750 own; touch own/in; chown 5:6 own
 `;
 /** Every way a name can change its meaning (T11, T12, T13, T15). */
 const STEP = `
 echo new >etc/conf; rm etc/gone; rm -r opt/app; mkdir opt/app; echo c >opt/app/c
 rm -r to-link; ln -s etc to-link; rm -r to-file; echo file >to-file; rm file; mkdir file; touch file/in
 rm dir-link; mkdir dir-link; touch dir-link/in; ln -sfn usr/bin lib; chmod 600 keep/x; chown 7:8 var/cache
-mkdir -p new/deep; echo n >new/deep/n; ln new/deep/n new/n2; mkfifo new/fifo; mknod new/null c 1 3; rm -r var/cache/one; touch var/.hidden
+mkdir -p new/deep; echo n >new/deep/n; ln new/deep/n new/n2; mkfifo new/fifo; mknod new/null c 1 3; rm -r var/cache/one; touch var/.hidden own/new
 `;
 
 test("a step's upper directory is the layer that another machine unpacks to the same tree (S66, T01, T04, T05, T11–T13, T15, T20)", async () => {
@@ -38,7 +39,7 @@ test("a step's upper directory is the layer that another machine unpacks to the 
   );
   expect(paths.join(" ")).toBe(
     "!dir-link dir-link/in etc etc/conf -etc/gone !file file/in keep keep/x lib " +
-      "new new/deep new/deep/n new/fifo new/n2 new/null opt !opt/app opt/app/c to-file to-link " +
+      "new new/deep new/deep/n new/fifo new/n2 new/null opt !opt/app opt/app/c own own/new to-file to-link " +
       "var var/.hidden var/cache -var/cache/one",
   );
   const tar = await gather(packLayer(entries));

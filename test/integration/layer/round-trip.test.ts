@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
-import { lgetxattr, lsetxattr } from "../../../src/base/libc.ts";
+import { MS_NODEV, lgetxattr, lsetxattr, mount } from "../../../src/base/libc.ts";
 import { writeLayer } from "../../../src/layer/blob.ts";
 import { materializeLayer } from "../../../src/layer/materialize.ts";
 import { packLayer } from "../../../src/layer/pack.ts";
@@ -129,6 +129,20 @@ test("file capabilities survive a change of owner (T16)", async () => {
     { uid: 7, mode: 0o4755, xattrs: (entry as { xattrs: object }).xattrs },
   ]);
   expect(lgetxattr(rig.path("b/ping"), "security.capability")).toHaveLength(20);
+});
+
+test("a file system that holds no attributes is no reason to fail (T16)", async () => {
+  using rig = openRig();
+  for (const name of ["a", "b"]) mkdirSync(rig.path(name));
+  writeFileSync(rig.path("a/ping"), "#!");
+  lsetxattr(rig.path("a/ping"), "user.text", Buffer.from("x"));
+  const scanned = await scanUpper(rig.path("a"), TRUSTED);
+  expect(scanned).toMatchObject([{ xattrs: { "user.text": Uint8Array.of(120) } }]);
+  mount("ramfs", rig.owns(rig.path("b")), "ramfs", MS_NODEV, "mode=755");
+  expect(() => lsetxattr(rig.path("b"), "user.text", Buffer.from("x"))).toThrow(/ENOTSUP/);
+  await unpackLayer(inSlices(await gather(packLayer(scanned))), rig.path("b/unpacked"), TRUSTED);
+  await materializeLayer(scanned, rig.path("b/written"), TRUSTED);
+  for (const name of ["unpacked", "written"]) expect(readFileSync(rig.path(`b/${name}/ping`), "utf8")).toBe("#!");
 });
 
 test("a blob with several gzip blocks is what gzip and zstd programs read", async () => {

@@ -109,6 +109,15 @@ describe("predefined arguments", () => {
     expect(given.config.Labels).toEqual({ a: "linux/arm/v7/v7/mine/[]" });
   });
 
+  test("T43: a default of an ARG that is called like one of them changes the variable, not the platform", async () => {
+    const names = "TARGETPLATFORM=linux/arm64 TARGETARCH=arm64 BUILDPLATFORM=linux/arm64";
+    const text = `ARG ${names}\nFROM busybox\nARG ${names}\nRUN x`;
+    const plan = await planned(text);
+    expect(execs(plan)[0]!.platform).toEqual({ os: "linux", architecture: "amd64" });
+    expect(envOf(execs(plan)[0])).toMatchObject({ TARGETPLATFORM: "linux/arm64", TARGETARCH: "arm64" });
+    expect(plan.platform).toEqual({ os: "linux", architecture: "amd64" });
+  });
+
   test("A21: every one of them, in FROM and, declared, in a stage; undeclared they are unset", async () => {
     const kinds = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
     const all = ["TARGET", "BUILD"].flatMap((side) => kinds.map((kind) => `${side}${kind}`));

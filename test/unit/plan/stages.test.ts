@@ -141,7 +141,7 @@ describe("FROM", () => {
   });
 });
 
-describe("F08: only what the target needs", () => {
+describe("F08, T45: only what the target needs", () => {
   const text =
     "FROM missing AS unused\nRUN no\nFROM busybox AS a\nRUN a\nFROM busybox AS b\nRUN b\nFROM scratch\nCOPY --from=a / /\nRUN --mount=from=b,target=/b c";
 
@@ -193,7 +193,7 @@ describe("targets and --from", () => {
     expect(await errorsOf("FROM busybox", { target: "0" })).toEqual(['[0] target stage "0" could not be found']);
   });
 
-  test("F10: numbers, and stages that come too late", async () => {
+  test("F10, T45: numbers, and stages that come too late", async () => {
     expect(names(await planned("FROM busybox\nFROM scratch\nCOPY --from=0 /a /"))).toContain(
       "[stage-1 1/1] COPY --from=0 /a /",
     );

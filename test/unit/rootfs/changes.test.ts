@@ -39,6 +39,24 @@ test("T07, T20: what a step copied up and left as it was is no change, nor is it
   expect(await changes(below, ["d dir 0711 0:0"], ["d"])).toEqual(["d"]);
 });
 
+test("T12, T13: what keeps its size and time, but not its content, target, owner or mode, is a change", async () => {
+  const below = ["d dir 0755 5:6", 'd/f file 0644 0:0 @5 "x"', "d/l symlink 0777 0:0 @5 -> a", "d/s dir 0755 0:0"];
+  for (const changed of [
+    'd/f file 0644 0:0 @5 "y"',
+    'd/f file 0644 1:0 @5 "x"',
+    'd/f file 0644 0:1 @5 "x"',
+    'd/f file 0600 0:0 @5 "x"',
+    "d/l symlink 0777 0:0 @5 -> b",
+    "d/l symlink 0777 1:0 @5 -> a",
+    "d/s dir 0755 0:1",
+    "d/s dir 1755 0:0",
+  ]) {
+    const path = changed.split(" ")[0]!;
+    const upper = below.map((line) => (line.startsWith(`${path} `) ? changed : line));
+    expect([changed, await changes(below, upper, ["d", "d/f", "d/l", "d/s"])]).toEqual([changed, ["d", path]]);
+  }
+});
+
 test("what did not come from below is not looked up there", async () => {
   const below = ['f file 0644 0:0 "x"'];
   expect(await changes(below, below, [])).toEqual(["f"]);

@@ -150,7 +150,7 @@ test("a context that is itself a link to a directory", async () => {
   expect(await pathsOf(tree)).toEqual(["", "a"]);
 });
 
-test("hard links point to the first of their names that the walk returns", async () => {
+test("T15: hard links point to the first of their names that the walk returns", async () => {
   write({ "a/one": "same", plain: "x" });
   mkdirSync(join(root, "b"));
   linkSync(join(root, "a/one"), join(root, "b/two"));

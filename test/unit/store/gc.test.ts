@@ -194,7 +194,13 @@ test("Q34: prune leaves cache mounts unless asked, and never one that is in use"
   const { removed } = await store.prune({ all: true });
   expect(removed.map((item) => item.description)).toEqual(["free"]);
   expect(existsSync(used.path)).toBe(true);
+  const { id } = await addLayer(temp, "a", MIB);
+  const byType = async (): Promise<string[]> =>
+    (await store.pruneFiltered(["type=exec.cachemount"], {})).removed.map(({ description }) => description);
+  expect(await byType()).toEqual([]);
   await used[Symbol.asyncDispose]();
+  expect(await byType()).toEqual(["used"]);
+  expect([existsSync(used.path), store.layers.get(id) !== undefined]).toEqual([false, true]);
 });
 
 test("what a lost database knew of is counted, and removed when no build can be using it", async () => {

@@ -35,6 +35,7 @@ test("Q20, T6, T13: content, type, mode, owner, attributes, device and link coun
     [file("a"), file("b")],
     [file("a"), file("b", { hardlink: "a" })],
     [dir("a")],
+    [{ ...dir("a"), mode: 0o700 }],
     [{ ...dir("a"), opaque: true }],
     [{ path: "a", type: "whiteout" }],
     [{ ...dir("a"), type: "fifo" }],

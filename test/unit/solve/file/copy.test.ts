@@ -183,6 +183,34 @@ describe("other than BuildKit 0.25", () => {
   });
 });
 
+test("T17 setuid, setgid and sticky stay, on what is copied and on what it is copied into, with --chown too", async () => {
+  const input = ["d dir 0755 0:0", 'd/f file 6755 1:2 "f"', "d/s dir 3775 3:4"];
+  expect(await copy({ from: ["d"], dest: "/n" }, input)).toEqual([
+    "n dir 0755 0:0",
+    'n/f file 6755 1:2 "f"',
+    "n/s dir 3775 3:4",
+  ]);
+  expect(await copy({ from: ["d"], dest: "/n", chown: "7:8" }, input)).toEqual([
+    "n dir 0755 7:8",
+    'n/f file 6755 7:8 "f"',
+    "n/s dir 3775 7:8",
+  ]);
+  expect(await copy({ from: ["d/f"], dest: "/t/" }, input, ["t dir 1777 5:6"])).toEqual([
+    "t dir 1777 5:6",
+    't/f file 6755 1:2 "f"',
+  ]);
+});
+
+test("T16 file capabilities come along from context and stage, with --chown too", async () => {
+  const xattrs = { "security.capability": Buffer.from("cap") };
+  const input = parseEntries(['ping file 0755 3:4 "#!"']).map((entry) => ({ ...entry, xattrs }));
+  for (const owner of [{}, { chown: "7:8" }]) {
+    const open = { ...options([]), inputs: [new MemoryTree(input)] };
+    const layer = await copyManifest(copyAction({ from: ["ping"], ...owner }), open);
+    expect(layer.at(-1)).toMatchObject({ path: "n/ping", xattrs });
+  }
+});
+
 test("T11 a directory that an archive removes and makes again hides what was in it", async () => {
   const below = ["d dir 0700 1:1", 'd/old file 0644 0:0 "o"', "d/sub dir 0700 2:2"];
   const archive = parseEntries(['d file 0644 0:0 "a file now"', "d dir 0755 0:0", 'd/sub/new file 0644 0:0 "n"']);
