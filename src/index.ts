@@ -34,6 +34,7 @@ export { formatAst } from "./frontend/print.ts";
 export { parseDockerfile } from "./frontend/parser.ts";
 export type { Dockerfile, ParseResult } from "./frontend/ast.ts";
 export type { Ulimit } from "./graph/op.ts";
+export type { StepResources } from "./sandbox/sandbox.ts";
 export type { Compression } from "./oci/media-type.ts";
 export type { BuildRecord, StepOutcome, StepRecord } from "./engine/build-record.ts";
 export type { BuildEvent, EventSink } from "./progress/events.ts";

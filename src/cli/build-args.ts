@@ -8,6 +8,7 @@ import { parseCall, type CallRequest } from "./call/request.ts";
 import { csvFields } from "./csv.ts";
 import { parseOutputs } from "./output-spec.ts";
 import { PROGRESS_MODES, type ProgressMode } from "./progress/renderer.ts";
+import { resourcesOf } from "./resources.ts";
 import {
   parseAssignments,
   parseLabels,
@@ -129,7 +130,9 @@ function buildArgsOf(given: GivenFlags, environment: Environment): Map<string, s
 
 /** What is only there where its flag was given. */
 function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
+  const resources = resourcesOf(given);
   return {
+    ...(resources ? { resources } : {}),
     ...(given.file === undefined ? {} : { dockerfile: given.file }),
     ...(given.target === undefined ? {} : { target: given.target }),
     ...(given["shm-size"] === undefined ? {} : { shmSize: parseSize("--shm-size", given["shm-size"]) }),

@@ -11,6 +11,7 @@ type Many =
   | "no-cache-filter"
   | "add-host"
   | "ulimit"
+  | "resource"
   | "secret"
   | "ssh"
   | "output"
@@ -23,6 +24,7 @@ type One =
   | "target"
   | "shm-size"
   | "cgroup-parent"
+  | LimitFlag
   | "metadata-file"
   | "iidfile"
   | "report"
@@ -35,6 +37,9 @@ type One =
   | "cache-max-size"
   | "provenance"
   | "sbom";
+/** docker's own flags for what `--resource` says in one. */
+export type LimitFlag =
+  "memory" | "memory-swap" | "cpu-shares" | "cpu-period" | "cpu-quota" | "cpuset-cpus" | "cpuset-mems";
 type Defaulted = "network" | "call";
 type Toggle = "no-cache" | "push" | "load" | "offline" | "check" | "quiet";
 
@@ -54,9 +59,11 @@ export interface Flag {
   readonly requiresArg?: true;
   readonly choices?: readonly string[];
   readonly default?: string | boolean | readonly string[];
+  /** Left out of the help. */
+  readonly hidden?: true;
 }
 
-type More = Pick<Flag, "alias" | "choices" | "default">;
+type More = Pick<Flag, "alias" | "choices" | "default" | "hidden">;
 const many = (describe: string, more: More = {}): Flag => ({
   type: "string",
   array: true,
@@ -92,6 +99,16 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   "shm-size": one("Size of /dev/shm in RUN, as 64m"),
   ulimit: many("Limit in RUN, NAME=SOFT[:HARD] (repeatable)"),
   "cgroup-parent": one("Parent cgroup of RUN"),
+  resource: many(
+    "Limits of each RUN: memory=1g, memory-swap=, cpu-shares=, cpu-period=, cpu-quota=, cpuset-cpus=0-1, cpuset-mems= (repeatable)",
+  ),
+  memory: one("As --resource memory=", { alias: "m", hidden: true }),
+  "memory-swap": one("As --resource memory-swap=", { hidden: true }),
+  "cpu-shares": one("As --resource cpu-shares=", { alias: "c", hidden: true }),
+  "cpu-period": one("As --resource cpu-period=", { hidden: true }),
+  "cpu-quota": one("As --resource cpu-quota=", { hidden: true }),
+  "cpuset-cpus": one("As --resource cpuset-cpus=", { hidden: true }),
+  "cpuset-mems": one("As --resource cpuset-mems=", { hidden: true }),
   secret: many(
     "Secret for RUN --mount=type=secret, id=ID[,src=FILE|,env=VAR][,cache=content][,leak=allow] (repeatable)",
   ),

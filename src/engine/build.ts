@@ -85,6 +85,7 @@ async function buildOnce(
     ssh: options.ssh,
     allow: options.allow,
     extraHosts: planned.extraHosts,
+    resources: options.resources,
     epoch: image.epoch,
     scope: scopeOf(contexts.place, options.target),
     slotScope: digestOfJson([contexts.place, options.target ?? null]),

@@ -69,6 +69,7 @@ export async function forecast(parts: EngineParts, options: BuildOptions): Promi
     ssh: options.ssh,
     allow: options.allow,
     extraHosts,
+    resources: options.resources,
     epoch,
     scope: scopeOf(contexts.place, options.target),
     slotScope: "",

@@ -4,6 +4,7 @@ import type { Ulimit } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Compression } from "../oci/media-type.ts";
 import type { EventSink } from "../progress/events.ts";
+import type { StepResources } from "../sandbox/sandbox.ts";
 
 /** The world around a build, given once. Nothing below the CLI reads `process`. */
 export interface EngineOptions {
@@ -146,6 +147,8 @@ export interface BuildOptions {
   readonly shmSize?: number;
   readonly ulimits: readonly Ulimit[];
   readonly cgroupParent?: string;
+  /** Limits of each RUN; in no key. A RUN fails where it gets no cgroup of its own. */
+  readonly resources?: StepResources;
   readonly secrets: readonly SecretSource[];
   readonly ssh: readonly SshSource[];
   readonly outputs: readonly OutputSpec[];

@@ -13,7 +13,7 @@ import type { EventSink } from "../progress/events.ts";
 import { LayerFaces } from "../rootfs/layer-faces.ts";
 import type { RemoteBlob } from "../rootfs/layer.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { Sandbox, StepResources } from "../sandbox/sandbox.ts";
 import type { SshAgent } from "../sandbox/ssh-agent.ts";
 import type { SolvedStep, SolveServices } from "../solve/services.ts";
 import type { Lease } from "../store/leases.ts";
@@ -51,6 +51,7 @@ export interface BuildInputs {
   /** Entitlements. */
   readonly allow: readonly string[];
   readonly extraHosts: readonly ExtraHost[];
+  readonly resources: StepResources | undefined;
   /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined;
   /** What names the Dockerfile's place, for explanations. */
@@ -321,6 +322,7 @@ export class Session implements AsyncDisposable {
       sshSocket: (id) => this.#sshSocketOf(id, inputs),
       deviceEdits: async (requests) => (await this.devices(inputs.allow)).edits(requests),
       extraHosts: inputs.extraHosts,
+      resources: inputs.resources,
       caCert: engine.caCert,
       openArchive: async (bytes, signal) => {
         const { openArchiveTree } = await import("./archives.ts");

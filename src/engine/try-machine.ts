@@ -176,7 +176,8 @@ function network(notices: readonly string[]): Finding {
 function cgroups(isRootless: boolean): Finding {
   const { layout } = detectCgroups(isRootless);
   if (layout !== "none") return { name: "cgroups", state: "good", detail: layout };
-  const detail = "not writable here: limits do not work, and an out-of-memory kill is told from exit status 137 only";
+  const detail =
+    "not writable here: limits of RUN are refused, and an out-of-memory kill is told from exit status 137 only";
   return { name: "cgroups", state: "degraded", detail };
 }
 

@@ -186,6 +186,7 @@ async function solve(request: SolveRequest): Promise<readonly WarmedStep[]> {
     ssh: options.ssh,
     allow: options.allow,
     extraHosts,
+    resources: options.resources,
     epoch,
     scope: scopeOf(contexts.place, options.target),
     slotScope: digestOfJson([contexts.place, options.target ?? null]),

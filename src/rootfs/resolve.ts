@@ -94,5 +94,6 @@ function components(path: string): string[] {
 function tooManyLinks(path: string): BuildError {
   return new BuildError("source", `too many links in "/${components(path).join("/")}"`, {
     help: "a symbolic link points at itself, directly or by way of others",
+    details: { word: components(path).join("/") },
   });
 }

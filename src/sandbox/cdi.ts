@@ -2,6 +2,7 @@
 // reference R06, S41). Finds them and collects what they ask for; what a container is made of: spec.ts.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { parseGoBool } from "../base/go-text.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { DeviceRequest } from "../graph/op.ts";
 
@@ -144,9 +145,9 @@ export function findDevices(devices: readonly CdiDevice[], name: string): readon
   return exact.length > 0 ? exact : ofKind.filter(({ annotations }) => annotations[CLASS_ANNOTATION] === rest);
 }
 
-/** Whether a device may be used without leave: its own file says so (S41). */
+/** Whether a device may be used without leave: its own file says so, as Go reads a boolean (S41). */
 export function isAutoAllowed({ annotations }: CdiDevice): boolean {
-  return annotations[AUTOALLOW_ANNOTATION] === "true";
+  return parseGoBool(annotations[AUTOALLOW_ANNOTATION] ?? "") === true;
 }
 
 /** What the devices of a step add to its container. */

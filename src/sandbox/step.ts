@@ -55,7 +55,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   signal?.throwIfAborted();
   await using held = new AsyncDisposableStack();
   held.defer(() => emptyDirectory(scratchDir));
-  const cgroup = stepCgroup(world.layout, request.id, request.cgroupParent);
+  const cgroup = cgroupOf(world, request);
   const invocation = invocationOf(world, request);
   writeStepRecord(scratchDir, {
     kill: runtimeCommand(invocation, ["delete", "--force", request.id]),
@@ -104,6 +104,16 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   const killsBefore = oomKillCount();
   const exitCode = await runWatched(world, request, invocation, filter === undefined ? spec.linux.seccomp : undefined);
   return resultOf(world, request, cgroup, { exitCode, killsBefore });
+}
+
+/** Throws BuildError `runtime` where the step is to be limited and can have no group. */
+function cgroupOf({ layout }: StepWorld, { id, cgroupParent, resources = {} }: StepRequest): StepCgroup {
+  const cgroup = stepCgroup(layout, id, cgroupParent);
+  if (cgroup.specPath === undefined && Object.keys(resources).length > 0)
+    throw new BuildError("runtime", "limits of RUN need a cgroup of its own, and none can be made here", {
+      help: "build as root where /sys/fs/cgroup is writable, or leave the limits out",
+    });
+  return cgroup;
 }
 
 /** While the step's group is still there. */

@@ -112,6 +112,7 @@ export class ExecExecutor {
       mounts: opened.mounts,
       ...(op.devices ? { devices: await this.#services.deviceEdits(op.devices) } : {}),
       extraHosts: this.#services.extraHosts,
+      ...(this.#services.resources ? { resources: this.#services.resources } : {}),
       ...(this.#services.caCert === undefined ? {} : { caCert: this.#services.caCert }),
       onOutput: (stream, chunk) => {
         output.push(stream, chunk);

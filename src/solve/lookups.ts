@@ -2,6 +2,7 @@
 // It does not say what is in a key (cache-key.ts, key-inputs.ts), nor what follows from a hit (solver.ts).
 import { nowMs } from "../base/clock.ts";
 import { assert } from "../base/assert.ts";
+import { locate } from "../diagnostics/build-error.ts";
 import type { Vertex } from "../graph/graph.ts";
 import type { ExecOp, FileOp, ImageOp } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -71,7 +72,10 @@ export class Lookups {
     const { inputs, onEvent } = this.#options;
     const { op, meta } = vertex;
     const own = op.kind === "exec" ? execParts(op) : fileParts(op);
-    const parts = [...own, ...(await inputs.definitionParts(vertex))];
+    const seen = await inputs.definitionParts(vertex).catch((error: unknown) => {
+      throw locate(error, meta.span);
+    });
+    const parts = [...own, ...seen];
     const key = keyOf(op.kind, parts);
     const { stage, instruction } = meta;
     onEvent({ kind: "step-keyed", vertex: vertex.id, stage, instruction, op: op.kind, key, parts: storedParts(parts) });

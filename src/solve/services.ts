@@ -6,7 +6,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { EventSink, KeyPart } from "../progress/events.ts";
 import type { Layer, LayerManifest, Rootfs } from "../rootfs/layer.ts";
 import type { DeviceEdits } from "../sandbox/cdi.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { Sandbox, StepResources } from "../sandbox/sandbox.ts";
 import type { FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Sequence } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -197,10 +197,12 @@ export interface SolveServices {
   isLeakAllowed(id: string): boolean;
   /** A socket of an ssh agent; undefined where none was given. */
   sshSocket(id: string): Promise<string | undefined>;
-  /** Addresses for the names of --add-host. */
   /** What the devices of a step add to its container; fails where a required one is not there. */
   deviceEdits(requests: NonNullable<ExecOp["devices"]>): Promise<DeviceEdits>;
+  /** Addresses for the names of --add-host. */
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  /** Limits of each RUN: what it makes does not depend on them, so they are in no key. */
+  readonly resources: StepResources | undefined;
   readonly caCert: string | undefined;
   /** Opens ADD's archives. */
   readonly openArchive: (bytes: FileBytes, signal: AbortSignal) => Promise<ArchiveTree | undefined>;

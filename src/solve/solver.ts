@@ -212,7 +212,7 @@ export class Solver {
     const below = vertex.inputs[0] === undefined ? [] : await this.rootfs(vertex.inputs[0]);
     const contentKey = async () => keyOf("exec", [...execParts(op), ...(await this.#inputs.contentParts(vertex))]);
     if (isReusable && (cache.knowsOp(opDigest(op)) || (await cache.elsewhere?.knowsOp(opDigest(op))) === true)) {
-      const key = await contentKey();
+      const key = await contentKey().catch(this.#reports.failing(vertex));
       const known = this.#findDurable(key, vertex) ?? (await this.#findElsewhere(vertex, key));
       if (known) {
         const { layer, createdMs } = known;
@@ -222,9 +222,7 @@ export class Solver {
     }
     const before = await this.#explain(vertex, lookup);
     const executor = await this.#executors.exec();
-    const mounts = await executor.prepareInputs(op, vertex).catch((error: unknown) => {
-      throw this.#reports.failed(vertex, error);
-    });
+    const mounts = await executor.prepareInputs(op, vertex).catch(this.#reports.failing(vertex));
     return this.#reports.observe(vertex, () =>
       this.#scheduler.run("exec", this.#priorityOf(vertex), async () => {
         const startedMs = monotonicMs();
@@ -243,9 +241,7 @@ export class Solver {
     const op = vertex.op;
     const startedMs = nowMs();
     const executor = await this.#executors.file();
-    const manifest = await executor.manifest(vertex, op).catch((error: unknown) => {
-      throw this.#reports.failed(vertex, error);
-    });
+    const manifest = await executor.manifest(vertex, op).catch(this.#reports.failing(vertex));
     const layer = this.#services.layers.fromManifest(manifest, vertex.meta.instruction);
     // The list of entries is all that the op can make: an equal one from before is the same layer, whatever lies below now.
     const contentKey = keyOf("file", [{ name: "files", value: await layer.contentId() }]);

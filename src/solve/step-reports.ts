@@ -56,6 +56,13 @@ export class StepReports {
     return isCancelled ? error : locate(error, meta.span);
   }
 
+  /** For the `catch` of a promise: throws what {@link failed} gives. */
+  failing(vertex: Vertex): (error: unknown) => never {
+    return (error) => {
+      throw this.failed(vertex, error);
+    };
+  }
+
   /** Does the work of a vertex between its start and its end. */
   async observe<T>(vertex: Vertex, work: () => Promise<T>, result: "succeeded" | "cached" = "succeeded"): Promise<T> {
     this.started(vertex.id);

@@ -1,4 +1,5 @@
 // What people do wrong: one screen that names the place and the remedy, the exit code, a whole store, and a next build that works.
+import { spawnSync } from "node:child_process";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -88,6 +89,18 @@ const MISTAKES: readonly Mistake[] = [
     says: ["entitlement network.host is not allowed", "--allow network.host"],
   },
   {
+    name: "links in a circle, in a COPY",
+    files: { Dockerfile: "FROM busybox\nCOPY --chmod=644 round/x /x\n", round: { link: "round" } },
+    code: 1,
+    says: ['too many links in "/round/x"', "Dockerfile:2:18", "points at itself"],
+  },
+  {
+    name: "M11: links in a circle, in a mount",
+    files: { Dockerfile: "FROM busybox\nRUN --mount=source=round,target=/m true\n", round: { link: "round" } },
+    code: 1,
+    says: ['too many links in "/round"', "Dockerfile:2:20"],
+  },
+  {
     name: "O06: an unknown user",
     files: { Dockerfile: "FROM busybox\nUSER ghost\nRUN true\n" },
     code: 1,
@@ -174,6 +187,9 @@ test("S64: a secret shows in no output, no error and no log", async () => {
   expect(stderr).toContain("***");
   expect(stderr).not.toContain("hunter2");
   expect(stderr).not.toContain(Buffer.from("hunter2-secret-value").toString("base64"));
+  const inStore = (text: string): string => spawnSync("grep", ["-rlF", text, rig.store], { encoding: "utf8" }).stdout;
+  expect(inStore("***")).toContain("/logs/");
+  expect(inStore("hunter2")).toBe("");
 });
 
 test("every command that --help lists explains itself, with exit status 0", async () => {

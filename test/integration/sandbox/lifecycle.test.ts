@@ -1,6 +1,6 @@
 // Ends of steps that are not their own: cancellation, want of memory, a killed tsbuild; and steps at the same time. S12, S13, S15, pain 25.
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -83,6 +83,40 @@ test("S12: the cgroup is below the parent asked for, with the limits asked for",
     ),
   ).toBe(true);
   for (const path of cgroupsNamed(parent)) rmdirSync(path);
+});
+
+test("S12: a parent slice:prefix: is left to systemd, by way of the runtime", async () => {
+  const recorder = join(rig.directory("bin"), "recorder");
+  writeFileSync(
+    recorder,
+    `#!/bin/sh
+[ "$1" = --version ] && exec echo recorder version 1
+echo "$*"
+for word; do [ "$before" = --bundle ] && exec cat "$word/config.json"; before=$word; done
+`,
+    { mode: 0o755 },
+  );
+  await using recorded = await Rig.open({ runtime: recorder });
+  const called = async (cgroupParent: string): Promise<readonly [string, string | undefined]> => {
+    const [words = "", config = ""] = (await recorded.output("true", { cgroupParent })).split("\n");
+    const { linux } = JSON.parse(config) as { readonly linux: { readonly cgroupsPath?: string } };
+    return [words.replace(/^--root \S+ | --log .*$/g, ""), linux.cgroupsPath?.replace(/test-\d+-\d+/, "ID")];
+  };
+  for (const parent of ["user.slice:build:", "user.slice:build"])
+    expect(await called(parent)).toEqual(["--systemd-cgroup", "user.slice:build:tsbuild-ID"]);
+  const [words, path] = await called("/a/b");
+  expect(words).not.toContain("--systemd-cgroup");
+  expect(path).toBe("/a/b/tsbuild-ID/run");
+});
+
+test("S12: limits are refused where a step gets no group", async () => {
+  const message = "limits of RUN need a cgroup of its own, and none can be made here";
+  await using rootless = await Rig.open({ isRootless: true });
+  await expect(rootless.run("true", { resources: { memory: 2 ** 26 } })).rejects.toMatchObject({
+    code: "runtime",
+    message,
+    help: "build as root where /sys/fs/cgroup is writable, or leave the limits out",
+  });
 });
 
 test("steps at the same time do not meet: 12 of them, with networks", async () => {
@@ -186,6 +220,22 @@ test.each([
   expect(readdirSync(join(victim.dir, "state/runtime"))).toEqual([]);
   // A second sweep finds nothing, and that is no error.
   await reapLeftovers(victim.dir);
+});
+
+test("S15: a runtime that does not come back from kill does not hold up a cancelled step", async () => {
+  const wrapper = join(rig.directory("bin"), "stuck");
+  const script = `#!/bin/sh\ncase " $* " in *" kill "*) exec sleep 4715 ;; esac\nexec ${rig.sandbox.runtime.path} "$@"\n`;
+  writeFileSync(wrapper, script, { mode: 0o755 });
+  await using stuck = await Rig.open({ runtime: wrapper });
+  const controller = new AbortController();
+  const started = Promise.withResolvers<void>();
+  const running = stuck.run("echo up; sleep 4716", { onOutput: () => started.resolve(), signal: controller.signal });
+  await started.promise;
+  const cancelled = performance.now();
+  controller.abort(new Error("enough"));
+  await expect(running).rejects.toThrow("enough");
+  expect(performance.now() - cancelled).toBeLessThan(10_000);
+  expect(processesMentioning("sleep 471")).toEqual([]);
 });
 
 test("the runtime that dies under a step is an error in words, and leaves nothing", async () => {

@@ -1,5 +1,5 @@
 // A whole build by a user other than root, in a mount namespace that has such a user and his subordinate ids, whatever the machine has. Reference 6.5.
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runProcess, type ProcessResult } from "../../../src/base/process.ts";
@@ -39,6 +39,9 @@ USER 0
 /** What a step writes down of where it is; never from the cache. */
 const LOOK = `RUN --network=none { id -u; cat /proc/self/uid_map; ls -A /sys | wc -l; ls /sys/fs 2>/dev/null; ip -o link | wc -l; } > /look
 RUN grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status > /rights; test -d /proc/1/root && ls -d /proc/[0-9]* | wc -l > /processes
+RUN { readlink /proc/self/ns/net; ip -o link | grep -vc lo:; ip route | grep -c default; } > /net
+RUN --mount=type=secret,id=s,mode=0440,uid=3,gid=4 --mount=type=tmpfs,target=/scratch,size=1m \\
+  { stat -f -c %T /run/secrets/s; stat -c '%a %u %g' /run/secrets/s; df -k /scratch | awk 'END {print $2}'; } > /mounts
 `;
 
 let rig: Rig;
@@ -83,8 +86,12 @@ function context(more = ""): string {
 
 const readOut = (name: string): string => readFileSync(join(rig.root, "home", name), "utf8");
 
-test("S70, S71: the user is root of a namespace with his subordinate ids; no /sys, no cgroup, the same rights and networks", async () => {
-  expect(await asUser(["-o", join(rig.root, "home/out"), context(LOOK)])).toMatchObject({ exitCode: 0 });
+test("S55, S64, S70, S71: the user is root of a namespace with his subordinate ids; no /sys, no cgroup, the same rights, networks and mounts", async () => {
+  const secret = ["--secret", `id=s,src=${join(rig.root, "etc/passwd")}`];
+  // As machines have it: everybody may open it.
+  const tun = "mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200";
+  const args = [...secret, "-o", join(rig.root, "home/out"), context(LOOK)];
+  expect(await asUser(args, tun)).toMatchObject({ exitCode: 0 });
   const [uid, own, others, ...rest] = readOut("out/look").trimEnd().split("\n");
   expect(uid).toBe("0");
   expect(own!.trim().split(/\s+/)).toEqual(["0", String(UID), "1"]);
@@ -93,6 +100,39 @@ test("S70, S71: the user is root of a namespace with his subordinate ids; no /sy
   expect(rest).toEqual(["0", "1"]);
   expect(readOut("out/rights")).toBe("CapEff:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t2\n");
   expect(Number(readOut("out/processes"))).toBeLessThan(6);
+  const [namespace, ...links] = readOut("out/net").trimEnd().split("\n");
+  expect(namespace).not.toBe(readlinkSync("/proc/self/ns/net"));
+  expect(links).toEqual(["1", "1"]);
+  expect(readOut("out/mounts")).toBe("tmpfs\n440 3 4\n1024\n");
+});
+
+test("S12, S70: without root there is no cgroup, so limits are refused at the step", async () => {
+  const { exitCode, stdout } = await asUser(["--no-cache", "--memory", "64m", context()]);
+  expect([exitCode, stdout]).toEqual([
+    1,
+    expect.stringMatching(/Dockerfile:3:\d+: error: limits of RUN need a cgroup of its own/) as string,
+  ]);
+  expect(stdout).toContain("build as root where /sys/fs/cgroup is writable, or leave the limits out");
+});
+
+test.each([
+  [
+    "a kernel older than 5.11",
+    "/proc/sys/kernel/osrelease",
+    "5.10.0-9",
+    "building without root needs Linux 5.11 or newer, and this is 5.10.0-9\n  help: build as root, or use a newer kernel",
+  ],
+  [
+    "no user namespaces",
+    "/proc/sys/user/max_user_namespaces",
+    "0",
+    "user namespaces are switched off (/proc/sys/user/max_user_namespaces is 0)\n  help: sysctl -w user.max_user_namespaces=15000",
+  ],
+])("S70, S71: %s: it is said before anything is tried", async (_what, path, text, says) => {
+  const file = join(rig.root, "etc/says");
+  writeFileSync(file, `${text}\n`);
+  const { exitCode, stdout } = await asUser([context()], `mount --bind ${file} ${path}`);
+  expect([exitCode, stdout]).toEqual([1, `error: ${says}\n`]);
 });
 
 test("S70, S71: the image is the one that root builds, owners, mode bits, capabilities, links and deletions included", async () => {

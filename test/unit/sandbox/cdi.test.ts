@@ -68,14 +68,24 @@ test("R06: one device, all of a kind, those of a class, the first of a kind; JSO
   expect(problems).toEqual([]);
 });
 
-test("S41: a device may allow itself by its own annotation or its file's", async () => {
-  const annotations = { "org.mobyproject.buildkit.device.autoallow": "true" };
+test("S41: a device may allow itself by its own annotation or its file's, in a word that Go reads as true", async () => {
+  const says = (text: string) => ({ annotations: { "org.mobyproject.buildkit.device.autoallow": text } });
+  const disks = [
+    { name: "free", ...says("true") },
+    { name: "go", ...says("1") },
+    { name: "kept" },
+    { name: "mute", ...says("") },
+    { name: "no", ...says("false") },
+    { name: "yes", ...says("yes") },
+  ];
+  // What a device says counts more than what its file says.
+  const gpus = [{ name: "all" }, { name: "own", ...says("F") }];
   write({
-    "a/gpu.yaml": YAML,
-    "a/disk.json": json("vendor.com/disk", [{ name: "free", annotations }, { name: "kept" }]),
+    "a/gpu.json": json("vendor.com/gpu", gpus, says("T")),
+    "a/disk.json": json("vendor.com/disk", disks),
   });
   const allowed = (await read()).filter(isAutoAllowed).map(name);
-  expect(allowed).toEqual(["vendor.com/disk=free", "vendor.com/gpu=0", "vendor.com/gpu=1", "vendor.com/gpu=all"]);
+  expect(allowed).toEqual(["vendor.com/disk=free", "vendor.com/disk=go", "vendor.com/gpu=all"]);
 });
 
 test("a later directory counts more; what is said twice in one, or makes no sense, is told and left out", async () => {
