@@ -77,6 +77,45 @@ test("pain 30: one cache at two places of a step is one directory, and two steps
   expect(readdirSync(join(rig.store, "mounts")).length).toBeGreaterThan(0);
 });
 
+test("M20, M23, M25: what a step leaves in a cache is there for other builds under its id, read-only where asked, and in no layer", async () => {
+  const out = join(rig.root, "of-cache");
+  const build = (mount: string, run: string): Promise<unknown> =>
+    rig.must(["-q", "-o", out, rig.context({ Dockerfile: `FROM busybox\nRUN --mount=type=cache,${mount} ${run}\n` })]);
+  await build("target=/first,id=kept", "echo one > /first/f");
+  await build("target=/other,id=kept,ro", "cat /other/f > /seen; touch /other/x 2> /dev/null || echo ro >> /seen");
+  expect(readFileSync(join(out, "seen"), "utf8")).toBe("one\nro\n");
+  await build("target=/first", "ls -A /first > /seen");
+  expect(readFileSync(join(out, "seen"), "utf8")).toBe("");
+  expect(readdirSync(out).filter((name) => name === "first" || name === "other")).toEqual([]);
+});
+
+test("M10, M12: a mount of the context has what .dockerignore leaves; what is written to it is thrown away, and the user's files are as they were", async () => {
+  const out = join(rig.root, "of-context");
+  const context = rig.context({
+    Dockerfile: `FROM busybox AS a
+RUN echo stage > /a
+FROM busybox
+RUN --mount=target=/c --mount=from=a,source=/a,target=/a --mount=from=busybox,source=/etc/passwd,target=/i { ls -A /c; cat /a; head -n 1 /i; } > /seen
+RUN --mount=target=/c,rw echo changed > /c/other && rm /c/kept.log && cat /c/other >> /seen
+RUN --mount=target=/c cat /c/other >> /seen; ls /c/kept.log >> /seen
+`,
+    ".dockerignore": "*.log\n!kept.log\n.dockerignore\n",
+    "a.log": "",
+    "kept.log": "",
+    other: "own\n",
+  });
+  await rig.must(["-q", "-o", out, context]);
+  const listed = ["Dockerfile", "kept.log", "other", "stage", "root:x:0:0:root:/root:/bin/sh"];
+  expect(readFileSync(join(out, "seen"), "utf8").trimEnd().split("\n")).toEqual([
+    ...listed,
+    "changed",
+    "own",
+    "/c/kept.log",
+  ]);
+  expect(readFileSync(join(context, "other"), "utf8")).toBe("own\n");
+  expect(readdirSync(context).sort()).toEqual([".dockerignore", "Dockerfile", "a.log", "kept.log", "other"]);
+});
+
 test("M22, M24: a cache starts as what source names, with its mode and owner, be it one file; without from there is nothing to name", async () => {
   const files = "FROM busybox AS files\nRUN mkdir -p /a/b && echo f > /a/b/f && chown 7:8 /a/b && chmod 0710 /a/b\n";
   const look = (mount: string): string =>

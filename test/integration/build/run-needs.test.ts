@@ -1,4 +1,5 @@
-// What a RUN asks of whoever builds: secrets and agents that may be missing, and rights over the machine. Reference M42, M43, M52, R05, S40.
+// What a RUN asks of whoever builds: secrets and agents that may be missing, and rights over the machine. Reference M42, M43, M52, R05, S09, S40, S52, S64.
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -28,6 +29,35 @@ test("M42, M43: a secret is a variable, and a file only where a target says so; 
   expect(await seen(`--mount=type=secret,id=s ${look}`, [])).toBe("unset \n\n");
 });
 
+test("S64: a secret's value is in no image and nowhere in the store, whether it was a file or a variable", async () => {
+  const mounts = "--mount=type=secret,id=s,env=WORD --mount=type=secret,id=s,target=/s/word";
+  const context = withRun(`${mounts} echo "read $WORD" && test "$WORD" = "$(cat /s/word)" && echo made > /made`);
+  const env = { SOURCE: "value-that-nobody-keeps" };
+  await rig.must(["--progress", "plain", "--secret", "id=s,env=SOURCE", "-t", "secretive", context], { env });
+  const { stdout } = await rig.must(["inspect", "secretive"]);
+  expect(stdout).toContain("echo made");
+  expect(stdout).not.toContain(env.SOURCE);
+  const look = (text: string): string => spawnSync("grep", ["-rlF", text, rig.store], { encoding: "utf8" }).stdout;
+  expect(look("read ***")).toContain("/logs/");
+  expect(look(env.SOURCE)).toBe("");
+});
+
+test("S09, S52: a step's host name is BuildKit's or the one asked for, and its hosts are its own and those that were added", async () => {
+  const look = "{ hostname; cat /etc/hosts; }";
+  const hosts = (name: string): string =>
+    `${name}\n127.0.0.1\tlocalhost ${name}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+  expect(await seen(look, [])).toBe(hosts("buildkitsandbox"));
+  const named = [
+    "--build-arg",
+    "BUILDKIT_SANDBOX_HOSTNAME=box",
+    "--add-host",
+    "db:10.1.1.1",
+    "--add-host",
+    "six=[::6]",
+  ];
+  expect(await seen(look, named)).toBe(`${hosts("box")}10.1.1.1\tdb\n::6\tsix\n`);
+});
+
 test("M51, M52: an ssh mount without an agent leaves nothing, and a required one fails the build at its line", async () => {
   const look = "ls /run/buildkit 2>/dev/null || echo nothing";
   expect(await seen(`--mount=type=ssh ${look}`, [])).toBe("nothing\n");
@@ -47,6 +77,11 @@ test("R04, R05, S40: rights over the machine are given by name, and one does not
   expect([refused.code, refused.stderr]).toEqual([
     1,
     expect.stringContaining("entitlement security.insecure is not allowed") as string,
+  ]);
+  const warmed = await rig.tsbuild(["warm", withRun(`--network=host ${insecure}`)]);
+  expect([warmed.code, warmed.stderr]).toEqual([
+    1,
+    expect.stringContaining("entitlement network.host is not allowed") as string,
   ]);
   const unknown = await rig.tsbuild(["--allow", "network.hots", withRun("true")]);
   expect([unknown.code, unknown.stderr]).toEqual([

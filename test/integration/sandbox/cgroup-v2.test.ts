@@ -1,4 +1,4 @@
-// A machine that has cgroup v2 alone: every step in a group of its own there, counted and removed. S03, S12.
+// A machine that has cgroup v2 alone: every step in a group of its own there, counted and removed. S03, S12, S13.
 import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -29,6 +29,34 @@ test("a step runs in a v2 group of its own, which is gone afterwards", () => {
   expect(output).toMatch(/ 0::\/$/m);
   expect(output).toMatch(/ cgroup\.procs$/m);
   expect(output).not.toMatch(/^\/sys\/fs\/cgroup/m);
+});
+
+test("S13: a step was killed for want of memory where its own v2 group counts a kill; without groups, where SIGKILL ended it", () => {
+  const source = resolve(import.meta.dirname, "../../../src/sandbox/cgroup.ts");
+  const program = `import { oomVerdict } from ${JSON.stringify(source)};
+    const verdict = (countedPath, exitCode, limit) => {
+      const layout = countedPath === undefined ? "none" : "v2";
+      const cgroup = { specPath: countedPath, directories: [], countedPath };
+      return oomVerdict({ layout, cgroup, exitCode, limit, killsBefore: -1 });
+    };
+    console.log(JSON.stringify([
+      verdict("/hit", 1, 64), verdict("/spared", 137, 64), verdict("/hit", 0, 64), verdict("/gone", 137, 64),
+      verdict(undefined, 137), verdict(undefined, 1),
+    ]));`;
+  const script = `mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && mkdir hit spared
+    printf "oom 2\\noom_kill 2\\n" > hit/memory.events; printf "oom 2\\noom_kill 0\\n" > spared/memory.events
+    exec "$@"`;
+  const words = [process.execPath, "--input-type=module", "-e", program];
+  const output = execFileSync("unshare", ["--mount", "sh", "-ec", script, "sh", ...words], { encoding: "utf8" });
+  const spared = { oomKilled: false };
+  expect(JSON.parse(output)).toEqual([
+    { oomKilled: true, oomLimit: 64 },
+    spared,
+    spared,
+    spared,
+    { oomKilled: true },
+    spared,
+  ]);
 });
 
 test("a failed step is no out-of-memory kill, and the doctor finds the layout", () => {

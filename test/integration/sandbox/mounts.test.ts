@@ -69,6 +69,11 @@ test("M10 M11 M12 S67: a stage is seen through its layers; links stay inside; wr
   await expect(rig.run("true", { mounts: [{ ...view, target: "/mnt", subpath: "/escape" }] })).rejects.toThrow(
     "open /escape: no such file or directory",
   );
+  symlinkSync("circle", join(above, "circle"));
+  for (const subpath of ["/data/b/below", "/circle"])
+    await expect(rig.run("true", { mounts: [{ ...view, target: "/mnt", subpath }] })).rejects.toThrow(
+      `unable to safely resolve subpath ${subpath}`,
+    );
 });
 
 test("S68: mounts nest whatever their order, also below a read-only one; of one target the last wins", async () => {

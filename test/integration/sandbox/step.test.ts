@@ -3,11 +3,13 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -50,6 +52,25 @@ test("S01: a user other than root starts with an empty effective set", async () 
     "0000000000000000",
     "00000000a80425fb",
   ]);
+});
+
+test("S02: a setuid program makes a user other than root into root", async () => {
+  const lower = rig.directory("merged-usr");
+  for (const name of ["lib", "lib64"]) symlinkSync(`usr/${name}`, join(lower, name));
+  copyFileSync("/usr/bin/id", join(lower, "who"));
+  chmodSync(join(lower, "who"), 0o4755);
+  const usr = { kind: "bind" as const, target: "/usr", source: "/usr", readonly: true };
+  const command = "/who -u; /who -ru";
+  expect(await rig.output(command, { lowerDirs: [rig.rootfs, lower], user: "app", mounts: [usr] })).toBe("0\n1000\n");
+});
+
+test("S03: namespaces are the step's own, but for the users'", async () => {
+  const kinds = ["ipc", "mnt", "net", "pid", "user", "uts"];
+  const look = `for kind in ${kinds.join(" ")}; do readlink /proc/self/ns/$kind; done`;
+  const seen = (await rig.output(look)).trimEnd().split("\n");
+  expect(seen).toHaveLength(kinds.length);
+  const shared = kinds.filter((kind, index) => seen[index] === readlinkSync(`/proc/self/ns/${kind}`));
+  expect(shared).toEqual(["user"]);
 });
 
 test("S04 S05 S06: masked and read-only paths, file systems, no /run, no new devices", async () => {
@@ -144,10 +165,20 @@ test("O06: users by name and number, with the groups that moby gives them", asyn
   );
 });
 
-test("S11 S65: a missing working directory is made, owned by the user, and kept", async () => {
-  const { stdout, changes } = await rig.run("pwd; stat -c '%u %a' /srv /srv/a", { cwd: "/srv/a", user: "app" });
-  expect(stdout).toBe("/srv/a\n1000 755\n1000 755\n");
-  expect(changes).toEqual(["srv", "srv/a"]);
+test("S11 S65: a missing working directory is made, owned by the user and his group, and kept; one that is there is as it was", async () => {
+  const old = process.umask(0o077);
+  try {
+    const { stdout, changes } = await rig.run("pwd; stat -c '%u %g %a' /srv /srv/a", { cwd: "/srv/a", user: "app" });
+    expect(stdout).toBe("/srv/a\n1000 1001 755\n1000 1001 755\n");
+    expect(changes).toEqual(["srv", "srv/a"]);
+  } finally {
+    process.umask(old);
+  }
+  const lower = rig.directory("home");
+  mkdirSync(join(lower, "work"));
+  chmodSync(join(lower, "work"), 0o2711);
+  const there = await rig.run("stat -c '%u %g %a' .", { lowerDirs: [rig.rootfs, lower], cwd: "/work", user: "app" });
+  expect([there.stdout, there.changes]).toEqual(["0 0 2711\n", []]);
   await expect(rig.run("true", { cwd: "/etc/passwd/x" })).rejects.toThrow(
     "cannot make the working directory /etc/passwd/x",
   );
