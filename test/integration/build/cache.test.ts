@@ -30,7 +30,7 @@ test("Q32, Q35: an unchanged build runs nothing and gives the same image; restor
 
 test("Q32, T49: steps of two stages that are equal, or that have one key, run once", async () => {
   const stage = (name: string, mount = ""): string =>
-    `FROM busybox AS ${name}\nCOPY f /f\nRUN ${mount}cat /f && usleep 100000 && date +%s%N > /t\n`;
+    `FROM busybox AS ${name}\nCOPY f /f\nRUN ${mount}cat /f && usleep 100000 && cat /proc/sys/kernel/random/uuid > /t\n`;
   // Which cache it is, if not the default one, is no part of a key (Q06).
   const own = (id: string): string => `--mount=type=cache,target=/m,id=${id} `;
   const names = ["a", "b", "c", "d"];
@@ -105,29 +105,29 @@ test("T2: a stage that is copied from counts by its content", async () => {
 test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them; what lies on new results is not taken for cached", async () => {
   const context = rig.context({
     Dockerfile:
-      "FROM busybox AS one\nRUN date +%s%N > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\nFROM two AS three\nRUN echo three\n",
+      "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\nFROM two AS three\nRUN echo three\n",
   });
   const dest = join(rig.root, "q30");
-  /** When the first step ran, after a build that ended so. */
-  const ranAt = async (steps: Readonly<Record<string, string>>, ...args: string[]): Promise<string> => {
+  /** What the first step drew, after a build that ended so. */
+  const drawn = async (steps: Readonly<Record<string, string>>, ...args: string[]): Promise<string> => {
     rmSync(dest, { recursive: true, force: true });
     expect(await build(context, "-o", dest, ...args)).toMatchObject(steps);
     return readFileSync(join(dest, "t"), "utf8");
   };
   const [one, two, copy, three] = [
-    "[one 2/2] RUN date +%s%N > /t",
+    "[one 2/2] RUN cat /proc/sys/kernel/random/uuid > /t",
     "[two 2/3] RUN echo two",
     "[two 3/3] COPY --from=one /t /t",
     "[three 1/1] RUN echo three",
   ] as const;
   const cached = { [one]: "cached", [two]: "cached", [copy]: "cached", [three]: "cached" };
-  const first = await ranAt({});
-  const second = await ranAt({ [one]: "ran", [two]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache");
+  const first = await drawn({});
+  const second = await drawn({ [one]: "ran", [two]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache");
   expect(second).not.toBe(first);
-  expect(await ranAt(cached)).toBe(second);
-  const third = await ranAt({ ...cached, [one]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache-filter", "no,ONE");
+  expect(await drawn(cached)).toBe(second);
+  const third = await drawn({ ...cached, [one]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache-filter", "no,ONE");
   expect(third).not.toBe(second);
-  expect(await ranAt(cached)).toBe(third);
+  expect(await drawn(cached)).toBe(third);
   const { stderr } = await rig.must(["--progress", "plain", "--no-cache-filter", "Tow", context]);
   expect(stderr).toContain('--no-cache-filter Tow: no stage is called so; did you mean "two"?');
 });
