@@ -50,8 +50,8 @@ function diagnosticsText(message: string, errors: readonly Diagnostic[], style: 
   const short = shown.length - MOST_EXCERPTS - Number(more > 0);
   // What needs a whole file to be seen, an undefined stage or a wrong port, has not been looked for.
   const isSyntax = errors.some(({ message }) => message.startsWith("dockerfile parse error"));
-  const unseen = isSyntax ? "; correct them first: more is checked after that" : "";
-  if (short > 0) shown.push(`${errors.length} errors, ${short} of them without excerpt${unseen}`);
+  const unseen = isSyntax ? "; when these are corrected, the rest is checked" : "";
+  if (short > 0) shown.push(`${errors.length} errors (the last ${short} without excerpt)${unseen}`);
   if (errors.every((each) => each.message !== message)) shown.push(`  buildkit: ${message}`);
   return `${shown.join("\n")}\n`;
 }

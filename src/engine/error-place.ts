@@ -47,11 +47,11 @@ function withContextHint(error: BuildError, { result, contexts }: Planned, { con
     const line = `line ${pattern.line} of ${ignorePath ?? ".dockerignore"}`;
     const local = contexts.locals.get("context");
     if (local?.kind === "directory" && !isThere(join(local.root, path))) {
-      const summary = `"${path}" is not in the build context, and ${line} would exclude it: ${pattern.text}`;
-      return amend(error, { summary, help: `make the file before the build, and add a line below that one: !${path}` });
+      const summary = `"${path}" is not in the build context, and ${line} (${pattern.text}) would exclude it`;
+      return amend(error, { summary, help: `create it before the build, and add a line below that one: !${path}` });
     }
-    const summary = `"${path}" is excluded by ${line}: ${pattern.text}`;
-    return amend(error, { summary, help: `take that line out, or add a line below it: !${path}` });
+    const summary = `"${path}" is excluded by ${line} (${pattern.text})`;
+    return amend(error, { summary, help: `delete that line, or add a line below it: !${path}` });
   }
   return error;
 }

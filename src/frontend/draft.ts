@@ -74,7 +74,7 @@ function unknownRemedy({ keyword: { text, span }, line, range, escape }: Head): 
   if (joint !== undefined) {
     const focus = { source, start: before.length - joint.length, end: before.length };
     return {
-      summary: `this line ends with ${joint}, but the instruction does not go on in the next line`,
+      summary: `this line ends with ${joint}, but the instruction does not continue on the next line`,
       help: `end line ${positionAt(source, focus.start).line} with ${joint} ${escape}`,
       focus,
     };

@@ -184,7 +184,7 @@ function reportNoStages(source: SourceFile, hasLines: boolean, diagnostics: Diag
     const isEmpty = source.text === "";
     const message = isEmpty ? "the Dockerfile cannot be empty" : "file with no instructions";
     const only = source.text.includes("#") ? "only comments" : "only blank lines";
-    const summary = isEmpty ? undefined : `the Dockerfile has ${only}, no instructions`;
+    const summary = isEmpty ? "the Dockerfile is empty" : `the Dockerfile has ${only}, no instructions`;
     const help = "start with FROM <image>";
     diagnostics.push(createDiagnostic("EmptyDockerfile", wholeLine(source), message, { summary, help }));
   } else if (!diagnostics.some(({ severity }) => severity === "error")) {

@@ -81,7 +81,7 @@ export function expansionRemedy(text: string, error: string): Remedy {
   const reason = error.split(`${goQuote(text)}: `, 2)[1] ?? error;
   const required = /^(\w+): (.+)$/s.exec(reason);
   if (required && text.includes(`\${${required[1]}`)) {
-    const state = text.includes(`\${${required[1]}:?`) ? "is not set or empty" : "is not set";
+    const state = text.includes(`\${${required[1]}:?`) ? "is unset or empty" : "is not set";
     return { summary: `${required[1]} ${state}: ${required[2]}` };
   }
   const quote = /matching (double|single)-quote/.exec(reason)?.[1];

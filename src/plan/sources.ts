@@ -70,7 +70,7 @@ export class SourceCatalog {
       this.#images.set(key, await pending);
     } catch (error) {
       const text = request.kind === "image" ? request.text : undefined;
-      throw locate(withSuggestion(error, text, this.#names), span);
+      throw locate(withSuggestion(error, text, this.#names, isAfterFrom(span)), span);
     }
   }
 
@@ -82,7 +82,12 @@ export class SourceCatalog {
 }
 
 /** What could not be had may be a mistyped stage, whatever its registry said: few images have so short a name. */
-function withSuggestion(error: unknown, text: string | undefined, stages: readonly string[]): unknown {
+function withSuggestion(
+  error: unknown,
+  text: string | undefined,
+  stages: readonly string[],
+  isCopied: boolean,
+): unknown {
   if (!(error instanceof BuildError) || text === undefined) return error;
   const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
   if (stage !== undefined)
@@ -90,9 +95,20 @@ function withSuggestion(error: unknown, text: string | undefined, stages: readon
       summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
       help: `did you mean the stage ${goQuote(stage)}?`,
     });
+  // Only a stage is written like this where files are taken from.
+  if (isCopied && stages.length > 0 && /^[\w-]+$/.test(text) && !COMMON_IMAGES.includes(text))
+    return amend(inBuildKitsWords(error, text), {
+      summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
+      help: `name a stage of this Dockerfile: ${stages.slice(0, 5).join(", ")}`,
+    });
   if (error.code !== "image" && error.details.status !== 404) return error;
   const help = didYouMean(text, COMMON_IMAGES);
   return help === undefined ? error : amend(error, { help });
+}
+
+/** `--from=` of COPY, and `from=` of a mount. */
+function isAfterFrom({ source, start }: Span): boolean {
+  return /from=["']?$/.test(source.text.slice(0, start));
 }
 
 /** What BuildKit puts before the registry's answer. */

@@ -43,7 +43,7 @@ export async function* downloadBlob(download: BlobDownload): AsyncGenerator<Uint
   if (hash !== undefined && hash.digest("hex") !== digestHex(descriptor.digest))
     throw contentError(
       `blob ${descriptor.digest} of ${repositoryName(download.reference)} arrived with another digest`,
-      "try again; if it stays, push the image again, or try without mirror or proxy",
+      "try again; if it happens again, push the image again, or try without mirror or proxy",
     );
 }
 

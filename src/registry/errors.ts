@@ -79,8 +79,8 @@ export async function responseFailure(
   const retryAfterMs = parseRetryAfter(response.headers["retry-after"], clock.now());
   const tail = said === "" ? "" : `: ${said}`;
   const details = { status, isTransient };
-  const failure = (message: string, help?: string): Failure => ({
-    error: new BuildError("registry", message, { details, ...(help === undefined ? {} : { help }) }),
+  const failure = (message: string, help?: string, summary?: string): Failure => ({
+    error: new BuildError("registry", message, { details, ...(help && { help }), ...(summary && { summary }) }),
     isTransient,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
@@ -90,6 +90,7 @@ export async function responseFailure(
       purpose.subject.includes("@")
         ? "check the digest for typing errors; if that image was deleted, use the digest that its tag has now"
         : "check the name and the tag for typing errors",
+      `${purpose.subject} is not in the registry`,
     );
   if (status === 429) {
     const wait = retryAfterMs === undefined ? "try again later" : `try again in ${Math.ceil(retryAfterMs / 1000)} s`;
@@ -126,7 +127,7 @@ export function accessFailure(
   const text = `${verb} access denied, repository does not exist or may require authorization${tail}`;
   const help =
     credentials === undefined
-      ? `check the name, or log in with: docker login ${registry}`
+      ? `${verb === "push" ? "" : "check the name, or "}log in with: docker login ${registry}`
       : `check the name and the rights of this account, or log in again with: docker login ${registry}`;
   const details = { status, isTransient: false };
   const isAnonymous = status === 401 && credentials === undefined && problem === undefined;

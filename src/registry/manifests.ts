@@ -238,7 +238,7 @@ function digestWith(algorithm: string, bytes: Uint8Array): Digest {
 function otherDigest({ reference, endpoint }: ManifestCall, expected: Digest, actual: Digest): BuildError {
   return contentError(
     `${endpoint.host} sent a damaged manifest for ${repositoryName(reference)}: expected ${expected}, got ${actual}`,
-    "try again; if it stays, push the image again, or try without mirror or proxy",
+    "try again; if it happens again, push the image again, or try without mirror or proxy",
   );
 }
 

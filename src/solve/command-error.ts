@@ -149,7 +149,7 @@ function adviceFor(
   if (/unterminated quoted string|unexpected EOF while looking for matching|Unterminated quoted string/.test(text))
     return {
       summary: `the shell found a quote that is never closed ${exit}`,
-      help: "close it; to go on in the next line, end this one with a backslash",
+      help: "close it; to continue on the next line, end this one with a backslash",
     };
   return undefined;
 }

@@ -263,7 +263,7 @@ export class ExecExecutor {
     if (socket === undefined && mount.required) {
       throw new BuildError("source", `unset ssh forward key ${mount.id}`, {
         summary: `this RUN needs the ssh agent "${mount.id}", and the build was not given one`,
-        help: `give it with --ssh ${mount.id}, or a key: --ssh ${mount.id}=FILE`,
+        help: `give it a key: --ssh ${mount.id}=KEYFILE; or, where an ssh agent runs, --ssh ${mount.id}`,
         details: { word: "type=ssh" },
       });
     }

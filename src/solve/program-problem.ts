@@ -48,7 +48,7 @@ async function missingProgram(at: ProgramAt, args: readonly string[], isShell: b
   }
   if (isShell) {
     const help = text.trimStart().startsWith("chmod ")
-      ? "set the mode when copying: COPY --chmod=0755 …; or start from an image with a shell"
+      ? "delete this RUN and set the mode when copying: COPY --chmod=0755 …; or start from an image with a shell"
       : "start from an image with a shell, or run it in a stage that has one and take the files with COPY --from";
     return { summary: `this stage has no shell (${name}), and this RUN needs one`, help };
   }
@@ -114,7 +114,7 @@ function foreignProgram(name: string, machine: string, { architecture, ...more }
   const isNamed = !machine.includes(" ");
   const other = isNamed ? `linux/${machine}` : machine;
   const summary = `"${name}" is a program for ${other}, but this build is for linux/${architecture} (exec format error)`;
-  const needs = `; to build with --platform=${other}, this machine must be ${machine} or have qemu-user-static`;
+  const needs = `; or build for ${machine}: --platform=${other} (on such a machine, or with qemu-user-static)`;
   return { summary, help: `copy the linux/${architecture} version of ${name}${isNamed ? needs : ""}` };
 }
 

@@ -136,7 +136,10 @@ function planSource(
   if (git || isHttpUrl(text)) {
     if (instruction.kind === "copy") {
       const what = git ? "git ref" : "URL";
-      context.reporter.error("RemoteSourceInCopy", span, `source can't be a ${what} for COPY`, { help: "use ADD" });
+      context.reporter.error("RemoteSourceInCopy", span, `source can't be a ${what} for COPY`, {
+        summary: `COPY cannot fetch a ${what}`,
+        help: "write ADD instead of COPY",
+      });
       return undefined;
     }
     const source = git

@@ -245,7 +245,7 @@ function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promi
 /** The error of a system call that wants a directory, in BuildKit's words. */
 export function notADirectory(call: string, path: string): BuildError {
   return new BuildError("source", `${call} /${path}: not a directory`, {
-    summary: `/${path} is not a directory in this stage, and has to be one here`,
+    summary: `/${path} is not a directory in this stage, and one is needed there`,
     help: `choose another path, or remove /${path} in an earlier RUN`,
     details: { word: `/${path}` },
   });

@@ -67,7 +67,7 @@ const MISTAKES: readonly Mistake[] = [
       ".dockerignore": "# keep out\n*.txt\n",
     },
     code: 1,
-    says: ['"/secret.txt": not found', /excluded by line 2 of .*\.dockerignore: \*\.txt/],
+    says: ['"/secret.txt": not found', /excluded by line 2 of .*\.dockerignore \(\*\.txt\)/],
   },
   {
     name: "F09: an unknown target",

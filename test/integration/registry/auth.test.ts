@@ -86,7 +86,7 @@ test("RG05, RG08: pulling anonymously, and one token for many requests at once",
     message: expect.stringMatching(
       /push access denied, repository does not exist or may require authorization.*no credentials were sent/,
     ) as string,
-    help: `check the name, or log in with: docker login ${registry.host}`,
+    help: `log in with: docker login ${registry.host}`,
     details: { isTransient: false },
   });
 });

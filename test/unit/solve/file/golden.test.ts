@@ -75,7 +75,7 @@ test("O07: a WORKDIR that is a file fails with that path, in BuildKit's words an
   await expect(failed).rejects.toMatchObject({
     code: "source",
     message: "mkdir /etc/passwd: not a directory",
-    summary: "/etc/passwd is not a directory in this stage, and has to be one here",
+    summary: "/etc/passwd is not a directory in this stage, and one is needed there",
     details: { word: "/etc/passwd" },
   });
 });
