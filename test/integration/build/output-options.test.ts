@@ -103,8 +103,15 @@ describe("image options", () => {
     const { manifest, ...rest } = await layout("rewrite-timestamp=true,source-date-epoch=1000000000");
     const plain = await layout("");
     const isSame = manifest.layers.map(({ digest }, index) => digest === plain.manifest.layers[index]!.digest);
-    // Those of the base are as they were.
-    expect(isSame).toEqual([...Array.from({ length: isSame.length - 2 }, () => true), false, false]);
+    // Those of the base are as they were, also where they are compressed anew.
+    const expected = [...Array.from({ length: isSame.length - 2 }, () => true), false, false];
+    expect(isSame).toEqual(expected);
+    const anew = await layout(
+      "compression=zstd,force-compression=true,rewrite-timestamp=true,source-date-epoch=1000000000",
+    );
+    const plainIds = plain.config.rootfs.diff_ids;
+    expect(anew.config.rootfs.diff_ids.map((diffId, index) => diffId === plainIds[index])).toEqual(expected);
+    expect(anew.manifest.layers.map(({ annotations }) => annotations === undefined)).toEqual(expected);
     const last = gunzipSync(bytesOf({ manifest, ...rest }, manifest.layers.at(-1)!));
     const listed = execFileSync("tar", ["--utc", "--full-time", "-tvf", "-"], { input: last, encoding: "utf8" });
     expect(listed).toMatch(/2001-09-09 01:46:40 d\/b/);

@@ -157,6 +157,16 @@ test("AD09: --keep-git-dir keeps a shallow repository with the ref and no creden
   expect(git(branch.directory, "rev-parse", "refs/heads/main")).toBe(commits[1]);
 });
 
+test("AD09: of the history only the commit is fetched, by its ref and by its hash", async () => {
+  for (const ref of ["main", commits[1]!]) {
+    const cacheDir = join(temp, `cache-of-${ref}`);
+    await checkout({ ref, cacheDir });
+    const kept = join(cacheDir, "repositories");
+    const [bare] = readdirSync(kept).filter((name) => name.endsWith(".git"));
+    expect(git(join(kept, bare!), "rev-list", "--count", "--all")).toBe("1");
+  }
+});
+
 test("Q03: the same commit is checked out once, and a moved branch fetches what is new", async () => {
   const clone = join(temp, "moving");
   git(temp, "clone", "-q", remote, clone);
