@@ -27,7 +27,10 @@ export async function otherMistake(
   return undefined;
 }
 
-/** Whether both fail with the same words once what tsbuild alone refuses is left out. `both` builds a case and gives the two errors; */
+/**
+ * Whether both fail with the same words once what tsbuild alone refuses is left out, or docker comes to say them where more is wrong than that.
+ * `both` builds a case and gives the two errors.
+ */
 export async function isSameWithoutRefused(
   each: FuzzCase,
   ours: string,
@@ -36,8 +39,11 @@ export async function isSameWithoutRefused(
   const lines = tsbuildFailures(ours).find((failure) => failure.lines)?.lines;
   const refused = instructionsOf(each).find((one) => lines && one.lines[0] <= lines[0] && lines[0] <= one.lines[1]);
   if (refused === undefined) return false;
-  const [docker, tsbuild] = await both(withoutLines(each, refused.lines));
-  return docker !== "" && tsbuild !== "" && failureDifferences(docker, tsbuild).length === 0;
+  const rest = withoutLines(each, refused.lines);
+  const [docker, tsbuild] = await both(rest);
+  if (docker === "" || tsbuild === "") return false;
+  if (failureDifferences(docker, tsbuild).length === 0) return true;
+  return (await otherMistake(rest, docker, tsbuild, async (less) => (await both(less))[0])) !== undefined;
 }
 
 /** The lines made empty, so that the others keep their numbers; a FROM is one of the base image, so that what follows has a stage. */

@@ -159,6 +159,13 @@ test("T05: what tsbuild alone refuses is left out, and both are asked again", as
   for (const after of [own(3, "no b"), own(2, "no a"), outcome()])
     expect(await asked(after)).toMatchObject([{ why: undefined }]);
   expect(await asked(own(3, "no a"), own(2, "else"))).toMatchObject([{ why: undefined }]);
+  // A third mistake, which docker comes upon before that which tsbuild names.
+  const third = async (last: string) =>
+    await findings(builder(said("no a"), outcome(), said("no z"), said(last)), builder(refusal, own(3, "no a")), {
+      fuzzCase,
+    });
+  expect(await third("no a")).toMatchObject([{ why: expect.stringMatching(/^T05/) as string }]);
+  expect(await third("no b")).toMatchObject([{ why: undefined }]);
 });
 
 test("a failing case shrinks to what makes it fail", async () => {
