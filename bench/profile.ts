@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { openBuilders } from "./builders.ts";
 import { writeBase } from "./contexts.ts";
 import { measure } from "./measure.ts";
-import { BASE, workloads, type Size, type Workload } from "./workloads.ts";
+import { BASE, type Size, type Workload } from "./workloads.ts";
 
 /** What the process says of itself at its end; milliseconds. */
 interface Usage {
@@ -23,7 +23,7 @@ interface Usage {
 interface Profile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+    readonly callFrame: { readonly functionName: string; readonly url: string };
   }[];
   readonly samples: readonly number[];
   /** Microseconds before each sample. */
@@ -35,9 +35,13 @@ export const PROFILED: readonly string[] = ["unchanged", "runs", "stages", "slee
 const PLACES = 8;
 const ROUNDS = 5;
 
+/** What is built again and again in one context, and needs nothing beside tsbuild. */
+export function mayProfile({ start, needs }: Workload): boolean {
+  return start === "warm" && needs === undefined;
+}
+
 /** Markdown: a line for each workload, then the places where its main thread spent most. */
-export async function profiles(names: readonly string[], size: Size, root: string): Promise<string> {
-  const chosen = workloads(size).filter(({ name, start }) => names.includes(name) && start === "warm");
+export async function profiles(chosen: readonly Workload[], size: Size, root: string): Promise<string> {
   const lab = await Lab.open(root);
   const rows: string[] = [];
   const places: string[] = [];
@@ -132,7 +136,7 @@ function usageRow(title: string, { wall, start, idle, own, children }: Usage): s
   return `| ${title} | ${cells.join(" | ")} | ${own.toFixed(0)} / ${children.toFixed(0)} |`;
 }
 
-/** `name (file) 12 %`, largest first; Node's own modules are one place, as is what runs outside of any function. */
+/** `name 12 %`, largest first; Node's own modules are one place, as is what runs outside of any function. */
 function topPlaces({ nodes, samples, timeDeltas }: Profile): readonly string[] {
   const byId = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
   const spent = new Map<string, number>();

@@ -93,8 +93,18 @@ async function inTemporaryDirectory(work: (root: string) => Promise<void>): Prom
 }
 
 async function profile(root: string): Promise<void> {
-  const { profiles, PROFILED } = await import("./profile.ts");
-  const table = await profiles(positionals.length > 0 ? positionals : PROFILED, sizes(root), root);
+  const { mayProfile, profiles, PROFILED } = await import("./profile.ts");
+  const size = sizes(root);
+  const able = workloads(size).filter(mayProfile);
+  const unknown = positionals.filter((name) => !able.some((workload) => workload.name === name));
+  if (unknown.length > 0) {
+    console.error(`--profile takes ${able.map(({ name }) => name).join(", ")}, not ${unknown.join(", ")}\n${USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  const names = positionals.length > 0 ? positionals : PROFILED;
+  const chosen = able.filter(({ name }) => names.includes(name));
+  const table = await profiles(chosen, size, root);
   console.log(table);
   if (flags.write) writeFileSync(DOCUMENT, replaceMarked(readFileSync(DOCUMENT, "utf8"), "profiles", table));
 }

@@ -77,8 +77,8 @@ export class NetworkPool implements AsyncDisposable {
   /** Takes a network back. `isTainted`: its step could have changed the configuration, so nobody else gets it. */
   release(network: StepNetwork, isTainted: boolean): void {
     if (!isNamespace(network)) return;
-    // Nobody waits for it but who disposes.
-    if (isTainted) void network.helper.end();
+    // Who disposes waits for it, and meets its failure.
+    if (isTainted) network.helper.end().catch(() => undefined);
     else this.#idle.push(network);
   }
 

@@ -89,6 +89,11 @@ class RunningRegistry implements DockerRegistry {
   readonly dataDir: string;
   readonly #root: string;
   readonly #child: ChildProcess;
+  /** Who ends the process by process.exit, as on a signal, disposes of nothing. */
+  readonly #onExit = (): void => {
+    this.#child.kill("SIGKILL");
+    rmSync(this.#root, { recursive: true, force: true });
+  };
   readonly #marks = new Map<string, () => void>();
   #log: LoggedRequest[] = [];
   #markCount = 0;
@@ -98,6 +103,7 @@ class RunningRegistry implements DockerRegistry {
     this.dataDir = options.dataDir;
     this.#root = options.root;
     this.#child = options.child;
+    process.once("exit", this.#onExit);
     createInterface({ input: this.#child.stdout! }).on("line", (line) => {
       this.#read(line);
     });
@@ -125,6 +131,7 @@ class RunningRegistry implements DockerRegistry {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    process.off("exit", this.#onExit);
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       this.#child.kill("SIGTERM");
       await once(this.#child, "exit");
