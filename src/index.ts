@@ -23,7 +23,7 @@ export type {
   SshSource,
 } from "./engine/options.ts";
 export type { WarmedStep, WarmOptions, WarmResult } from "./engine/warm.ts";
-export { rootlessCommand } from "./engine/rootless.ts";
+export { endDeadBuilds, rootlessCommand } from "./engine/rootless.ts";
 export { storeRoot } from "./engine/store-root.ts";
 export type { CacheLocation, CacheSource, CacheTarget } from "./cache/location.ts";
 export type { CacheEntry, CacheUsage } from "./store/cache-entries.ts";

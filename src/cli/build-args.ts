@@ -29,6 +29,7 @@ export interface BuildArguments {
   readonly caCert: string | undefined;
   readonly runtime: string | undefined;
   readonly isOffline: boolean;
+  readonly hasNoProcessSandbox: boolean;
   /** Bytes. */
   readonly cacheMaxSize: number | undefined;
 }
@@ -116,6 +117,7 @@ function buildArguments(
     cacheMaxSize: maxSize === undefined ? undefined : parseCeiling("--cache-max-size", maxSize),
     runtime: given.runtime,
     isOffline: given.offline,
+    hasNoProcessSandbox: given["no-process-sandbox"],
   };
 }
 

@@ -41,7 +41,7 @@ type One =
 export type LimitFlag =
   "memory" | "memory-swap" | "cpu-shares" | "cpu-period" | "cpu-quota" | "cpuset-cpus" | "cpuset-mems";
 type Defaulted = "network" | "call";
-type Toggle = "no-cache" | "push" | "load" | "offline" | "check" | "quiet";
+type Toggle = "no-cache" | "push" | "load" | "offline" | "no-process-sandbox" | "check" | "quiet";
 
 /** What was written, by flag; `_` is what is no flag. */
 export type GivenFlags = Readonly<Record<Many, readonly string[]>> &
@@ -139,6 +139,9 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   quiet: toggle("Print the image id only", { alias: "q" }),
   "ca-cert": one("PEM file that registries and RUN trust in addition"),
   runtime: one("OCI runtime: a name or a path (default: crun, else runc)"),
+  "no-process-sandbox": toggle(
+    "Without root in a container that hides parts of /proc: RUN sees and may signal all processes of it ($TSBUILD_NO_PROCESS_SANDBOX=1)",
+  ),
   "cache-max-size": one(
     "Ceiling of everything that tsbuild keeps, as 20g (default: $TSBUILD_CACHE_MAX_SIZE, else the store's config.json, else none)",
   ),

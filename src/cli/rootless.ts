@@ -1,5 +1,5 @@
 // Without root, a command that touches the store or runs something starts itself again as root of a user namespace of its own.
-import { rootlessCommand } from "../index.ts";
+import { endDeadBuilds, rootlessCommand, storeRoot } from "../index.ts";
 import { ROOTLESS } from "./terminal.ts";
 
 /** Replaces this process, which is not root. Fails with "runtime" that says what is missing. */
@@ -12,6 +12,7 @@ export async function enterUserNamespace(words: readonly string[]): Promise<void
     userName: env["USER"] ?? env["LOGNAME"] ?? String(uid),
     searchPath: `${env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`,
   });
+  await endDeadBuilds(storeRoot(env, uid));
   // As the launcher says it: bin.ts has taken it away.
   const memory = { MALLOC_ARENA_MAX: env["MALLOC_ARENA_MAX"] ?? "1" };
   process.execve?.(command[0]!, [...command], { ...env, ...memory, [ROOTLESS]: String(uid) });

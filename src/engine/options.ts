@@ -21,6 +21,8 @@ export interface EngineOptions {
   readonly runtime?: string;
   /** The process runs in a user namespace of its own: see sandbox/rootless. */
   readonly isRootless: boolean;
+  /** "host": RUN sees the processes around this one and may signal them, for where the kernel forbids anything else (S72). Only where `isRootless`. */
+  readonly processes?: "private" | "host";
   /** The process is there for this engine alone, as the command line is: its main thread may move into a mount namespace of its own to run steps faster. */
   readonly ownsProcess?: boolean;
   /** Bytes that everything in the store may take; undefined = what its config.json says, else no ceiling. */

@@ -226,6 +226,7 @@ export class Session implements AsyncDisposable {
       },
       ...(searchPath === undefined ? {} : { searchPath: `${searchPath}:/usr/sbin:/sbin` }),
       ...(engine.runtime === undefined ? {} : { runtime: engine.runtime }),
+      ...(engine.processes === undefined ? {} : { processes: engine.processes }),
     });
   }
 

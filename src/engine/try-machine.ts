@@ -24,6 +24,8 @@ export interface DoctorOptions {
   readonly root: string;
   /** This process is root of a user namespace that it made for itself. */
   readonly isRootless: boolean;
+  /** As EngineOptions has it. */
+  readonly processes?: "private" | "host";
 }
 
 export interface UserOptions {
@@ -121,7 +123,7 @@ async function tryStep(options: DoctorOptions, folder: string): Promise<readonly
 
 /** Starts a program that is not there: a runtime that says so has made everything else that a step needs. */
 async function tryContainer(
-  { environment, isRootless }: DoctorOptions,
+  { environment, isRootless, processes }: DoctorOptions,
   folder: string,
   lowerDirs: readonly string[],
 ): Promise<readonly Finding[]> {
@@ -134,6 +136,7 @@ async function tryContainer(
       searchPath: `${environment["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`,
       onNotice: (text) => notices.push(text),
       ...(runtime === undefined ? {} : { runtime }),
+      ...(processes === undefined ? {} : { processes }),
     });
     await runNothing(sandbox, folder, lowerDirs);
     const { name, version } = sandbox.runtime;

@@ -9,7 +9,7 @@ import { runProcess } from "../base/process.ts";
 import type { Session } from "../base/session.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
-import { RUNTIME_ENV, startRuntime } from "./start-runtime.ts";
+import { PID_FILE, RUNTIME_ENV, startRuntime } from "./start-runtime.ts";
 
 export type OutputConsumer = (stream: "stdout" | "stderr", chunk: Uint8Array) => void | Promise<void>;
 
@@ -20,6 +20,8 @@ export interface ContainerOptions {
   readonly invocation: RuntimeInvocation;
   readonly onOutput: OutputConsumer;
   readonly signal?: AbortSignal;
+  /** Ends what the container's first process left running, where no process namespace does it. */
+  readonly endStrays?: () => Promise<void>;
 }
 
 /** Milliseconds that the runtime has for killing a container before it is killed itself, and for each call of it. */
@@ -27,6 +29,9 @@ const KILL_LIMIT_MS = 2000;
 
 /** Milliseconds of silence after a step's end that mean that a stray process holds the stream. */
 const STRAY_WRITER_MS = 1000;
+
+/** Milliseconds between looks at the first process of a container that shares its processes. */
+const LOOK_MS = 50;
 
 /** Runtimes fail a container with 1 when they could not start it; so do many commands. Only with an error in the runtime's log is it the former. */
 const START_FAILED = 1;
@@ -56,9 +61,12 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
     }
   });
   const wrapUp = async (): Promise<void> => {
+    // With strays left crun goes on.
+    if (options.endStrays) await Promise.race([child.ended, firstProcessEnds(bundle, child).then(options.endStrays)]);
     const { signal: killedBy } = await child.ended;
     // The container lives on without its runtime, and holds the streams open.
     if (killedBy !== null) await kill.removeByForce();
+    await options.endStrays?.();
     for (const output of outputs) output.endSoon();
   };
   const settled = await Promise.allSettled([wrapUp(), ...pumps]);
@@ -71,6 +79,25 @@ export async function runContainer(options: ContainerOptions): Promise<number> {
   }
   if (exit.code === START_FAILED) checkRuntimeLog(options);
   return exit.code ?? START_FAILED;
+}
+
+/** Resolves when the container's first process has ended, or the runtime: some runtimes go on until the container's last one has. */
+async function firstProcessEnds(bundle: string, runtime: Session): Promise<void> {
+  let started: string | undefined;
+  while (runtime.isRunning) {
+    const pid = readFileIfExists(join(bundle, PID_FILE))?.toString() ?? "";
+    const now = pid === "" ? undefined : startTimeOf(pid);
+    if (pid !== "" && (now === undefined || now !== (started ?? now))) return;
+    started = now;
+    await setTimeout(LOOK_MS);
+  }
+}
+
+/** Of a process that runs; ids are used again, with another time. */
+function startTimeOf(pid: string): string | undefined {
+  const stat = readFileIfExists(`/proc/${pid}/stat`)?.toString() ?? "";
+  const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return state === "Z" ? undefined : rest[18];
 }
 
 /** One stream of a step on its way to who wants it, with back-pressure. */
@@ -127,7 +154,7 @@ class Output {
 /** A user namespace gets no new /proc where something covers parts of the one that is there (S72), as container engines do. */
 const HIDDEN_PROC = /mount(?:ing)? [`"']?proc[`"']? to .*(?:operation not permitted|permission denied)/i;
 const SHOW_PROC =
-  "parts of /proc are hidden here: start the container around this with --security-opt systempaths=unconfined (Kubernetes: securityContext procMount Unmasked), or build as root";
+  "parts of /proc are hidden here: start the container around this with --security-opt systempaths=unconfined (Kubernetes: securityContext procMount Unmasked), or let RUN see and signal the processes of this container: --no-process-sandbox";
 
 /** Throws where the runtime failed for another reason than what the step wants to run. Its message is among the step's output too, as with other builders. */
 function checkRuntimeLog({ invocation, bundle }: ContainerOptions): void {

@@ -2,6 +2,7 @@
 // or user.overlay attributes), and so is what a mount leaves in its upper directory: no metacopy, no redirects (trap T14, T23).
 import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { randomName } from "../base/clock.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { mount, MNT_DETACH, MS_RDONLY, umount, UMOUNT_NOFOLLOW, utimensNoFollow } from "../base/libc.ts";
 
@@ -83,8 +84,10 @@ function mountOne(options: OverlayOptions): void {
     const padding = ["E", "F"].slice(0, Math.max(0, (upperDir === undefined ? 2 : 1) - lowerDirs.length));
     for (const name of padding) mkdirSync(join(scratchDir, name), { mode: 0o755 });
     const lowers = [...lowerDirs.map((_path, index) => index.toString(36)).reverse(), ...padding].map(short);
-    if (upperDir !== undefined) link("U", upperDir);
-    const upper = upperDir === undefined ? undefined : { upperDir: short("U"), workDir: short("W") };
+    // No other mount's: strays.ts tells mounts apart by their options.
+    const upperName = `U${randomName(8)}`;
+    if (upperDir !== undefined) link(upperName, upperDir);
+    const upper = upperDir === undefined ? undefined : { upperDir: short(upperName), workDir: short("W") };
     mountVolatile(target, overlayData(lowers.toReversed(), upper, isRootless), upperDir === undefined);
   } finally {
     closeSync(base);

@@ -1,10 +1,11 @@
 // What a killed build leaves: containers, mounts and cgroups below a directory. The start-up sweep calls it for leases whose owner is dead.
-import { readdirSync, readFileSync, writeFileSync, type Dirent } from "node:fs";
+import { readdirSync, readFileSync, type Dirent } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "../base/fs-atomic.ts";
+import { isErrno, writeFileAtomic } from "../base/fs-atomic.ts";
 import { MNT_DETACH, umount, UMOUNT_NOFOLLOW } from "../base/libc.ts";
 import { runProcess } from "../base/process.ts";
 import { removeCgroups, thawCgroups } from "./cgroup.ts";
+import { killStrays, type MountIdentity } from "./strays.ts";
 
 /** What it takes to end a step from outside. */
 export interface StepRecord {
@@ -12,6 +13,8 @@ export interface StepRecord {
   readonly kill: readonly string[];
   /** As {@link removeCgroups} takes them. */
   readonly cgroups: readonly string[];
+  /** Of a step without a process namespace: the root that its processes have. */
+  readonly root?: MountIdentity;
 }
 
 const RECORD = "step.json";
@@ -22,9 +25,9 @@ const KILL_LIMIT_MS = 5000;
 /** A step's scratch directory lies at most so deep below a lease. */
 const MAX_DEPTH = 5;
 
-/** Leaves in `scratchDir` what {@link reapLeftovers} needs, before anything is made that it would have to end. */
+/** Leaves in `scratchDir` what {@link reapLeftovers} needs, before anything is made that it would have to end; replaces what was left before. */
 export function writeStepRecord(scratchDir: string, record: StepRecord): void {
-  writeFileSync(join(scratchDir, RECORD), JSON.stringify(record));
+  writeFileAtomic(join(scratchDir, RECORD), JSON.stringify(record), 0o600, "unsynced");
 }
 
 /**
@@ -33,12 +36,13 @@ export function writeStepRecord(scratchDir: string, record: StepRecord): void {
  */
 export async function reapLeftovers(dir: string): Promise<void> {
   const records = findRecords(dir, MAX_DEPTH);
-  for (const { kill, cgroups } of records) {
+  for (const { kill, cgroups, root } of records) {
     const [command, ...args] = kill;
     thawCgroups(cgroups);
     // A container that never was, or is gone, is an error to the runtime and fine here.
     const signal = AbortSignal.timeout(KILL_LIMIT_MS);
     if (command !== undefined) await runProcess(command, args, { graceMs: 0, signal }).catch(() => undefined);
+    if (root !== undefined) await killStrays(root);
     removeCgroups(cgroups);
   }
   unmountBelow(dir);

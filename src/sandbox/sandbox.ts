@@ -39,7 +39,7 @@ export interface SandboxOptions {
   readonly isRootless: boolean;
   /** Where programs are looked for, as in PATH. */
   readonly searchPath?: string;
-  /** `host`: leave the host's processes visible, where the kernel forbids a new /proc (S72). Background processes of a step then live on without cgroups. */
+  /** `host`: leave the host's processes visible, where the kernel forbids a new /proc (S72). */
   readonly processes?: "private" | "host";
   /** The process is there for this sandbox alone, so that it may move into a mount namespace of its own: see mount-namespace.ts. */
   readonly ownsProcess?: boolean;

@@ -18,10 +18,24 @@ export interface Started {
 /** The runtime's environment: nothing of ours (NOTIFY_SOCKET, LISTEN_FDS) is to change what it does. */
 export const RUNTIME_ENV: Readonly<Record<"PATH", string>> = { PATH: DEFAULT_SEARCH_PATH };
 
+/** In the bundle: the id of the container's first process, once there is one. */
+export const PID_FILE = "pid";
+
 /** Runs the container `id` of `bundle`. Throws BuildError `runtime` where there is no such program. */
 export function startRuntime(invocation: RuntimeInvocation, id: string, bundle: string): Started {
   const log = join(bundle, "log.json");
-  const run = ["--log", log, "--log-format", "json", "run", "--bundle", bundle, "--pid-file", join(bundle, "pid"), id];
+  const run = [
+    "--log",
+    log,
+    "--log-format",
+    "json",
+    "run",
+    "--bundle",
+    bundle,
+    "--pid-file",
+    join(bundle, PID_FILE),
+    id,
+  ];
   const [command = "", ...args] = runtimeCommand(invocation, run);
   const stdout = openPipe(`${bundle}.stdout`);
   const stderr = openPipe(`${bundle}.stderr`);

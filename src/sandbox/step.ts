@@ -22,7 +22,7 @@ import { emulatedArgs, emulatorMounts, findEmulator } from "./emulator.ts";
 import { openMounts, type OpenedMount } from "./mounts.ts";
 import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
 import { adoptRoot, mountOverlay } from "./overlay.ts";
-import { writeStepRecord } from "./reap.ts";
+import { writeStepRecord, type StepRecord } from "./reap.ts";
 import { hostsFile } from "./resolv-conf.ts";
 import { resolveInRoot } from "./root-path.ts";
 import type { SpecSeccomp } from "./runtime-spec.ts";
@@ -30,6 +30,7 @@ import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./r
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { SandboxMount, StepRequest, StepResult } from "./step-request.ts";
 import { DEFAULT_SHM_SIZE, runtimeSpec, type PreparedMount, type SpecHost, type SpecInput } from "./spec.ts";
+import { killStrays, mountIdentity, type MountIdentity } from "./strays.ts";
 import { MountStubs } from "./stubs.ts";
 import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
 
@@ -57,10 +58,11 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   held.defer(() => emptyDirectory(scratchDir));
   const cgroup = cgroupOf(world, request);
   const invocation = invocationOf(world, request);
-  writeStepRecord(scratchDir, {
+  const record: StepRecord = {
     kill: runtimeCommand(invocation, ["delete", "--force", request.id]),
     cgroups: cgroup.directories,
-  });
+  };
+  writeStepRecord(scratchDir, record);
   held.defer(() => removeCgroups(cgroup.directories));
   request.brake?.attach(world.layout, cgroup);
 
@@ -70,6 +72,8 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
   // Deferred before the mount, so run after the unmount: only then is the upper directory ours alone.
   held.defer(() => stubs.remove());
   mountRootfs(world, request, rootfs, held);
+  const root = world.processes === "host" ? mountIdentity(rootfs) : undefined;
+  if (root !== undefined) writeStepRecord(scratchDir, { ...record, root });
   const user = resolveStepUser(rootfs, request);
   makeSystemDirectories(rootfs);
   makeCwd(rootfs, request, user);
@@ -102,7 +106,8 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
 
   signal?.throwIfAborted();
   const killsBefore = oomKillCount();
-  const exitCode = await runWatched(world, request, invocation, filter === undefined ? spec.linux.seccomp : undefined);
+  const uncompiled = filter === undefined ? spec.linux.seccomp : undefined;
+  const exitCode = await runWatched(world, request, { invocation, uncompiled, root });
   return resultOf(world, request, cgroup, { exitCode, killsBefore });
 }
 
@@ -129,17 +134,28 @@ function resultOf(
   return { exitCode, ...(signalName === undefined ? {} : { signal: signalName }), ...verdict, ...(usage && { usage }) };
 }
 
-/** Runs the container; `uncompiled` is the seccomp profile that its runtime has to compile. */
+/** Runs the container; `uncompiled` is the seccomp profile that its runtime has to compile, `root` what processes are known by that nothing else ends. */
 async function runWatched(
   world: StepWorld,
   request: StepRequest,
-  invocation: RuntimeInvocation,
-  uncompiled: SpecSeccomp | undefined,
+  how: {
+    readonly invocation: RuntimeInvocation;
+    readonly uncompiled: SpecSeccomp | undefined;
+    readonly root: MountIdentity | undefined;
+  },
 ): Promise<number> {
   const { id, onOutput, scratchDir, signal } = request;
+  const { invocation, uncompiled, root } = how;
   using watches = new DisposableStack();
   watches.use(world.filters.watch(uncompiled, join(invocation.root, id)));
-  return await runContainer({ id, bundle: scratchDir, invocation, onOutput, ...(signal ? { signal } : {}) });
+  return await runContainer({
+    id,
+    bundle: scratchDir,
+    invocation,
+    onOutput,
+    ...(signal ? { signal } : {}),
+    ...(root === undefined ? {} : { endStrays: () => killStrays(root) }),
+  });
 }
 
 function invocationOf({ plain }: StepWorld, request: StepRequest): RuntimeInvocation {

@@ -24,8 +24,15 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
     renderer.event(event);
   };
   try {
-    const { caCert, runtime, isOffline, cacheMaxSize } = given;
-    await using engine = await openEngine(terminal, { caCert, runtime, isOffline, cacheMaxSize, onEvent });
+    const { caCert, runtime, isOffline, hasNoProcessSandbox, cacheMaxSize } = given;
+    await using engine = await openEngine(terminal, {
+      caCert,
+      runtime,
+      isOffline,
+      hasNoProcessSandbox,
+      cacheMaxSize,
+      onEvent,
+    });
     const { stdin, writeStdout, signal } = terminal;
     const result = await engine.build({ ...given.build, stdin, writeStdout, signal });
     renderer.end();

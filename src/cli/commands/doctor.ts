@@ -1,5 +1,6 @@
 // `tsbuild doctor`: what works on this machine, one line each, with the remedy for what does not. Exit status 3 where a build could not run.
 import { BuildError, diagnoseMachine, diagnoseUser, storeRoot, type Finding } from "../../index.ts";
+import { processesOf } from "../open-engine.ts";
 import { enterUserNamespace } from "../rootless.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -15,7 +16,11 @@ export async function doctor(words: readonly string[], terminal: Terminal): Prom
     if (code === 0) await enterUserNamespace(["doctor"]);
     return code;
   }
-  return show(await diagnoseMachine({ environment, isRootless, root: storeRoot(environment, uid) }), terminal);
+  const processes = processesOf(terminal);
+  return show(
+    await diagnoseMachine({ environment, isRootless, root: storeRoot(environment, uid), ...processes }),
+    terminal,
+  );
 }
 
 function show(findings: readonly Finding[], terminal: Terminal): number {

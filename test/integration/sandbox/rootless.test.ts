@@ -1,10 +1,13 @@
 // A whole build by a user other than root, in a mount namespace that has such a user and his subordinate ids, whatever the machine has. Reference 6.5.
 import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runProcess, type ProcessResult } from "../../../src/base/process.ts";
 import { openRig, type Rig } from "../../support/rig.ts";
 import { makeTools } from "../../support/tools.ts";
+import { processesMentioning } from "./rig.ts";
 
 const PROJECT = resolve(import.meta.dirname, "../../..");
 const UID = 4321;
@@ -64,17 +67,32 @@ afterAll(async () => {
   await rig[Symbol.asyncDispose]();
 });
 
-/** Runs tsbuild as that user; `before` is done by root in his mount namespace. */
-function asUser(args: readonly string[], before = "true"): Promise<ProcessResult> {
+/** How tsbuild is run as that user; `before` is done by root in his mount namespace, `variables` are of his environment. */
+function commandAsUser(
+  args: readonly string[],
+  before = "true",
+  variables: readonly string[] = [],
+): readonly [program: string, ...args: string[]] {
   const { root } = rig;
   const script = `for name in passwd group subuid subgid; do mount --bind ${root}/etc/$name /etc/$name; done
     mount --rbind ${PROJECT} ${root}/project; ${before}; cd /
     exec setpriv --reuid ${String(UID)} --regid ${String(UID)} --clear-groups -- "$@" 2>&1`;
-  const env = ["env", "-i", "PATH=/usr/bin:/bin", `HOME=${root}/home`, "USER=somebody", `TSBUILD_ROOT=${root}/home/s`];
+  const home = [`HOME=${root}/home`, "USER=somebody", `TSBUILD_ROOT=${root}/home/s`];
+  const env = ["env", "-i", "PATH=/usr/bin:/bin", ...home, ...variables];
   const command = args[0] === "doctor" ? args : ["--build-context", `tools=${tools}`, ...args];
-  const words = [...env, `${root}/project/src/bin/tsbuild`, ...command];
   const isolated = ["--mount", "--propagation", "private", "sh", "-ec", script, "sh"];
-  return runProcess("unshare", [...isolated, ...words]);
+  return ["unshare", ...isolated, ...env, `${root}/project/src/bin/tsbuild`, ...command];
+}
+
+function asUser(...how: Parameters<typeof commandAsUser>): Promise<ProcessResult> {
+  const [program, ...args] = commandAsUser(...how);
+  return runProcess(program, args);
+}
+
+async function waitFor(output: AsyncIterable<Buffer>, pattern: RegExp): Promise<void> {
+  let text = "";
+  for await (const chunk of output) if (pattern.test((text += chunk.toString()))) return;
+  throw new Error(`never said: ${text}`);
 }
 
 function context(more = ""): string {
@@ -163,12 +181,68 @@ test("S70: without subordinate ids it is said what to do", async () => {
   ]);
 });
 
+/** What container engines do: a user namespace gets no /proc of its own there. */
+const HIDDEN = `awk '$3 == "proc" && $2 != "/proc" {print $2}' /proc/mounts | sort -r | xargs -r umount -l; mount --bind /dev/null /proc/version`;
+
+const SHARED = ["TSBUILD_NO_PROCESS_SANDBOX=1"];
+
 test("S72: where parts of /proc are hidden no step runs, and it is said how to show them; the doctor says so too", async () => {
-  const others = `awk '$3 == "proc" && $2 != "/proc" {print $2}' /proc/mounts | sort -r | xargs -r umount -l`;
-  const hidden = `${others}; mount --bind /dev/null /proc/version`;
-  const { exitCode, stdout } = await asUser(["--no-cache", context()], hidden);
+  const { exitCode, stdout } = await asUser(["--no-cache", context()], HIDDEN);
   expect(exitCode).not.toBe(0);
   expect(stdout).toMatch(/could not run the container: .*proc.*not permitted/i);
   expect(stdout).toContain("--security-opt systempaths=unconfined");
-  expect((await asUser(["doctor"], hidden)).stdout).toMatch(/^NO {2}OCI runtime: .*\n.*systempaths=unconfined/m);
+  expect(stdout).toContain("--no-process-sandbox");
+  expect((await asUser(["doctor"], HIDDEN)).stdout).toMatch(/^NO {2}OCI runtime: .*\n.*systempaths=unconfined/m);
+});
+
+describe("S72: without a process namespace of its own", () => {
+  test("a step runs on the /proc around it, cannot look into tsbuild, and what it leaves in the background ends with it", async () => {
+    const steps = `RUN test "$(readlink /proc/self/ns/pid)" = "${readlinkSync("/proc/self/ns/pid")}" && test ! -s /proc/version
+RUN ! cat /proc/$PPID/environ && ! readlink /proc/$PPID/root
+RUN mkdir /jail && cp /bin/busybox /jail && { setsid sleep 4741 & chroot /jail /busybox sleep 4741 & setsid sh -c 'sleep 4741 & sleep 4741' & }
+`;
+    const { exitCode, stdout } = await asUser(["--no-cache", "--no-process-sandbox", context(steps)], HIDDEN);
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0 });
+    expect(processesMentioning("sleep 4741")).toEqual([]);
+    expect((await asUser(["doctor"], HIDDEN, SHARED)).stdout).toMatch(/^ok {2}OCI runtime: /m);
+  });
+
+  test("it ends with a failed step and with a cancelled one", async () => {
+    const steps = `FROM base AS fails
+RUN sleep 4742 & until cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -q 'sleep 474[4]'; do sleep 0.05; done; exit 3
+FROM base
+RUN sleep 4744 & sleep 4744
+COPY --from=fails / /fails
+`;
+    const { stdout } = await asUser(["--no-cache", context(steps)], HIDDEN, SHARED);
+    expect(stdout).toContain("exit code: 3");
+    expect([processesMentioning("sleep 4742"), processesMentioning("sleep 4744")]).toEqual([[], []]);
+  });
+});
+
+describe("pain 16, S70: after a kill -9 the next start ends what a step's user left, in a namespace that is no longer ours", () => {
+  test.each([
+    ["with a process namespace", "true", []],
+    ["without one (S72)", HIDDEN, SHARED],
+  ])("%s", async (_what, before, environment) => {
+    const args = ["--no-cache", "--progress", "plain", context("USER 700\nRUN sleep 4743 & echo up; sleep 4743\n")];
+    const [program, ...words] = commandAsUser(args, before, environment);
+    const build = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+    await waitFor(build.stdout, /^#\d+ [\d.]+ up$/m);
+    const exited = once(build, "exit");
+    // All that starts it replaces itself by the next.
+    build.kill("SIGKILL");
+    await exited;
+    expect(processesMentioning("sleep 4743")).toHaveLength(2);
+    expect(await asUser([context()])).toMatchObject({ exitCode: 0 });
+    expect(processesMentioning("sleep 4743")).toEqual([]);
+  });
+});
+
+test("S72: root, who can give a step its own processes, is told to", async () => {
+  const { code, stderr } = await rig.tsbuild(["--no-process-sandbox", context()]);
+  expect([code, stderr]).toEqual([
+    2,
+    "error: --no-process-sandbox is for builds without root\n  help: leave it out: root can give every RUN processes of its own\n",
+  ]);
 });
