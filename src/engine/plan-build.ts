@@ -1,5 +1,6 @@
 // From options to a plan: contexts → text → AST → plan and everything that is to be said about the text. Nothing is built.
 import { nowMs } from "../base/clock.ts";
+import { goQuote } from "../base/go-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
@@ -217,7 +218,7 @@ function ignoredCopies(
     const pattern = path === "" ? everything : ignore.excludedBy(path);
     if (!pattern) return [];
     const shown = path === "" ? spanText(span) : path;
-    const message = `Attempting to ${instruction} file "${shown}" that is excluded by .dockerignore`;
+    const message = `Attempting to ${instruction} file ${goQuote(shown)} that is excluded by .dockerignore`;
     const help = `line ${pattern.line} of ${ignorePath ?? ".dockerignore"} is ${JSON.stringify(pattern.text)}`;
     return [createDiagnostic("CopyIgnoredFile", span, message, { help })];
   });

@@ -165,7 +165,7 @@ export function readJson(draft: Draft, range: Range): JsonForm {
       "InvalidJsonArray",
       spanIn(draft.line, range),
       "when using JSON array syntax, arrays must be comprised of strings only",
-      { help: "put every element in double quotes" },
+      { help: "put every element in double quotes", isOfReading: true },
     );
   }
   return json;

@@ -25,7 +25,8 @@ export function takeHeredocs(
     heredocs.push({ ...word, content: word.isChomped ? chompTabs(raw) : raw, span, bodySpan: taken.body });
     end = taken.end;
     if (!taken.isTerminated) {
-      report("UnterminatedHeredoc", span, "unterminated heredoc", terminatorRemedy(word, span, taken.body));
+      const remedy = terminatorRemedy(word, span, taken.body);
+      report("UnterminatedHeredoc", span, "unterminated heredoc", { ...remedy, isOfReading: true });
       break;
     }
   }

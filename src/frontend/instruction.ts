@@ -234,6 +234,7 @@ function buildPairs(draft: Draft, kind: "env" | "label"): Instruction | undefine
       return wrongCount(draft, `${rule.name} must have two arguments`, {
         summary: `${rule.name} ${name} has no value`,
         help: `write ${rule.name} ${name}=<value>, or ${rule.name} ${name}= for an empty one`,
+        isOfReading: true,
       });
     }
     const value = wordAt(line, { start: key.rest, end: args.end });
@@ -242,7 +243,7 @@ function buildPairs(draft: Draft, kind: "env" | "label"): Instruction | undefine
   for (const { key, value, span } of pairs) {
     if (value !== undefined) continue;
     const message = `Syntax error - can't find = in ${goQuote(key.text)}. Must be of the form: name=value`;
-    report("MissingAssignment", span, message, { help: "put a value with blanks in double quotes" });
+    report("MissingAssignment", span, message, { help: "put a value with blanks in double quotes", isOfReading: true });
   }
   if (hasBlankName(draft, pairs) || pairs.some(({ value }) => value === undefined)) return undefined;
   return { kind, ...base, pairs, isLegacy: false };
@@ -287,8 +288,9 @@ function buildOnbuild(draft: Draft): Instruction | undefined {
     return undefined;
   }
   // what BuildKit's parser finds now; the rest, also whether there is anything, is checked when the trigger runs
+  const reportNow: Report = (code, ...rest) => code === "BlankName" || report(code, ...rest);
   if (inner.rule?.form === "pairs" && inner.args.end > inner.args.start)
-    buildPairs({ ...draft, ...inner, rule: inner.rule, heredocs: [] }, "env");
+    buildPairs({ ...draft, ...inner, rule: inner.rule, heredocs: [], report: reportNow }, "env");
   else if (inner.rule && ["command", "json", "paths"].includes(inner.rule.form)) readJson(draft, inner.args);
   const bodies = heredocs.map(({ bodySpan, name: word }) => {
     const { source, start, end } = bodySpan;

@@ -117,8 +117,7 @@ function checkFields(
   };
   for (const { key, value, span: at, text } of fields) {
     if (value === undefined && !bareKeys.has(key)) {
-      const near = suggest(key, [...bareKeys]);
-      fail(at, `invalid field '${text}' must be a key=value pair`, near && `did you mean "${near}"?`);
+      fail(at, `invalid field '${text}' must be a key=value pair`, bareHelp(key));
       continue;
     }
     if (!knownKeys.includes(key)) {
@@ -148,6 +147,13 @@ function checkFields(
   }
   if (isSound) checkCombination(type, given, span, fail);
   return isSound ? type : undefined;
+}
+
+/** Not as a guess, which BuildKit's sentences of other mistakes end with. */
+function bareHelp(key: string): string | undefined {
+  if (["z", "u"].includes(key)) return "remove it: z, Z and U are options of podman and buildah";
+  const near = suggest(key, [...bareKeys], 1);
+  return near && `write ${near}`;
 }
 
 function typeHelp(given: string | undefined): string {

@@ -85,12 +85,12 @@ interface ParsedLine {
 function parseLine(line: LogicalLine, reader: LineReader, escape: string, diagnostics: Diagnostic[]): ParsedLine {
   const head = readHead(line, { start: 0, end: line.text.length }, escape);
   const first = line.pieces[0]?.offset ?? line.lastLine.start;
-  const report: Report = (code, span, message, options) => {
+  const report: Report = (code, span, message, { isOfReading = false, ...options } = {}) => {
     // positionAt is logarithmic, so it is only asked for lines that are wrong
     const { line: number } = positionAt(line.source, first);
     if (code === "MalformedJsonForm") diagnostics.push(createDiagnostic(code, span, message, options));
     else {
-      const text = `dockerfile parse error on line ${number}: ${message}`;
+      const text = isOfReading ? message : `dockerfile parse error on line ${number}: ${message}`;
       diagnostics.push(createDiagnostic(code, span, text, { summary: message, ...options }));
     }
   };
@@ -150,7 +150,7 @@ class FileBuilder {
     if (keyword === undefined || isTold) return;
     const lineOf = (span: Span): number => positionAt(span.source, span.start).line;
     const [first] = this.#stages;
-    const message = `dockerfile parse error on line ${lineOf(keyword.span)}: no build stage in current context`;
+    const message = "no build stage in current context";
     const summary = `${keyword.text} comes before the first FROM`;
     const help =
       first === undefined
@@ -223,11 +223,9 @@ function checkLineLengths(source: SourceFile, diagnostics: Diagnostic[]): void {
     const newline = text.indexOf("\n", start);
     const end = newline < 0 ? text.length : newline;
     if ((end - start) * 3 > maxLineBytes && Buffer.byteLength(text.slice(start, end)) > maxLineBytes) {
-      const { line } = positionAt(source, start);
-      const summary = `dockerfile line greater than max allowed size of ${maxLineBytes}`;
-      const message = `dockerfile parse error on line ${line}: ${summary}`;
+      const message = `dockerfile line greater than max allowed size of ${maxLineBytes}`;
       const help = "break it with continuations";
-      diagnostics.push(createDiagnostic("LineTooLong", { source, start, end }, message, { summary, help }));
+      diagnostics.push(createDiagnostic("LineTooLong", { source, start, end }, message, { help }));
     }
     start = end + 1;
   }

@@ -9,6 +9,8 @@ export interface ReportOptions {
   readonly related?: readonly Related[];
   /** The cause in plain words, where the message does not say it so. */
   readonly summary?: string | undefined;
+  /** BuildKit finds it while it takes lines apart, and its text then does not begin with the line. */
+  readonly isOfReading?: boolean;
   /** Where a person has to look, if that is not what BuildKit points at. */
   readonly focus?: Span | undefined;
 }

@@ -76,7 +76,9 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
     const message = `base name (${from.image.text}) should not be blank`;
     scope.reporter.error("BlankBaseName", from.image.span, message, emptyVariable(from.image, "", scope));
   }
-  const flag = from.platform ? readPlatform(from.platform, name, scope) : undefined;
+  // An empty value is none; only one that variables leave empty is an error.
+  const written = from.platform?.text === "" ? undefined : from.platform;
+  const flag = written && readPlatform(written, name, scope);
   const platform = flag ?? scope.options.platform;
   const common = { index, stage, name, displayName, platform };
   checkContextName(name, stage, scope);
@@ -90,7 +92,7 @@ function buildStage(stage: Stage, byName: ReadonlyMap<string, number>, scope: St
     const remedy = isCutShort ? emptyVariable(from.image, baseText, scope) : badName(baseText, byName.keys());
     scope.reporter.error("InvalidBaseName", from.image.span, unparsableName(baseText), remedy);
   }
-  const isBroken = base === undefined || (from.platform !== undefined && flag === undefined);
+  const isBroken = base === undefined || (written !== undefined && flag === undefined);
   return { ...common, base: base ?? { kind: "scratch" }, isReplaced: false, isBroken };
 }
 

@@ -1,5 +1,6 @@
 // WORKDIR: sets the working directory and makes it, one layer unless it is "/" (reference O07, K10).
 import { resolveIn } from "../../base/container-path.ts";
+import { goQuote } from "../../base/go-text.ts";
 import type { WorkdirInstruction } from "../../frontend/ast.ts";
 import { historyEntry } from "../history.ts";
 import { withConfig, withHistory, workdirOf, type ImageState } from "../image-state.ts";
@@ -9,7 +10,7 @@ export function lowerWorkdir(instruction: WorkdirInstruction, state: ImageState,
   const written = expandIn(instruction.path, state, context);
   if (written === undefined) return state;
   if (!state.hasWorkdir && !written.startsWith("/")) {
-    const message = `Relative workdir "${written}" can have unexpected results if the base image changes`;
+    const message = `Relative workdir ${goQuote(written)} can have unexpected results if the base image changes`;
     context.reporter.warn("WorkdirRelativePath", instruction.path.span, message);
   }
   const path = resolveIn(workdirOf(state), written);

@@ -57,6 +57,7 @@ test.each([
   ["ENV =b", ["ENV names can not be blank"]],
   ["LABEL =b", ["LABEL names can not be blank"]],
   ["ENV a b=c", []],
+  ["ONBUILD ENV =b", []],
 ])("L13: %s", (line, expected) => {
   expect(problems(line)).toEqual(expected);
 });
@@ -66,6 +67,16 @@ test("L13: what has no = in its first word is one name and the rest of the line,
   expect(node?.kind === "env" && node.pairs.map(({ key, value }) => [key.text, value?.text])).toEqual([
     ["k", '"v"  w=x'],
   ]);
+});
+
+test.each([
+  ["ENV a", "ENV must have two arguments"],
+  ["LABEL a=b c", `Syntax error - can't find = in "c". Must be of the form: name=value`],
+  ["HEALTHCHECK CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"],
+  ["ONBUILD RUN [1]", "when using JSON array syntax, arrays must be comprised of strings only"],
+  ["RUN <<E", "unterminated heredoc"],
+])("L08: of what it finds while it takes the lines apart BuildKit says no line: %s", (line, message) => {
+  expect(messages(`FROM a\n${line}\n`)).toEqual([message]);
 });
 
 test.each([

@@ -217,18 +217,14 @@ describe("recovery", () => {
     expect(messages("")).toEqual(["the Dockerfile cannot be empty"]);
     expect(messages("\n# x\n")).toEqual(["file with no instructions"]);
     expect(messages("ARG a\n")).toEqual(["dockerfile contains no stages to build"]);
-    expect(messages("RUN a\nRUN b\nFROM c\n")).toEqual([
-      "dockerfile parse error on line 1: no build stage in current context",
-    ]);
+    expect(messages("RUN a\nRUN b\nFROM c\n")).toEqual(["no build stage in current context"]);
   });
 
   test("L02: a physical line has at most 65535 bytes, wherever it is", () => {
     const fits = `FROM a\nRUN ${"x".repeat(65531)}\n`;
     expect(messages(fits)).toEqual([]);
     const tooLong = `FROM a\nRUN <<E\n${"é".repeat(32768)}\nE\n`;
-    expect(messages(tooLong)).toEqual([
-      "dockerfile parse error on line 3: dockerfile line greater than max allowed size of 65535",
-    ]);
+    expect(messages(tooLong)).toEqual(["dockerfile line greater than max allowed size of 65535"]);
   });
 });
 

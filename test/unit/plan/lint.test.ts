@@ -19,6 +19,13 @@ test.each([
   ],
   ["K10", "FROM busybox\nWORKDIR /x\nWORKDIR y", []],
   [
+    "K10",
+    "# escape=`\nFROM busybox\nWORKDIR C:\\app",
+    [
+      'WorkdirRelativePath [C:\\app] Relative workdir "C:\\\\app" can have unexpected results if the base image changes',
+    ],
+  ],
+  [
     "K11",
     "FROM busybox\nENV VAR=1\nLABEL a=$VRA b=${X:-1}",
     [

@@ -270,6 +270,7 @@ describe("mounts", () => {
   });
 
   test.each([
+    ["readonl", "invalid field 'readonl' must be a key=value pair"],
     ["foo", "invalid field 'foo' must be a key=value pair"],
     ["foo=1", "unexpected key 'foo' in 'foo=1'"],
     ["type=foo", 'unsupported mount type "foo"'],

@@ -106,6 +106,7 @@ describe("FROM", () => {
     expect(await errorsOf("ARG P\nFROM --platform=$P busybox")).toEqual([
       "[$P] empty platform value from expression $P",
     ]);
+    expect(await errorsOf('FROM --platform= busybox AS a\nFROM --platform="" a')).toEqual([]);
     expect(await errorsOf("FROM --platform=a/b/c/d busybox")).toEqual(["[a/b/c/d] failed to parse platform a/b/c/d"]);
     expect(await errorsOf("FROM --platform=${P busybox")).toEqual([
       expect.stringContaining("failed to process arguments for platform: "),
