@@ -1,13 +1,13 @@
 // The doctor's examination: each thing that a build needs is done once, not guessed from what is installed. Changes nothing that stays.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { mount, MNT_DETACH, umount } from "../base/libc.ts";
-import { runProcess } from "../base/process.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { detectCgroups } from "../sandbox/cgroup.ts";
 import { mountOverlay } from "../sandbox/overlay.ts";
-import { rootlessCommand } from "../sandbox/rootless.ts";
+import { blocker, UNCONFINED } from "../sandbox/confinement.ts";
+import { rootlessCommand, tryNamespace } from "../sandbox/rootless.ts";
 import { createSandbox, type Sandbox } from "../sandbox/sandbox.ts";
 
 export interface Finding {
@@ -35,20 +35,12 @@ export interface UserOptions {
   readonly searchPath: string;
 }
 
-const CAP_SYS_ADMIN = 21n;
-
-const UNCONFINED =
-  "start the container around this with --security-opt seccomp=unconfined --security-opt apparmor=unconfined (Kubernetes: securityContext seccompProfile and appArmorProfile Unconfined)";
-
 /** See doctor.ts. */
 export async function tryUser(options: UserOptions): Promise<readonly Finding[]> {
   try {
-    const [unshare = ""] = rootlessCommand({ ...options, argv: [] });
-    const { exitCode, stderr } = await runProcess(unshare, ["--user", "--map-root-user", "true"]);
-    if (exitCode === 0)
-      return [{ name: "user", state: "good", detail: `${options.userName}, with subordinate ids and user namespaces` }];
-    const detail = `unshare(CLONE_NEWUSER) is refused: ${blocker() ?? stderr.trim().split("\n").at(-1) ?? ""}`;
-    return [{ name: "user", state: "bad", detail, remedy: UNCONFINED }];
+    const [unshare = ""] = await rootlessCommand({ ...options, argv: [] });
+    await tryNamespace(unshare);
+    return [{ name: "user", state: "good", detail: `${options.userName}, with subordinate ids and user namespaces` }];
   } catch (error) {
     return [{ name: "user", state: "bad", ...told(error) }];
   }
@@ -182,26 +174,6 @@ function cgroups(isRootless: boolean): Finding {
   const detail =
     "not writable here: limits of RUN are refused, and an out-of-memory kill is told from exit status 137 only";
   return { name: "cgroups", state: "degraded", detail };
-}
-
-/** Who forbids what root may do; undefined where nothing shows. */
-function blocker(): string | undefined {
-  const status = readFileSync("/proc/self/status", "utf8");
-  const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1] ?? "0";
-  const isRoot = process.geteuid?.() === 0;
-  if (isRoot && ((BigInt(`0x${field("CapEff")}`) >> CAP_SYS_ADMIN) & 1n) === 0n) return "no CAP_SYS_ADMIN";
-  const profile = readProfile();
-  if (profile !== undefined) return `by the AppArmor profile ${profile}, or by a seccomp filter`;
-  return field("Seccomp") === "2" ? "by a seccomp filter" : undefined;
-}
-
-function readProfile(): string | undefined {
-  try {
-    const profile = readFileSync("/proc/self/attr/current", "utf8").replace(/\0|\n/g, "");
-    return profile === "" || profile === "unconfined" ? undefined : profile;
-  } catch {
-    return undefined;
-  }
 }
 
 function told(error: unknown): { readonly detail: string; readonly remedy?: string } {

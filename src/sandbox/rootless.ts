@@ -1,7 +1,9 @@
 // Building without root (reference S70, S71): the process becomes root of a user namespace of its own by starting itself again under `unshare`; from there on everything
 // is done as by root. This file says how, and what is missing where it cannot work.
 import { readFileSync } from "node:fs";
+import { runProcess } from "../base/process.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
+import { blocker, canRootAdministrate, UNCONFINED } from "./confinement.ts";
 import { findProgram } from "./runtime.ts";
 
 export interface RootlessOptions {
@@ -20,7 +22,7 @@ const WANTED_IDS = 65_536;
  * The command line that runs `argv` as root of a new user and mount namespace, with the user's subordinate ids behind it. Replace this process by it.
  * Throws BuildError `runtime` that says what is missing.
  */
-export function rootlessCommand(options: RootlessOptions): readonly string[] {
+export async function rootlessCommand(options: RootlessOptions): Promise<readonly string[]> {
   const { argv, searchPath, userName, uid } = options;
   const unshare = findProgram("unshare", searchPath);
   if (unshare === undefined) throw missing("building without root needs unshare", "install util-linux");
@@ -33,7 +35,22 @@ export function rootlessCommand(options: RootlessOptions): readonly string[] {
   }
   for (const file of ["/etc/subuid", "/etc/subgid"]) checkSubordinateIds(file, readText(file), userName, uid);
   checkKernel();
+  if (!canRootAdministrate()) await tryNamespace(unshare);
   return [unshare, "--user", "--map-auto", "--map-root-user", "--mount", "--propagation", "private", "--", ...argv];
+}
+
+/** Makes such a namespace for nothing. Throws BuildError `runtime` that says why there can be none. */
+export async function tryNamespace(unshare: string): Promise<void> {
+  const { exitCode, stderr } = await runProcess(unshare, ["--user", "--map-auto", "--map-root-user", "true"]);
+  if (exitCode === 0) return;
+  const said = stderr.trim().split("\n").at(-1) ?? "";
+  if (!/^new[ug]idmap: write to [ug]id_map failed/.test(said))
+    throw missing(`unshare(CLONE_NEWUSER) is refused: ${blocker() ?? said}`, UNCONFINED);
+  throw missing(
+    `the subordinate ids cannot be used here: ${said}`,
+    "where root lacks CAP_SYS_ADMIN some newuidmap work by file capabilities only; in the container's image, with libcap2-bin: " +
+      "chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap && setcap cap_setuid+ep /usr/bin/newuidmap && setcap cap_setgid+ep /usr/bin/newgidmap",
+  );
 }
 
 /** Throws unless `text` (of /etc/subuid or /etc/subgid) gives the user enough ids. */

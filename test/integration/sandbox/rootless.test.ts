@@ -76,7 +76,7 @@ function commandAsUser(
   const { root } = rig;
   const script = `for name in passwd group subuid subgid; do mount --bind ${root}/etc/$name /etc/$name; done
     mount --rbind ${PROJECT} ${root}/project; ${before}; cd /
-    exec setpriv --reuid ${String(UID)} --regid ${String(UID)} --clear-groups -- "$@" 2>&1`;
+    exec setpriv $PRIVILEGES --reuid ${String(UID)} --regid ${String(UID)} --clear-groups -- "$@" 2>&1`;
   const home = [`HOME=${root}/home`, "USER=somebody", `TSBUILD_ROOT=${root}/home/s`];
   const env = ["env", "-i", "PATH=/usr/bin:/bin", ...home, ...variables];
   const command = args[0] === "doctor" ? args : ["--build-context", `tools=${tools}`, ...args];
@@ -236,6 +236,26 @@ describe("pain 16, S70: after a kill -9 the next start ends what a step's user l
     expect(processesMentioning("sleep 4743")).toHaveLength(2);
     expect(await asUser([context()])).toMatchObject({ exitCode: 0 });
     expect(processesMentioning("sleep 4743")).toEqual([]);
+  });
+});
+
+describe("pain 16, S70: where no root has CAP_SYS_ADMIN, as in most containers", () => {
+  const CONFINED = "PRIVILEGES=--bounding-set=-sys_admin";
+
+  test("a newuidmap that becomes root cannot map, and a build and the doctor say what to do", async () => {
+    const said =
+      /the subordinate ids cannot be used here: newuidmap: write to uid_map failed: Operation not permitted\n.*setcap cap_setuid\+ep/;
+    const { exitCode, stdout } = await asUser([context()], CONFINED);
+    expect([exitCode, stdout]).toEqual([1, expect.stringMatching(said)]);
+    expect((await asUser(["doctor"], CONFINED)).stdout).toMatch(said);
+  });
+
+  test("done so, it builds", async () => {
+    const programs = ["setuid", "setgid"].map((right) => {
+      const name = `new${right.slice(3)}map`;
+      return `cp /usr/bin/${name} ${rig.root}/etc && T=${tools} ${tools}/setcap cap_${right}+ep ${rig.root}/etc/${name} && mount --bind ${rig.root}/etc/${name} /usr/bin/${name}`;
+    });
+    expect(await asUser([context()], [CONFINED, ...programs].join("; "))).toMatchObject({ exitCode: 0 });
   });
 });
 
