@@ -1,12 +1,13 @@
 // Differences of builds that fail, for one builder or for both. What docker blames must be what the explanation is about.
+import { posix } from "node:path";
 import type { LayerFacts } from "../compare/image-facts.ts";
 import { resolved } from "./causes.ts";
-import type { Explanation } from "./explained.ts";
+import type { Circumstances, Explanation } from "./explained.ts";
 import { dockerFailure, tsbuildFailures } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { flagValues, instructionsOf, type Written } from "./lineage.ts";
 import { isExcluded, matches } from "./patterns.ts";
-import { isWithin } from "./trees.ts";
+import { isWithin, treeAfter } from "./trees.ts";
 
 const IMAGE = "an image";
 
@@ -60,6 +61,15 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         wildFolders(copy).some((wild) => wild === folder || leadsTo(wild, each) === folder)
       );
     },
+  },
+  {
+    row: "S11",
+    why: "BuildKit 0.25 keeps an absolute WORKDIR as it is written, and starts no RUN where a file is on the way to it; newer BuildKit and tsbuild clean it",
+    holds: ({ where, docker = "", tsbuild }, circumstances) =>
+      where === "build" &&
+      tsbuild === IMAGE &&
+      dockerFailure(docker).sentence.endsWith("did not complete successfully: exit code: 1") &&
+      isFileOnTheWay(blamed(docker, circumstances.each), circumstances),
   },
   {
     row: "T38",
@@ -169,6 +179,20 @@ function blamed(error: string, each: FuzzCase): Written | undefined {
   if (lines === undefined) return undefined;
   const found = instructionsOf(each).filter((one) => one.lines[0] <= lines[1] && lines[0] <= one.lines[1]);
   return found.length === 1 ? found[0] : undefined;
+}
+
+/** Whether what `..` takes away of the RUN's working directory, as it is written, is no directory. */
+function isFileOnTheWay(run: Written | undefined, { each, tsbuild, base }: Circumstances): boolean {
+  const workdir = instructionsOf(each).findLast(
+    ({ name, stage, lines }) => name === "WORKDIR" && stage === run?.stage && lines[0] < run.lines[0],
+  )?.text;
+  if (run?.name !== "RUN" || workdir === undefined || !workdir.startsWith("/")) return false;
+  const tree = treeAfter(tsbuild, base, Number.POSITIVE_INFINITY);
+  const names = workdir.split("/");
+  return names.some((name, at) => {
+    const passed = posix.normalize(names.slice(0, at).join("/"));
+    return name === ".." && tree.get(passed)?.startsWith("file ") === true;
+  });
 }
 
 /** Whether the copy names this path of the context, and it is not there, or left out by .dockerignore. */

@@ -467,6 +467,31 @@ describe("errors", () => {
   });
   shows("T38", { parts: ["FROM busybox", "USER 7", "RUN x"] }, user("7"), user("app"), user("8"), user("7", 2));
 
+  const inWorkdir = (workdir: string, layer: LayerFacts, more: Partial<Scene> = {}): Scene => ({
+    parts: ["FROM busybox", "RUN touch /w", `WORKDIR ${workdir}`, "RUN x"],
+    history: ["RUN touch /w # buildkit"],
+    layers: [[layer], []],
+    ...more,
+  });
+  const notStarted = (line: number, code = 1) => ({
+    docker: failed(line, `process "/bin/sh -c x" did not complete successfully: exit code: ${code}`),
+    tsbuild: "an image",
+  });
+  const file: LayerFacts = { "/w": 'file 0644 0:0 ""' };
+  shows(
+    "S11",
+    inWorkdir("/w/../z", file),
+    notStarted(4),
+    notStarted(2),
+    notStarted(4, 2),
+    { ...notStarted(4), tsbuild: "error: no" },
+    inWorkdir("/w/z", file),
+    inWorkdir("w/../z", file),
+    inWorkdir("/v/../z", file),
+    inWorkdir("/w/../z", { "/w": "directory 0755 0:0" }),
+    inWorkdir("/w/../z", file, { parts: ["FROM busybox", "WORKDIR /w/../z", "FROM busybox", "RUN x"] }),
+  );
+
   const both = (line: number, docker: string, own: number, path: string) => ({
     where: "error",
     docker: failed(line, docker),
