@@ -27,11 +27,13 @@ export interface NeededMount {
 export interface StageNeeds {
   readonly args: NeededArg[];
   readonly mounts: NeededMount[];
+  /** Indices of stages whose files it takes, beside those of its base. */
+  readonly sources: number[];
 }
 
 /** Nothing yet. */
 export function noNeeds(): StageNeeds {
-  return { args: [], mounts: [] };
+  return { args: [], mounts: [], sources: [] };
 }
 
 /** Writes down the mounts of a RUN that come from outside of the Dockerfile. */

@@ -39,7 +39,7 @@ export interface Outline {
 export function outlineOf(dockerfile: Dockerfile, options: PlanOptions, result: PlanResult): Outline | undefined {
   const target = result.stages.find(({ isTarget }) => isTarget);
   if (!target || !result.plan) return undefined;
-  const stages = nearestFirst(target, result.stages);
+  const stages = nearestFirst(target, result);
   const needs = stages.map(({ index }) => result.needs.get(index)).filter((one) => one !== undefined);
   const mounts = (kind: NeededMount["kind"]) => firstOf(needs, kind);
   const { name, description } = target;
@@ -54,15 +54,18 @@ export function outlineOf(dockerfile: Dockerfile, options: PlanOptions, result: 
   };
 }
 
-/** The target, what it is FROM, and the other stages that it needs, later ones first: of two with one name the first counts. */
-function nearestFirst(target: StageSummary, stages: readonly StageSummary[]): readonly StageSummary[] {
-  const chain = [target];
-  for (let at: StageSummary | undefined = target; at !== undefined;) {
-    at = at.baseIndex === undefined ? undefined : stages[at.baseIndex];
-    if (at) chain.push(at);
-  }
-  const others = stages.filter((stage) => stage.isNeeded && !chain.includes(stage));
-  return [...chain, ...others.reverse()];
+/** The target, what it is FROM, and the stages that it takes files from, each with what it needs itself: of two with one name the first counts. */
+function nearestFirst(target: StageSummary, { stages, needs }: PlanResult): readonly StageSummary[] {
+  const found = new Set<StageSummary>();
+  const visit = (stage: StageSummary): void => {
+    if (found.has(stage)) return;
+    found.add(stage);
+    const { index, baseIndex } = stage;
+    if (baseIndex !== undefined) visit(stages[baseIndex]!);
+    for (const source of needs.get(index)?.sources ?? []) visit(stages[source]!);
+  };
+  visit(target);
+  return [...found];
 }
 
 function firstOf(needs: readonly StageNeeds[], kind: NeededMount["kind"]): readonly OutlineMount[] {

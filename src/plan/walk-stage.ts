@@ -68,6 +68,7 @@ export function walkStage(
   for (const prepared of instructions) {
     const sources = prepared.links && linkedSources(prepared.links, scope);
     if (!sources) continue;
+    for (const link of prepared.links) if (link?.request.kind === "stage") needs.sources.push(link.request.index);
     state = lowerInstruction(
       prepared.instruction,
       state,

@@ -116,6 +116,28 @@ test("K47: a stage that nothing needs is not in it", async () => {
   });
 });
 
+test("K47: of two declarations or secrets of one name the nearest counts: base stages with all that they need, then the others by use", async () => {
+  const one = "FROM scratch AS one\nARG A=one\nRUN --mount=type=secret,id=s,required=true true\n";
+  const two = "FROM scratch AS two\nARG A=two\nARG B=two\nRUN --mount=type=secret,id=s true\n";
+  const base = "FROM scratch AS below\nARG B=below\nFROM scratch AS base\nCOPY --from=below / /\n";
+  const uses = "FROM base\nRUN --mount=from=one,target=/x true\nCOPY --from=two / /\n";
+  expect(shown(await outline(one + two + base + uses))).toMatchObject({
+    args: [
+      [2, "A", "one", undefined],
+      [9, "B", "below", undefined],
+    ],
+    secrets: [[3, "s", true]],
+  });
+});
+
+test("K47: what a default names does not count where a build argument replaces it, nor a stage that a context replaces", async () => {
+  const text = "ARG A=la\nARG T=${A}test\nFROM busybox:$T AS one\nARG B\nFROM scratch\nCOPY --from=one / /\n";
+  const names = async (options?: RigOptions) => (await outline(text, options)).args.map(({ name }) => name);
+  expect(await names()).toEqual(["A", "T", "B"]);
+  expect(await names({ buildArgs: { T: "latest" } })).toEqual(["T", "B"]);
+  expect(await names({ contexts: new Map([["one", { kind: "local" }]]) })).toEqual([]);
+});
+
 test("K47: a name that FROM uses counts, platform arguments do not", async () => {
   const found = await outline("ARG I=busybox\nARG P=linux/amd64\nARG Z=1\nFROM --platform=$P $I\nARG TARGETOS\n");
   expect(found.args.map(({ name }) => name)).toEqual(["I", "P"]);
