@@ -203,10 +203,12 @@ class Expander {
       this.#at++;
       if (character === '"') return this.#quotes === "keep" ? `"${value}"` : value;
       const following = this.#peek();
-      // The escape character works before a quote, a dollar and itself only; before anything else it stays.
-      if (character === this.#escape && (following === '"' || following === "$" || following === this.#escape)) {
+      const isEscape = character === this.#escape;
+      if (isEscape && this.#rawEscapes) value += character;
+      // The escape character works before a quote, a dollar and itself only; before anything else it stays, in a pattern as a literal one.
+      if (isEscape && (following === '"' || following === "$" || following === this.#escape)) {
         this.#at++;
-        value += (this.#rawEscapes ? character : "") + following;
+        value += following;
       } else value += character;
     }
   }

@@ -45,6 +45,10 @@ describe("values", () => {
       "${BRACE/\\}/-} ${FOO/b/\\}} ${STARS/\\*/-} ${FOO//\\*/-} ${SLASHES/\\\\/-}",
       "a-c a\\}cabc a-b*c abcabc a-\\b",
     ],
+    ["V06", "${LINES/e*t/x}|${LINES//*/x}", "one\ntwo|x\nx"],
+    // in double quotes a backslash that escapes nothing is a literal one to a pattern, and stays in a replacement
+    ["V06", '${SLASHES/"\\*"/-} ${STARS/"\\*"/-} ${STARS/"*b"/-} ${SLASHES#"a\\*"}', "a- a*b*c -*c \\b"],
+    ["V06", `\${FOO/b/"\\*"} \${FOO/b/"\\$x\\\\"} \${FOO/b/'\\*'}`, "a\\\\*cabc a\\$x\\\\cabc a\\*cabc"],
     ["V07", "${NOPE:-${EMPTY:-$X}} ${FOO/${NOPE:-b}/[$EMPTY]}", "a/b a[]cabc"],
     ["V09", `'$FOO'"$FOO" "a\\b\\$\\"\\\\" a\\ b \\$FOO \\'`, `$FOOabcabc a\\b$"\\ a b $FOO '`],
     ["V09", `"it's" 'say "x"' a"b"'c'`, `it's say "x" abc`],
@@ -80,6 +84,7 @@ describe("errors", () => {
     ["V08", "${FOO!}", "unsupported modifier (!) in substitution"],
     ["V08", "${FOO:0:1}", "unsupported modifier (:0) in substitution"],
     ["V08", "${FOO#\\x}", "invalid pattern (\\x) in substitution: invalid escape '\\x'"],
+    ["V08", "${FOO#'\\'}", "invalid pattern (\\) in substitution: invalid escape '\\'"],
     ["V08", "'x", "unexpected end of statement while looking for matching single-quote"],
     ["V08", '"x', "unexpected end of statement while looking for matching double-quote"],
   ])("%s %s", (_row, text, error) => {
@@ -89,6 +94,11 @@ describe("errors", () => {
   test("V08: the text is quoted as Go quotes it", () => {
     const result = expandWord('"x', scope, { escape: "\\" });
     expect(result.error).toMatch(/^failed to process "\\"x": /);
+  });
+
+  test("V07: as deep as anybody nests, and one behind the other without end", () => {
+    expect(expand(`${"${A:-".repeat(100)}x${"}".repeat(100)}`)).toBe("x");
+    expect(expand("${A:-x}".repeat(1000))).toBe("x".repeat(1000));
   });
 
   test("nesting without end is an error, not a full stack", () => {
@@ -114,6 +124,8 @@ describe("other ways to read", () => {
       words: ["80", "81/tcp", "80 81/tcp", "9"],
     });
     expect(words(" a\\ b  $EMPTY c ")).toEqual(["a b", "c"]);
+    // Go's blanks: the next line is one, the byte order mark is none
+    expect(words("a\u0085b\u2028c\ufeffd")).toEqual(["a", "b", "c\ufeffd"]);
   });
 
   test("V27, H04: heredoc bodies know no quotes and escape with a backslash", () => {
@@ -124,12 +136,12 @@ describe("other ways to read", () => {
   });
 
   test("names for people keep quotes and unset variables", () => {
-    const result = expandWord(`RUN "$X" '$X' $NOPE \${NOPE} \${NOPE:-w} \${NOPE/a/b}`, scope, {
+    const result = expandWord(`RUN "$X" '$X' $NOPE \${NOPE} \${NOPE:-w} \${NOPE/a/b} \${NOPE//a/b}`, scope, {
       escape: "\\",
       quotes: "keep",
       keepUnset: true,
     });
-    expect(result).toMatchObject({ value: `RUN "a/b" '$X' $NOPE \${NOPE} \${NOPE:-w} \${NOPE/a/b}` });
+    expect(result).toMatchObject({ value: `RUN "a/b" '$X' $NOPE \${NOPE} \${NOPE:-w} \${NOPE/a/b} \${NOPE//a/b}` });
   });
 });
 
