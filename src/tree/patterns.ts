@@ -185,21 +185,21 @@ function matcherOf(pattern: string): (path: string) => boolean {
     return (path) => path.endsWith(suffix) || path === bare;
   }
   const ending = /^\*\*\/\*([^*?[\]\\/]+)$/.exec(pattern)?.[1];
-  if (ending !== undefined) return (path) => path.endsWith(ending);
+  if (ending !== undefined) return (path) => path.endsWith(ending) && !parentPath(path).includes("\n");
   const prefix = /^([^*?[\]\\]*)\*\*$/.exec(pattern);
   if (prefix !== null) return (path) => path.startsWith(prefix[1]!);
-  const expression = new RegExp(`^${translate(pattern)}$`, "su");
+  const expression = new RegExp(`^${translate(pattern)}$`, "u");
   return (path) => expression.test(path);
 }
 
-/** The pattern as a regular expression; the pattern is known to be a valid glob. */
+/** The pattern as a regular expression; the pattern is known to be a valid glob. As in Docker's, `**` does not match a line feed, and `*` does. */
 function translate(pattern: string): string {
   let expression = "";
   for (let at = 0; at < pattern.length; at++) {
     const char = pattern[at]!;
     if (char === "*" && pattern[at + 1] === "*") {
       at += pattern[at + 2] === "/" ? 2 : 1;
-      expression += at + 1 >= pattern.length ? ".*" : "(?:.*/)?";
+      expression += at + 1 >= pattern.length ? "[^\\n]*" : "(?:[^\\n]*/)?";
     } else if (char === "*") expression += "[^/]*";
     else if (char === "?") expression += "[^/]";
     else if (char === "\\") expression += quote(pattern[++at]!);

@@ -20,6 +20,8 @@ const cases: readonly (readonly [pattern: string, name: string, matches: boolean
   ["ab[b-d]", "abc", true],
   ["ab[e-g]", "abc", false],
   ["ab[^e-g]", "abc", true],
+  ["a[!b]", "a!", true],
+  ["a[!b]", "ac", false],
   ["a\\*b", "a*b", true],
   ["a\\*b", "ab", false],
   ["a?b", "a☺b", true],
