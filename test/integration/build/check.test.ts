@@ -117,7 +117,15 @@ describe("other calls", () => {
     const args = ["--call=outline,format=json", "--target", "final", "--build-arg", "D=given"];
     const { cache, ...rest } = JSON.parse((await inFixture("outline", ...args)).stdout) as Record<string, unknown>;
     expect(rest).toEqual(JSON.parse(recorded("outline/outline.json")));
-    expect(cache).toMatchObject([{ ID: "/c" }]);
+    expect(cache).toEqual([{ ID: "/c", location: { ranges: [{ start: { line: 15 }, end: { line: 15 } }] } }]);
+  });
+
+  test("K40: what a target does not need is left out of the JSON and of the text", async () => {
+    const [json, text] = [
+      await inDockerfile("FROM scratch\n", "--call=outline,format=json"),
+      await inDockerfile("FROM scratch\n", "--call=outline"),
+    ];
+    expect([JSON.parse(json.stdout), text.stdout]).toEqual([{ sources: [btoa("FROM scratch\n")] }, ""]);
   });
 
   test.each([
@@ -184,10 +192,19 @@ describe("tsbuild check and fmt", () => {
 });
 
 test("K44: the graph that a target becomes, as text and as JSON; nothing is built and nobody's password is shown", async () => {
-  const text = `FROM busybox AS a\nRUN echo must not run; exit 1\nFROM scratch AS b\nCOPY --from=a /x /y\nADD http://me:pw@127.0.0.1:1/f /z\n`;
+  const text = `FROM busybox AS a\nRUN echo must not run; exit 1\nFROM scratch AS b\nCOPY --from=a /x /y\nADD http://me:pw@127.0.0.1:1/f /z\nADD https://me:pw@127.0.0.1:1/r.git /r\n`;
   const context = rig.context({ Dockerfile: text });
   const { stdout } = await rig.must(["--call=graph", context]);
-  expect(stdout.split("\n").map((line) => line.split(" ", 1)[0])).toEqual(["#1", "#2", "#3", "#4", "#5", ""]);
+  expect(stdout.split("\n").map((line) => line.split(" ", 1)[0])).toEqual([
+    "#1",
+    "#2",
+    "#3",
+    "#4",
+    "#5",
+    "#6",
+    "#7",
+    "",
+  ]);
   expect(stdout).toMatch(/RUN echo must not run; exit 1" \(#1\) exec/);
   expect(stdout).toMatch(/COPY --from=a .*\(scratch, #2\) copy 1:"x" -> "\/y"/);
   const target = await rig.must(["--call=graph,format=json", "--target", "a", context]);

@@ -84,6 +84,10 @@ test("A29, K31: BUILDKIT_DOCKERFILE_CHECK replaces the directive in a build", as
     1,
     expect.stringMatching(/error: .*\[MaintainerDeprecated\]/) as string,
   ]);
+  // Other than in the directive, words behind a blank belong to it.
+  const skip = "BUILDKIT_DOCKERFILE_CHECK=error=true;skip=MaintainerDeprecated";
+  expect((await rig.tsbuild(["-q", "--build-arg", skip, lax])).code).toBe(0);
+  expect((await rig.tsbuild(["-q", "--build-arg", `${skip} why`, lax])).code).toBe(1);
   const bad = await rig.tsbuild(["-q", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=color=red", lax]);
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('invalid check option "color"') as string]);
 });

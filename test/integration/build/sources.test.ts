@@ -516,6 +516,9 @@ describe("contexts that are fetched", () => {
     site.pages.set("/D", { body: input });
     expect(readdirSync(join(await files(["-f", `${site.base}/D`, rig.context({ b: "" })]), "all"))).toEqual(["b"]);
     await fails(["-f", `${site.base}/none`, rig.context({})], 1, ["invalid response status 404"]);
+    site.pages.set("/wrong", { body: "FROM scratch\nRUNN x\n" });
+    const wrong = ["-f", `${site.base}/wrong?token=s3cr3t`, rig.context({})];
+    await fails(wrong, 1, ["unknown instruction: RUNN", `${site.base}/wrong?token=xxxxx:2`]);
   });
 
   test("X02, X04: a damaged archive, and one that is none after all", async () => {

@@ -42,6 +42,7 @@ test("a step's upper directory is the layer that another machine unpacks to the 
       "new new/deep new/deep/n new/fifo new/n2 new/null opt !opt/app opt/app/c own own/new to-file to-link " +
       "var var/.hidden var/cache -var/cache/one",
   );
+  expect(entries.flatMap((entry) => (entry.type !== "whiteout" && entry.hardlink) || [])).toEqual(["new/deep/n"]);
   const tar = await gather(packLayer(entries));
   expect(tar.includes("overlay.")).toBe(false);
   await unpackLayer(inSlices(tar), rig.path("face"), { xattrNamespace: "trusted" });

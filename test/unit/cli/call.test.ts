@@ -9,6 +9,8 @@ test.each([
   ["lint,format=json", false, { name: "check", format: "json", ignoresStatus: false }],
   ["build", true, { name: "check", format: "text", ignoresStatus: false }],
   ["check,format=json,ignorestatus=1", true, { name: "check", format: "json", ignoresStatus: true }],
+  ["check,ignorestatus=t", false, { name: "check", format: "text", ignoresStatus: true }],
+  ["check,ignorestatus=true,ignorestatus=0", false, { name: "check", format: "text", ignoresStatus: false }],
   ["outline,ignorestatus=false", false, { name: "outline", format: "text", ignoresStatus: false }],
 ])("K45: %s (--check %s)", (text, isCheck, expected) => {
   expect(parseCall(text, isCheck)).toEqual(expected);

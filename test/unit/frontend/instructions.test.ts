@@ -45,7 +45,9 @@ test.each([
   ["COPY --link=maybe a b", ["expecting boolean value for flag --link, not: maybe"]],
   ["COPY --link= a b", ["missing a value on flag: --link"]],
   ["COPY --link=TRUE --parents=False a b", []],
-])("L10: %s", (line, expected) => {
+  ["HEALTHCHECK --", ["HEALTHCHECK requires at least one argument"]],
+  ["RUN -- --x", []],
+])("L09, L10: %s", (line, expected) => {
   expect(problems(line)).toEqual(expected);
 });
 
@@ -105,7 +107,8 @@ test.each([
   ["FROM a b", ["FROM requires either one or three arguments"]],
   ["FROM a is b", ["FROM requires either one or three arguments"]],
   ["FROM a AS b c", ["FROM requires either one or three arguments"]],
-])("F01: %s", (line, expected) => {
+  ["FROM a AS b/c", [`invalid name for build stage: "b/c", name can't start with a number or contain symbols`]],
+])("F01, F02: %s", (line, expected) => {
   expect(messages(`${line}\n`).map((message) => message.replace("dockerfile parse error on line 1: ", ""))).toEqual(
     expected,
   );

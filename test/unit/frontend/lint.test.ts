@@ -58,6 +58,18 @@ describe("check directives", () => {
     expect(found.map(({ message }) => message)).toEqual(expected);
   });
 
+  test.each([
+    ["FROM x\nRUN a \\\n\n  b \\\n# c", 5],
+    ["FROM x\nRUN a \\\n# c\n\n", 4],
+    ["FROM x\nRUN a \\\n\n  b\n", 4],
+  ])("K03: of %j line %i is told, the instruction's last", (text, line) => {
+    const spans = lint(parse(text).dockerfile).map(({ code, span }) => [
+      code,
+      positionAt(span.source, span.start).line,
+    ]);
+    expect(spans).toEqual([["NoEmptyContinuation", line]]);
+  });
+
   test("K12: of several CMD, ENTRYPOINT or HEALTHCHECK of a stage every one but the last is told, where it stands", () => {
     for (const [name, rest] of [
       ["CMD", '["a"]'],
@@ -98,6 +110,10 @@ describe("check directives", () => {
     expect("message" in override ? override : applyChecks(dockerfile, found, override).failure).toBe(
       "lint violation found for rules: MaintainerDeprecated",
     );
+    // a wrong directive is not read then
+    const wrong = parse("# check=bogus=1\nFROM a\n").dockerfile;
+    expect(applyChecks(wrong, []).found.map(({ code }) => code)).toEqual(["InvalidCheckOption"]);
+    expect("message" in override ? override : applyChecks(wrong, [], override).found).toEqual([]);
   });
 
   test("K34: checks of stages that are not needed are left out, checks of the file are not", () => {

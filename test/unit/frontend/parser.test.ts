@@ -240,6 +240,8 @@ test.each([
   ["RUN echo ${12} <<E\nx\nE", ["x\n"]],
   ["RUN <<-E\n\ta\tb\nE", ["a\tb\n"]],
   ["RUN <<-EF\nE\tF\nEF", ["E\tF\n"]],
+  ["RUN <<-E\n E\n\t\tE", [" E\n"]],
+  ["RUN <<E\nx\nE\r\r", ["x\n"]],
 ])("H01–H03: the heredocs of %j", (text, contents) => {
   const { dockerfile, diagnostics } = parse(`FROM a\n${text}\n`);
   const [node] = dockerfile.stages[0]!.instructions;
@@ -281,6 +283,15 @@ test("P05: a JSON file names its frontend in its key; a broken one, or one witho
 });
 
 describe("ONBUILD triggers (O12)", () => {
+  test.each(["COPY", "VOLUME", "ENTRYPOINT", "SHELL"])(
+    "a list of other things than strings is wrong in %s at once",
+    (name) => {
+      expect(messages(`FROM a\nONBUILD ${name} ["a", 1]\n`)).toEqual([
+        "dockerfile parse error on line 2: when using JSON array syntax, arrays must be comprised of strings only",
+      ]);
+    },
+  );
+
   test("a stored trigger parses back, heredoc included", () => {
     const { dockerfile } = parse("FROM a\nONBUILD RUN --mount=type=cache,target=/c <<E\nmake\nE\n");
     const [node] = dockerfile.stages[0]!.instructions;

@@ -108,6 +108,21 @@ test("E22, T06: the bytes do not depend on how the tar is cut, and change with t
   expect((await squeeze(TAR, undefined, 0))[0].length).toBeGreaterThan(TAR.length);
 });
 
+test("N10: the last piece of a file tells its size only where that is a whole piece's", async () => {
+  const [blob] = await squeeze(archive({ name: "whole", data: Buffer.alloc(1 << 22) }));
+  expect(tableOf(blob).lines).toMatchObject([{ name: "whole", size: 1 << 22, chunkSize: 1 << 22 }]);
+});
+
+test("E23: the level is 6 where none is asked for", async () => {
+  const text = Array.from({ length: 20_000 }, (_, i) => `line ${String((i * 7919) % 4096)}\n`).join("");
+  const tar = archive({ name: "text", data: text });
+  const sizes = await Promise.all(
+    [undefined, 6, 9].map(async (level) => (await squeeze(tar, undefined, level))[0].length),
+  );
+  expect(sizes[0]).toBe(sizes[1]);
+  expect(sizes[0]).not.toBe(sizes[2]);
+});
+
 test("T07: a layer without entries has an empty table", async () => {
   const [blob] = await squeeze(archive());
   expect(tableOf(blob).lines).toEqual([]);

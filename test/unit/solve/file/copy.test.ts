@@ -119,6 +119,16 @@ describe("C13 --parents", () => {
   });
 });
 
+test("C07, AD03 the name of a download is no pattern", async () => {
+  const source = { kind: "path", input: 0, pattern: "[x]*", isWildcardAllowed: false } as const;
+  const action = { ...copyAction({ from: [] }), sources: [source] };
+  const input = ['[x]* file 0600 0:0 "d"', 'x file 0600 0:0 "x"'];
+  expect(formatEntries(await copyManifest(action, options(input)))).toEqual([
+    "n dir 0755 0:0",
+    'n/[x]* file 0600 0:0 "d"',
+  ]);
+});
+
 describe("other than BuildKit 0.25", () => {
   test("C14 --exclude also leaves out what a wildcard matches (BuildKit's documentation; its code does not, moby/buildkit#5489)", async () => {
     const input = [
