@@ -48,6 +48,17 @@ describe("--check", () => {
     );
   });
 
+  test("K42: the file is shown as it was named", async () => {
+    const text = "FROM scratch AS A\n";
+    const cwd = rig.context({ "sub/dockerfile": text });
+    for (const [args, shown] of [
+      [["sub"], "sub/dockerfile"],
+      [["-f", "sub/dockerfile", "."], "sub/dockerfile"],
+      [["-f", "-", "sub"], "stdin"],
+    ] as const)
+      expect((await rig.tsbuild(["--check", ...args], { cwd, input: text })).stdout).toContain(`\n${shown}:1\n`);
+  });
+
   test("K42: errors go to standard error, into the JSON, and make the status 1 whatever is ignored", async () => {
     const text = "FROM busybox AS A\nCOPPY a b\n";
     const shown = await inDockerfile(text, "--call=check,ignorestatus=true");

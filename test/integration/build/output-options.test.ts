@@ -205,6 +205,12 @@ describe("image options", () => {
     const [kept, own] = (await layout("prefer-nondist-layers=true", flags, child)).manifest.layers;
     expect([kept!.mediaType, kept!.urls]).toEqual([foreign[0]!.mediaType, foreign[0]!.urls]);
     expect(own!.mediaType).toBe("application/vnd.oci.image.layer.v1.tar+gzip");
+    // Nobody compresses anew what may not be distributed.
+    const forced = "prefer-nondist-layers=true,compression=zstd,force-compression=true";
+    expect((await layout(forced, flags, child)).manifest.layers).toMatchObject([
+      kept,
+      { mediaType: "application/vnd.oci.image.layer.v1.tar+zstd" },
+    ]);
   });
 
   test("E30: compatibility-version is the one that we make, or is refused", async () => {

@@ -125,3 +125,26 @@ test.each([
   for (const level of [last + 1, -1, "best", ""])
     expect(() => at(level)).toThrow(`compression-level ${JSON.stringify(String(level))} is not 0 to ${String(last)}`);
 });
+
+test("E26: source-date-epoch is a whole number with or without a sign, or nothing", () => {
+  for (const [text, epoch] of [
+    ["0", 0],
+    ["+5", 5],
+    ["-1", -1],
+    ["", null],
+  ] as const)
+    expect(image(`${NAMED},source-date-epoch=${text}`)).toMatchObject({ epoch });
+  expect(image(NAMED)).not.toHaveProperty("epoch");
+  for (const text of ["1.5", "0x1", "1e3", "soon"])
+    expect(() => image(`${NAMED},source-date-epoch=${text}`)).toThrow(`invalid source-date-epoch: ${text}`);
+});
+
+test("E30: compatibility-version 30 is made, 10 and 20 are not, others there are none", () => {
+  expect(image(`${NAMED},compatibility-version=30`)).toEqual(image(NAMED));
+  for (const known of ["10", "20"])
+    expect(() => image(`${NAMED},compatibility-version=${known}`)).toThrow(
+      `compatibility-version=${known} is not built`,
+    );
+  for (const none of ["", "0", "11", "030"])
+    expect(() => image(`${NAMED},compatibility-version=${none}`)).toThrow(`unsupported compatibility-version ${none}`);
+});
