@@ -57,8 +57,10 @@ export interface ErrorDetails {
   readonly isTransient?: boolean;
   /** The word of the instruction that is at fault, as far as it is known. */
   readonly word?: string;
-  /** The kind of the instruction that is at fault, where it is not the one that failed: the last of the stage before that. */
-  readonly culprit?: "shell" | "user";
+  /** What is at fault, where it is not the instruction that failed: the last instruction of a kind in the stage before that, or a flag of the command line. */
+  readonly culprit?: "shell" | "user" | "option";
+  /** What an image has, where it has nothing for the platform that was asked for. */
+  readonly platforms?: readonly string[];
 }
 
 /** Something outside tsbuild stops the build. The message is one line, lower-case, cause first, no full stop. */
@@ -99,12 +101,33 @@ export function amend(error: BuildError, more: BuildErrorOptions): BuildError {
 /** The same failure, now known to come from `span`; a span already there is nearer to the cause and stays. */
 export function locate(error: unknown, span: Span | undefined): unknown {
   if (!(error instanceof BuildError) || error.span !== undefined || span === undefined) return error;
-  return amend(error, { span: spanOfWord(span, error.details.word) });
+  const { word = "" } = error.details;
+  const found = error.code === "command" ? onlyWord(span, word) : argument(span, word);
+  return amend(error, { span: found ?? span });
 }
 
-/** Where `word` stands in the text of `span`; all of it where it does not stand there literally. */
-function spanOfWord(span: Span, word: string | undefined): Span {
-  if (word === undefined || word === "") return span;
+/** Where `word` stands in a command, if it stands there literally and no more than once: of two, nobody knows which one it was. */
+function onlyWord(span: Span, word: string): Span | undefined {
+  const text = span.source.text.slice(span.start, span.end);
+  const at = wordAt(text, word, 0);
+  if (at === undefined || wordAt(text, word, at + 1) !== undefined) return undefined;
+  return { ...span, start: span.start + at, end: span.start + at + word.length };
+}
+
+/** A mark (`"`, `#`) begins a word wherever it stands. */
+function wordAt(text: string, word: string, from: number): number | undefined {
+  if (word === "") return undefined;
+  for (let at = text.indexOf(word, from); at >= 0; at = text.indexOf(word, at + 1)) {
+    const [before = " ", after = " "] = [text[at - 1], text[at + word.length]];
+    if ((/^["'#]/.test(word) || /[\s"'`=;&|({[,]/.test(before)) && /[\s"'`:;&|)}<>\],]/.test(after)) return at;
+  }
+  return undefined;
+}
+
+/** Where a path or another argument stands in the text of `span`, with the `./` before it; undefined where it does not stand there literally. */
+function argument(span: Span, word: string): Span | undefined {
+  if (word === "") return undefined;
+  if (word.startsWith("#")) return onlyWord(span, word);
   const text = span.source.text.slice(span.start, span.end);
   for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
     const [before = " ", after = " "] = [text[at - 1], text[at + word.length]];
@@ -112,7 +135,7 @@ function spanOfWord(span: Span, word: string | undefined): Span {
     const lead = /[./]*$/.exec(text.slice(0, at))![0].length;
     return { ...span, start: span.start + at - lead, end: span.start + at + word.length };
   }
-  return span;
+  return undefined;
 }
 
 /** Message of anything thrown. */

@@ -311,6 +311,7 @@ export class Session implements AsyncDisposable {
             ? { restore: (pool, directory) => imports.restoreMount(pool, directory, this.xattrNamespace) }
             : {}),
         }),
+      storePath: store.paths.root,
       makeScratchDir: (name) => this.makeScratchDir(name),
       watchStep: async (what, watched, work) => {
         await using claim = await this.claim(what, 0);

@@ -160,7 +160,8 @@ const SHOW_PROC =
 function checkRuntimeLog({ invocation, bundle }: ContainerOptions): void {
   const log = join(bundle, "log.json");
   const message = lastErrorOf(readFileIfExists(log)?.toString() ?? "");
-  if (message === undefined || BAD_COMMAND.test(message)) return;
+  // The step itself may have filled the disk that the runtime keeps its state on.
+  if (message === undefined || BAD_COMMAND.test(message) || /No space left on device/i.test(message)) return;
   const help = HIDDEN_PROC.test(message) ? { help: SHOW_PROC } : {};
   throw new BuildError("runtime", `${invocation.runtime.name} could not run the container: ${message}`, help);
 }

@@ -80,12 +80,12 @@ function unknownUser(user: string, hasFile: boolean): UnknownUserError {
     return new UnknownUserError(
       `unable to find user ${user}: invalid argument`,
       `this stage has no user "${user}": it has no /etc/passwd`,
-      "use numbers, as in USER 1000:1000, or copy an /etc/passwd before that USER",
+      "use numbers, as in USER 1000:1000, or copy an /etc/passwd before this USER",
     );
   return new UnknownUserError(
     `unable to find user ${user}: no matching entries in passwd file`,
     `this stage has no user "${user}"`,
-    `create it before that USER: RUN adduser -D ${user} (Alpine, BusyBox) or RUN useradd ${user} (Debian, Fedora); or use a number: USER 1000`,
+    `create it before this USER: RUN adduser -D ${user} (Alpine, BusyBox) or RUN useradd ${user} (Debian, Fedora); or use a number: USER 1000`,
   );
 }
 
@@ -94,12 +94,12 @@ function unknownGroup(group: string, hasFile: boolean, userName: string): Unknow
     return new UnknownUserError(
       `unable to find groups for spec ${userName}: invalid argument`,
       `this stage has no group "${group}": it has no /etc/group`,
-      "use a number, or copy an /etc/group before that USER",
+      "use a number, or copy an /etc/group before this USER",
     );
   return new UnknownUserError(
     `unable to find group ${group}: no matching entries in group file`,
     `this stage has no group "${group}"`,
-    "create it in a RUN before that USER, or use a number",
+    "create it in a RUN before this USER, or use a number",
   );
 }
 

@@ -16,6 +16,7 @@ export interface FailedStep {
   readonly result: StepResult;
   readonly lastOutput: LastOutput;
   readonly logPath: string;
+  readonly storePath: string;
   /** What the step ran on. */
   readonly below: Rootfs;
 }
@@ -75,17 +76,16 @@ async function explain(step: FailedStep, lastOutput: readonly string[]): Promise
   const denied = exitCode === 126 ? lastMatch(lastOutput, DENIED) : undefined;
   if (denied !== undefined) {
     const summary = `"${denied}" is not executable (exit code 126)`;
-    return { summary, help: `copy it with COPY --chmod=0755 …, or add before this line: RUN chmod +x ${denied}` };
+    const help = `copy it with COPY --chmod=0755 …, or add before this line: RUN chmod +x ${denied}`;
+    return { summary, help, word: denied };
   }
   if (signal === "SIGSEGV") {
     const summary = `the command crashed: segmentation fault (SIGSEGV, exit code ${exitCode})`;
-    return { summary, help: emulationAdvice(op) ?? CRASHED };
+    return { summary, help: emulationAdvice(op) ?? crashAdvice(op) };
   }
   if (signal !== undefined) return { summary: `the command was killed by ${signal}` };
-  return adviceFor(op, lastOutput, exitCode) ?? { summary: `the command failed with exit code ${exitCode}` };
+  return adviceFor(step, lastOutput) ?? { summary: `the command failed with exit code ${exitCode}` };
 }
-
-const CRASHED = "a program in this step has a bug, or is built for other libraries or another processor";
 
 const NOT_FOUND = /^\S*sh: (?:(?:line )?\d+: )?(.+?): (?:command )?not found$/;
 const DENIED = /^\S*sh: (?:(?:line )?\d+: )?(.+?): Permission denied$/i;
@@ -98,15 +98,22 @@ async function explainMissing(step: FailedStep, at: ProgramAt, name: string): Pr
     return { summary, help: `use double quotes: RUN ${isJson(quoted) ? quoted : '["program", "argument"]'}` };
   }
   if (name.includes("/")) {
-    const { summary, help } = await explainProgram(at, [name], "not found");
-    return { summary, help };
+    const { summary, help, word } = await explainProgram(at, [name], "not found");
+    return { summary, help, ...(word !== undefined && { word }) };
   }
   const near = await nearestCommand(at, name);
-  const help = "check the spelling and PATH, or install the package that has it in an earlier RUN of this stage";
+  const help =
+    "check the spelling and PATH, install the package that has it in an earlier RUN of this stage, or start from an image that has it";
   return {
     summary: `there is no command "${name}" in this stage (exit code 127)`,
     help: near === undefined ? help : `did you mean "${near}"?`,
+    word: name,
   };
+}
+
+function crashAdvice({ args: [, flag] }: ExecOp): string {
+  const how = flag === "-c" ? "find the command that crashes (begin this RUN with set -x;)" : "look at this program";
+  return `${how}: is it built for the C library of this image and for this processor?`;
 }
 
 /** Emulators crash where processors do not. */
@@ -118,18 +125,15 @@ function emulationAdvice({ platform }: ExecOp): string | undefined {
 }
 
 /** What programs tell in their own words. */
-function adviceFor(
-  { network, mounts }: ExecOp,
-  lastOutput: readonly string[],
-  exitCode: number,
-): Explanation | undefined {
+function adviceFor({ op, result, storePath }: FailedStep, lastOutput: readonly string[]): Explanation | undefined {
+  const { network, mounts, args } = op;
   const text = lastOutput.join("\n");
-  const exit = `(exit code ${exitCode})`;
+  const exit = `(exit code ${result.exitCode})`;
   if (/No space left on device|Disk quota exceeded/i.test(text)) {
     const isSmall = mounts.some(({ kind }) => kind === "tmpfs");
-    const where = isSmall ? "on a tmpfs mount or on the disk of the store" : "on the disk of the store";
+    const where = isSmall ? "on a tmpfs mount or on the disk" : "on the disk";
     return {
-      summary: `no space left ${where} ${exit}`,
+      summary: `no space left ${where} of tsbuild's store (${storePath}) ${exit}`,
       help: "free space with tsbuild prune (--all frees more), or set TSBUILD_ROOT to a directory on a larger disk",
     };
   }
@@ -150,8 +154,18 @@ function adviceFor(
     return {
       summary: `the shell found a quote that is never closed ${exit}`,
       help: "close it; to continue on the next line, end this one with a backslash",
+      ...wordOfQuote(args[2] ?? ""),
     };
   return undefined;
+}
+
+/** From the quote on that is never closed; nothing where other things than quotes decide what is one. */
+function wordOfQuote(text: string): { readonly word?: string } {
+  if (text.includes("<<")) return {};
+  const closed = /'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^"'\\]/gsy;
+  let at = 0;
+  while (closed.test(text)) at = closed.lastIndex;
+  return { word: text.slice(at) };
 }
 
 function isJson(text: string): boolean {

@@ -138,7 +138,9 @@ export class ExecExecutor {
       this.#signal.throwIfAborted();
       if (result.exitCode !== 0) {
         const { commandError } = await import("./command-error.ts");
-        throw await commandError({ vertex, op, result, lastOutput: output.last.read(), logPath: log.path, below });
+        const { storePath } = this.#services;
+        const lastOutput = output.last.read();
+        throw await commandError({ vertex, op, result, lastOutput, logPath: log.path, storePath, below });
       }
       await settle();
       await this.#assertNoLeak(opened.secrets, upperDir, below, signal);
@@ -263,7 +265,7 @@ export class ExecExecutor {
     if (socket === undefined && mount.required) {
       throw new BuildError("source", `unset ssh forward key ${mount.id}`, {
         summary: `this RUN needs the ssh agent "${mount.id}", and the build was not given one`,
-        help: `give it a key: --ssh ${mount.id}=KEYFILE; or, where an ssh agent runs, --ssh ${mount.id}`,
+        help: `give a key with --ssh ${mount.id}=KEYFILE, or a running ssh agent with --ssh ${mount.id}`,
         details: { word: "type=ssh" },
       });
     }

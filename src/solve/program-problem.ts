@@ -23,6 +23,8 @@ interface Problem {
   readonly isRefused?: true;
   /** As ErrorDetails.culprit. */
   readonly culprit?: "shell";
+  /** As ErrorDetails.word. */
+  readonly word?: string;
 }
 
 /** `args` did not start; `said` is what the runtime or the shell says about it. */
@@ -30,10 +32,10 @@ export async function explainProgram(at: ProgramAt, args: readonly string[], sai
   const [name = "", flag] = args;
   const found = await findProgram(at, name);
   if (!found) return missingProgram(at, args, flag === "-c");
-  const problem = await problemOf(at, found, name);
-  if (problem) return problem;
+  const problem = await problemOf(at, found.entry, name);
+  if (problem) return { ...problem, word: name };
   const summary = `"${name}" does not start: ${said}`;
-  return { summary, help: "check that it is a program for this platform and that it may be executed" };
+  return { summary, help: "check that it is a program for this platform and that it may be executed", word: name };
 }
 
 async function missingProgram(at: ProgramAt, args: readonly string[], isShell: boolean): Promise<Problem> {
@@ -55,10 +57,10 @@ async function missingProgram(at: ProgramAt, args: readonly string[], isShell: b
   const summary = `there is no program "${name}" in this stage`;
   const near = await nearestCommand(at, name);
   const help = "copy or install it in an earlier instruction of this stage, or check the path";
-  return { summary, help: near === undefined ? help : `did you mean "${near}"?` };
+  return { summary, help: near === undefined ? help : `did you mean "${near}"?`, word: name };
 }
 
-async function problemOf({ tree, platform }: ProgramAt, file: Entry, name: string): Promise<Problem | undefined> {
+async function problemOf(at: ProgramAt, file: Entry, name: string): Promise<Problem | undefined> {
   if (file.type === "dir") {
     return { summary: `"${name}" is a directory, not a program`, help: "name the program in it" };
   }
@@ -66,16 +68,13 @@ async function problemOf({ tree, platform }: ProgramAt, file: Entry, name: strin
     const help = `copy it with COPY --chmod=0755 …, or add before this line: RUN chmod +x ${name}`;
     return { summary: `"${name}" is not executable: its mode is 0${(file.mode & 0o7777).toString(8)}`, help };
   }
-  const refusal = await refusalOf({ tree, platform }, file, name);
+  const refusal = await refusalOf(at, file, name);
   return refusal && { ...refusal, isRefused: true };
 }
 
 /** Why the kernel does not start a file that may be executed. */
-async function refusalOf(
-  { tree, platform }: Pick<ProgramAt, "tree" | "platform">,
-  file: Entry,
-  name: string,
-): Promise<Problem | undefined> {
+async function refusalOf(at: ProgramAt, file: Entry, name: string): Promise<Problem | undefined> {
+  const { tree, platform } = at;
   const head = await headOf(tree, file);
   const interpreter = interpreterOf(head);
   if (interpreter?.endsWith("\r")) {
@@ -86,10 +85,7 @@ async function refusalOf(
     };
   }
   const started = interpreter === undefined ? file : (await resolvePath(tree, interpreter)).entry;
-  if (!started) {
-    const summary = `"${name}" is a script for "${interpreter}", which is not in this stage`;
-    return { summary, help: "install the interpreter in an earlier RUN, or correct the script's first line" };
-  }
+  if (!started) return missingInterpreter(at, name, interpreter!);
   const machine = machineOf(started === file ? head : await headOf(tree, started));
   if (machine !== undefined && !isNativeArchitecture(machine)) return foreignProgram(name, machine, platform);
   if (machine !== undefined && interpreter === undefined) {
@@ -99,6 +95,18 @@ async function refusalOf(
   if (machine !== undefined || interpreter !== undefined) return undefined;
   const summary = `"${name}" is neither a program for Linux nor a script (exec format error)`;
   return { summary, help: NOT_A_PROGRAM };
+}
+
+async function missingInterpreter(at: ProgramAt, name: string, interpreter: string): Promise<Problem> {
+  const summary = `"${name}" is a script for "${interpreter}", which is not in this stage`;
+  const program = interpreter.slice(interpreter.lastIndexOf("/") + 1);
+  if (program === "env") return { summary, help: "name the interpreter itself in its first line, as in #!/bin/sh" };
+  const elsewhere = (await findProgram(at, program))?.path;
+  const help =
+    elsewhere === undefined
+      ? `use an image that has ${program} (and the first line #!/usr/bin/env ${program}), or install it at ${interpreter} in an earlier RUN`
+      : `write #!${elsewhere} as its first line: this stage has ${program} there`;
+  return { summary, help };
 }
 
 const NOT_A_PROGRAM =
@@ -119,11 +127,14 @@ function foreignProgram(name: string, machine: string, { architecture, ...more }
 }
 
 /** What `name` stands for: the first regular file on PATH where it has no slash. */
-async function findProgram(at: ProgramAt, name: string): Promise<Entry | undefined> {
+async function findProgram(
+  at: ProgramAt,
+  name: string,
+): Promise<{ readonly path: string; readonly entry: Entry } | undefined> {
   const paths = name.includes("/") ? [absolute(at.cwd, name)] : pathOf(at).map((folder) => `${folder}/${name}`);
   for (const path of paths) {
     const { entry } = await resolvePath(at.tree, path);
-    if (entry?.type === "file" || (entry?.type === "dir" && name.includes("/"))) return entry;
+    if (entry?.type === "file" || (entry?.type === "dir" && name.includes("/"))) return { path, entry };
   }
   return undefined;
 }

@@ -171,6 +171,8 @@ export interface SolveServices {
   /** A lock that holds across processes until disposed: two builds that need the same step run it once. */
   lockStep(key: Digest, onWait: (holder: string) => void, signal: AbortSignal): Promise<AsyncDisposable>;
   acquireCacheMount(request: CacheMountRequest): Promise<AcquiredMount>;
+  /** Where everything is kept that steps write, as a person may know it. */
+  readonly storePath: string;
   /** An empty directory of this build's lease, removed with it at the latest. */
   makeScratchDir(name: string): string;
   /**

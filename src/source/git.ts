@@ -90,6 +90,7 @@ async function askRemote(options: ResolveGitOptions, ref: string): Promise<Resol
       help: /^[0-9a-f]{4,39}$/.test(ref)
         ? "commits need their full hash: git rev-parse <short hash>"
         : `git ls-remote ${redactUrls(options.remote)} lists what there is`,
+      details: { word: `#${ref}` },
     });
   }
   const hash = hashes.get(refName)!;

@@ -64,7 +64,7 @@ test("M51, M52: an ssh mount without an agent leaves nothing, and a required one
   const { code, stderr } = await rig.tsbuild([withRun("--mount=type=ssh,id=k,required true")]);
   expect([code, stderr]).toEqual([1, expect.stringContaining("unset ssh forward key k") as string]);
   expect(stderr).toContain("Dockerfile:2");
-  expect(stderr).toContain("--ssh k=KEYFILE; or, where an ssh agent runs, --ssh k");
+  expect(stderr).toContain("give a key with --ssh k=KEYFILE, or a running ssh agent with --ssh k");
 });
 
 test("R04, R05, S40: rights over the machine are given by name, and one does not give another", async () => {

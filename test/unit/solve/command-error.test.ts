@@ -4,6 +4,7 @@ import type { BuildError } from "../../../src/diagnostics/build-error.ts";
 import { GraphBuilder } from "../../../src/graph/graph.ts";
 import type { ExecOp } from "../../../src/graph/op.ts";
 import type { StepResult } from "../../../src/sandbox/sandbox.ts";
+import { hostPlatform } from "../../../src/oci/platform.ts";
 import { errorText } from "../../../src/cli/error-text.ts";
 import { commandError } from "../../../src/solve/command-error.ts";
 import { LastLines, type LastOutput } from "../../../src/solve/last-lines.ts";
@@ -25,7 +26,7 @@ const NO_OUTPUT: LastOutput = { lines: [], before: 0 };
 async function failed(result: StepResult, op: ExecOp, lastOutput: LastOutput): Promise<BuildError> {
   const graph = new GraphBuilder();
   const id = graph.add(op, [undefined], { name: "RUN make", stage: "", cache: "use", instruction: "RUN make" });
-  const step = { vertex: graph.get(id)!, op, result, lastOutput, logPath: "/log", below: [] };
+  const step = { vertex: graph.get(id)!, op, result, lastOutput, logPath: "/log", storePath: "/store", below: [] };
   return commandError(step);
 }
 
@@ -93,4 +94,30 @@ test("R03: the error says where the lines are that it does not show", async () =
     " > RUN make:\n… 1 line before these is in the complete log\n2\n",
   );
   expect(await shown(lastOf(numbered(20)))).toContain(" > RUN make:\n1\n2\n");
+});
+
+test.each([
+  ['echo "hello', '"hello'],
+  ["echo 'a' it's", "'s"],
+  [`echo "it's" && echo \\" 'x "y`, `'x "y`],
+  ["cat <<E\nit's\nE", undefined],
+])("R03: of the command %j the quote that is never closed is %j", async (command, word) => {
+  const op = { ...OP, args: ["/bin/sh", "-c", command] };
+  const output = lastOf("/bin/sh: syntax error: unterminated quoted string\n");
+  const { details, summary } = await failed({ exitCode: 2, oomKilled: false }, op, output);
+  expect([summary, details.word]).toEqual(["the shell found a quote that is never closed (exit code 2)", word]);
+});
+
+test("R03: what filled the disk is told with the place of the store", async () => {
+  const { summary } = await failed({ exitCode: 1, oomKilled: false }, OP, lastOf("dd: No space left on device\n"));
+  expect(summary).toBe("no space left on the disk of tsbuild's store (/store) (exit code 1)");
+});
+
+test("R03: only a shell is told to show its commands", async () => {
+  const crashed = { exitCode: 139, signal: "SIGSEGV", oomKilled: false } as const;
+  const platform = hostPlatform();
+  expect((await failed(crashed, { ...OP, platform }, NO_OUTPUT)).help).toContain("begin this RUN with set -x;");
+  expect((await failed(crashed, { ...OP, platform, args: ["/tool"] }, NO_OUTPUT)).help).toBe(
+    "look at this program: is it built for the C library of this image and for this processor?",
+  );
 });
