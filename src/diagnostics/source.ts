@@ -60,3 +60,11 @@ export function lineCount(source: SourceFile): number {
 export function spanText(span: Span): string {
   return span.source.text.slice(span.start, span.end);
 }
+
+/** Where `part` first stands in the text of `span`; undefined where it does not stand there literally. */
+export function findIn(span: Span, part: string): Span | undefined {
+  const at = spanText(span).indexOf(part);
+  if (at < 0) return undefined;
+  const start = span.start + at;
+  return { ...span, start, end: start + part.length };
+}

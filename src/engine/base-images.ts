@@ -112,13 +112,20 @@ export class BaseImages {
     try {
       return await this.#ask(reference, platform);
     } catch (error) {
-      if (pull === "always" || !stored || !(error instanceof BuildError) || this.#options.signal.aborted) throw error;
+      const isFatal = pull === "always" || !stored || !(error instanceof BuildError);
+      if (isFatal || this.#options.signal.aborted) throw await this.#withTags(error, reference);
       onEvent({
         kind: "notice",
         message: `${formatReference(reference)}: the one in the store is used, for ${error.message}`,
       });
       return stored;
     }
+  }
+
+  async #withTags(error: unknown, reference: Reference): Promise<unknown> {
+    const { client, signal } = this.#options;
+    const { withTags } = await import("./missing-image.ts");
+    return withTags(error, reference, async (at, both) => (await client()).tags(at, { signal: both }), signal);
   }
 
   /** What the store has: an image of that name for the platform, what its registry said before, or an image of that name for another platform. */
@@ -235,17 +242,19 @@ function pickTag(index: Index, { tag }: LayoutReference): Descriptor | undefined
 }
 
 function noMatch(reference: Reference, platform: Platform, index: Index): BuildError {
-  const have = index.manifests.flatMap(({ platform: of }) =>
+  const all = index.manifests.flatMap(({ platform: of }) =>
     of && of.os !== "unknown" ? [formatPlatform(normalizePlatform(of.os, of.architecture, of.variant))] : [],
   );
+  const have = [...new Set(all)];
+  const [first, second] = have;
   const wanted = formatPlatform(platform);
   return new BuildError("image", `${formatReference(reference)}: no match for platform in manifest: not found`, {
     summary: `${formatReference(reference)} has no version for ${wanted}, only for ${inWords(have)}`,
     help:
-      have.length === 0
+      first === undefined
         ? `use an image that has ${wanted}`
-        : `use --platform=${have.slice(0, 3).join(" or --platform=")}, or an image that has ${wanted}`,
-    details: { status: 404 },
+        : `build with --platform=${first}${second === undefined ? "" : ` (or ${second})`}, or use an image that has ${wanted}`,
+    details: { status: 404, platforms: have },
   });
 }
 

@@ -1,7 +1,7 @@
 // Builder flags of an instruction against its row in the grammar. Reference L09, L10, T32: an unknown flag is an error, never ignored.
 import type { InstructionRule } from "../../grammar/instructions.ts";
 import { suggest } from "../base/suggest.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { findIn, type Span } from "../diagnostics/source.ts";
 import type { Flag, Word } from "./ast.ts";
 import { spanIn, type LogicalLine } from "./logical-line.ts";
 import type { FlagToken } from "./lexer.ts";
@@ -31,7 +31,7 @@ export function checkFlags(
       const nearest = name.length < 40 ? suggest(name, Object.keys(rule.flags)) : undefined;
       const help = nearest === undefined ? listFlags(rule) : `did you mean "--${nearest}"?`;
       const summary = `${rule.name} has no flag --${name}`;
-      report("UnknownFlag", span, `unknown flag: --${name}`, { summary, help });
+      report("UnknownFlag", span, `unknown flag: --${name}`, { summary, help, focus: findIn(span, `--${name}`) });
       continue;
     }
     if (seen.has(name) && kind !== "strings") {

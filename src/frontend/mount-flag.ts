@@ -3,7 +3,7 @@
 import { suggest } from "../base/suggest.ts";
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { findIn, type Span } from "../diagnostics/source.ts";
 import type { MountField, MountFlag } from "./ast.ts";
 import type { PlacedFlag } from "./flags.ts";
 import { goQuote } from "../base/go-text.ts";
@@ -111,9 +111,9 @@ function checkFields(
   let type: MountType = "bind";
   let isSound = true;
   const given = new Map<string, Checked>();
-  const fail = (at: Span, message: string, help?: string, summary: string = message): void => {
+  const fail = (at: Span, message: string, help?: string, summary: string = message, focus?: Span): void => {
     isSound = false;
-    later.push(createDiagnostic("InvalidMount", at, message, { help, summary }));
+    later.push(createDiagnostic("InvalidMount", at, message, { help, summary, focus }));
   };
   for (const { key, value, span: at, text } of fields) {
     if (value === undefined && !bareKeys.has(key)) {
@@ -123,7 +123,7 @@ function checkFields(
     if (!knownKeys.includes(key)) {
       const near = suggest(key, knownKeys);
       const help = near === undefined ? undefined : `did you mean "${near}"?`;
-      fail(at, `unexpected key '${key}' in '${text}'`, help, `--mount has no option "${key}"`);
+      fail(at, `unexpected key '${key}' in '${text}'`, help, `--mount has no option "${key}"`, findIn(at, key));
       continue;
     }
     given.set(canonicalKey(key), { value, span: at });

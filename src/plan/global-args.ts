@@ -60,7 +60,7 @@ function metaArgs(
     } else if (value) {
       const expansion = expandWord(value.text, scopeOfMap(values), { escape: dockerfile.escape });
       if (expansion.error === undefined) values.set(key.text, expansion.value);
-      else reporter.error("ExpansionFailed", value.span, expansion.error, expansionRemedy(value.text, expansion.error));
+      else reporter.error("ExpansionFailed", value.span, expansion.error, expansionRemedy(value, expansion.error));
     }
   }
   return values;

@@ -2,7 +2,8 @@
 import { suggest } from "../base/suggest.ts";
 import { createDiagnostic, type CheckCode } from "../diagnostics/catalog.ts";
 import type { Diagnostic, Related } from "../diagnostics/diagnostic.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { findIn, type Span } from "../diagnostics/source.ts";
+import type { Word } from "../frontend/ast.ts";
 import { goQuote } from "../base/go-text.ts";
 
 /** Errors that need values or other stages to be seen. */
@@ -37,6 +38,8 @@ export interface Remedy {
   readonly related?: readonly Related[];
   /** The cause in plain words, where the message does not say it so. */
   readonly summary?: string | undefined;
+  /** Where a person has to look, if that is not what BuildKit points at. */
+  readonly focus?: Span | undefined;
 }
 
 export interface Reporter {
@@ -56,10 +59,11 @@ export function createReporter(): Reporter {
     get hasErrors() {
       return diagnostics.some(({ severity }) => severity === "error");
     },
-    error(code, span, message, { help, related, summary } = {}) {
+    error(code, span, message, { help, related, summary, focus } = {}) {
       const remedy = { ...(help === undefined ? {} : { help }), ...(related === undefined ? {} : { related }) };
       const plain = summary === undefined ? {} : { summary };
-      diagnostics.push({ code, severity: "error", message, ...plain, span, ...remedy });
+      const place = focus === undefined ? { span } : { span, focus };
+      diagnostics.push({ code, severity: "error", message, ...plain, ...place, ...remedy });
     },
     warn(check, span, message) {
       diagnostics.push(createDiagnostic(check, span, message));
@@ -76,8 +80,8 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
   return nearest === undefined ? undefined : `did you mean ${goQuote(nearest)}?`;
 }
 
-/** What is wrong with a `text` that cannot be expanded, and what to do; no help where it says so itself (`${NAME:?why}`). */
-export function expansionRemedy(text: string, error: string): Remedy {
+/** What is wrong with a text that cannot be expanded, and what to do; no help where it says so itself (`${NAME:?why}`). */
+export function expansionRemedy({ text, span }: Pick<Word, "text" | "span">, error: string): Remedy {
   const reason = error.split(`${goQuote(text)}: `, 2)[1] ?? error;
   const required = /^(\w+): (.+)$/s.exec(reason);
   if (required && text.includes(`\${${required[1]}`)) {
@@ -90,7 +94,23 @@ export function expansionRemedy(text: string, error: string): Remedy {
     return { summary: `the ${quote} quote is never closed`, help };
   }
   if (!reason.includes("missing '}'")) return { summary: reason };
-  const open = /^\$\{\w*/.exec(text.slice(text.lastIndexOf("${")))?.[0] ?? "${";
+  const rest = text.slice(openBrace(text));
+  const open = /^\$\{\w*/.exec(rest)?.[0] ?? "${";
   const isWhole = text.endsWith(open) && !text.includes("\n");
-  return { summary: `${open} is missing its }`, help: isWhole ? `write ${text}}` : "close the variable with }" };
+  const found = findIn(span, rest);
+  return {
+    summary: `${goQuote(open)} has no closing "}"`,
+    help: isWhole ? `write ${text}}` : "close the variable with }",
+    focus: found && { ...found, end: found.start + open.length },
+  };
+}
+
+/** Where the innermost `${` begins that is not closed. */
+function openBrace(text: string): number {
+  const open: number[] = [];
+  for (const { 0: mark, index } of text.matchAll(/\$\{|\}/g)) {
+    if (mark === "}") open.pop();
+    else open.push(index);
+  }
+  return open.at(-1) ?? 0;
 }

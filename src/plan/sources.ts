@@ -3,13 +3,13 @@
 import { suggest } from "../base/suggest.ts";
 import { redactUrls } from "../base/url-text.ts";
 import { amend, BuildError, locate } from "../diagnostics/build-error.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { spanText, type Span } from "../diagnostics/source.ts";
 import type { GraphBuilder, VertexMeta } from "../graph/graph.ts";
 import type { GitOp, HttpOp, ImageOp, LocalOp } from "../graph/op.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image.ts";
-import { normalizePlatform, type Platform } from "../oci/platform.ts";
+import { formatPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 import { goQuote } from "../base/go-text.ts";
 import { sourceHistoryEntry } from "./history.ts";
@@ -70,7 +70,7 @@ export class SourceCatalog {
       this.#images.set(key, await pending);
     } catch (error) {
       const text = request.kind === "image" ? request.text : undefined;
-      throw locate(withSuggestion(error, text, this.#names, isAfterFrom(span)), span);
+      throw locate(withSuggestion(atPlatform(error, request, span), text, this.#names, span), span);
     }
   }
 
@@ -82,33 +82,43 @@ export class SourceCatalog {
 }
 
 /** What could not be had may be a mistyped stage, whatever its registry said: few images have so short a name. */
-function withSuggestion(
-  error: unknown,
-  text: string | undefined,
-  stages: readonly string[],
-  isCopied: boolean,
-): unknown {
+function withSuggestion(error: unknown, text: string | undefined, stages: readonly string[], span: Span): unknown {
   if (!(error instanceof BuildError) || text === undefined) return error;
   const stage = COMMON_IMAGES.includes(text) ? undefined : suggest(text, stages);
+  const summary = `no stage is called ${goQuote(text)}, and no image of that name could be fetched: ${error.summary ?? error.message}`;
   if (stage !== undefined)
-    return amend(inBuildKitsWords(error, text), {
-      summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
-      help: `did you mean the stage ${goQuote(stage)}?`,
-    });
+    return amend(inBuildKitsWords(error, text), { summary, help: `did you mean the stage ${goQuote(stage)}?` });
   // Only a stage is written like this where files are taken from.
-  if (isCopied && stages.length > 0 && /^[\w-]+$/.test(text) && !COMMON_IMAGES.includes(text))
-    return amend(inBuildKitsWords(error, text), {
-      summary: `no stage is called ${goQuote(text)}, and no image of that name could be fetched`,
-      help: `name a stage of this Dockerfile: ${stages.slice(0, 5).join(", ")}`,
-    });
+  const from = fromOf(span);
+  if (from !== undefined && stages.length > 0 && /^[\w-]+$/.test(text) && !COMMON_IMAGES.includes(text))
+    return amend(inBuildKitsWords(error, text), { summary, help: oneOf(stages, from) });
   if (error.code !== "image" && error.details.status !== 404) return error;
   const help = didYouMean(text, COMMON_IMAGES);
   return help === undefined ? error : amend(error, { help });
 }
 
-/** `--from=` of COPY, and `from=` of a mount. */
-function isAfterFrom({ source, start }: Span): boolean {
-  return /from=["']?$/.test(source.text.slice(0, start));
+/** `--from=` of COPY, `from=` of a mount; undefined where the span is of something else. */
+function fromOf(span: Span): string | undefined {
+  if (/^from=/i.test(spanText(span))) return "from=";
+  return /--from=["']?$/.test(span.source.text.slice(0, span.start)) ? "--from=" : undefined;
+}
+
+/** `from` as {@link fromOf}. */
+function oneOf([first = "", ...others]: readonly string[], from: string): string {
+  if (others.length > 0) return `name a stage of this Dockerfile: ${[first, ...others.slice(0, 4)].join(", ")}`;
+  return `the only stage with a name is ${goQuote(first)}: write ${from === "--from=" ? "COPY " : ""}${from}${first} …`;
+}
+
+/** Where the FROM of `span` says itself what the image does not have, that is the mistake. */
+function atPlatform(error: unknown, request: SourceRequest, span: Span): unknown {
+  if (!(error instanceof BuildError) || request.kind !== "image") return error;
+  const { source, start } = span;
+  const { platforms: [first, second] = [] } = error.details;
+  const flag = /--platform=\S+(?=[ \t]+$)/.exec(source.text.slice(0, start));
+  if (!flag || first === undefined) return error;
+  const other = second === undefined ? "" : ` (or ${second})`;
+  const help = `write FROM --platform=${first} …${other}, or use an image that has ${formatPlatform(request.platform)}`;
+  return amend(error, { help, span, focus: { source, start: flag.index, end: flag.index + flag[0].length } });
 }
 
 /** What BuildKit puts before the registry's answer. */

@@ -2,7 +2,7 @@
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 import { parsePlatform, type Platform } from "../oci/platform.ts";
 import { suggest } from "../base/suggest.ts";
-import type { Span } from "../diagnostics/source.ts";
+import { positionAt, type Span } from "../diagnostics/source.ts";
 import type { Dockerfile, Stage, Word } from "../frontend/ast.ts";
 import { expandWord } from "../frontend/expand.ts";
 import { goQuote } from "../base/go-text.ts";
@@ -110,7 +110,7 @@ function checkContextName(name: string, { from }: Stage, { reporter }: StageScop
 }
 
 /** What is wrong with a FROM that a variable leaves without an image, or with the incomplete name `value`. */
-function emptyVariable({ text }: Word, value: string, { globals }: StageScope): Remedy {
+function emptyVariable({ text }: Word, value: string, { globals, dockerfile }: StageScope): Remedy {
   const names = [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(([, name = ""]) => name);
   const empty = names.find((name) => (globals.values.get(name) ?? "") === "");
   const result = value === "" ? "FROM has no image" : `the image's name is ${goQuote(value)}`;
@@ -119,13 +119,16 @@ function emptyVariable({ text }: Word, value: string, { globals }: StageScope): 
   const why = isDeclared ? "has no value" : "is not declared before the first FROM";
   const near = isDeclared ? undefined : suggest(empty, globals.declared);
   const wanted = value === "" ? "<image>" : value.endsWith(":") ? "<tag>" : "<digest>";
-  const arg = `ARG ${empty}=${wanted} before the first FROM`;
+  const given = `${empty}=${wanted}`;
+  const declared = dockerfile.metaArgs.findLast(({ args }) => args.some(({ key }) => key.text === empty));
+  const line = declared && positionAt(declared.span.source, declared.span.start).line;
+  const isAlone = declared?.args.length === 1;
+  const change = isAlone ? `change line ${line} to ARG ${given}` : `write ${given} in line ${line}`;
+  const written = declared ? change : `write ARG ${given} before the first FROM`;
   return {
     summary: `${empty} ${why}, so ${result}`,
     help:
-      near === undefined
-        ? `write ${arg}${isDeclared ? `, or give --build-arg ${empty}=${wanted}` : ""}`
-        : `did you mean $${near}?`,
+      near === undefined ? `${written}${isDeclared ? `, or give --build-arg ${given}` : ""}` : `did you mean $${near}?`,
   };
 }
 
@@ -176,7 +179,7 @@ function expandFrom(word: Word, { dockerfile, globals, reporter }: StageScope): 
   const expansion = expandWord(word.text, scopeOfMap(globals.values), { escape: dockerfile.escape });
   checkFromArguments(reporter, word.span, expansion, globals.declared);
   if (expansion.error === undefined) return expansion.value;
-  reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word.text, expansion.error));
+  reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word, expansion.error));
   return undefined;
 }
 
@@ -189,7 +192,7 @@ function readPlatform(word: Word, stageName: string, scope: StageScope): Platfor
       "ExpansionFailed",
       word.span,
       `failed to process arguments for platform: ${expansion.error}`,
-      expansionRemedy(word.text, expansion.error),
+      expansionRemedy(word, expansion.error),
     );
     return undefined;
   }

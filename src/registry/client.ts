@@ -26,6 +26,7 @@ import {
 } from "./manifests.ts";
 import { selectPlatform } from "../oci/platform-choice.ts";
 import { listReferrers, noteReferrer } from "./referrers.ts";
+import { listTags } from "./tags.ts";
 import { Backoff, systemClock, type RetryClock } from "./retry.ts";
 import { StreamedUpload } from "./streamed-upload.ts";
 import { Transport } from "./transport.ts";
@@ -135,9 +136,13 @@ export class RegistryClient implements Disposable {
 
   /** The verified bytes of a manifest or index. */
   manifest(reference: Reference, digest: Digest, { signal }: CallOptions = {}): Promise<ManifestContent> {
-    const { registry, repository } = reference;
-    const exact: Reference = { registry, repository, digest };
+    const exact: Reference = { ...reference, digest };
     return this.#read(exact, signal, (call) => getManifest(call, exact));
+  }
+
+  /** Some tags of the reference's repository. */
+  tags(reference: Reference, { signal }: CallOptions = {}): Promise<readonly string[]> {
+    return this.#read(reference, signal, listTags);
   }
 
   /**

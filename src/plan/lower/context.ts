@@ -57,7 +57,7 @@ export function expandIn(
   const declared = new Set(state.declaredArgs.map(({ name }) => name));
   checkUndefinedVariables(context.reporter, word.span, expansion, scope, declared);
   if (expansion.error === undefined) return expansion.value;
-  context.reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word.text, expansion.error));
+  context.reporter.error("ExpansionFailed", word.span, expansion.error, expansionRemedy(word, expansion.error));
   return undefined;
 }
 

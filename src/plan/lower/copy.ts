@@ -1,7 +1,7 @@
 // COPY and ADD (reference C01–C16, AD03–AD08, V22, V27, HI03). What the files do when they meet the rootfs is the solver's.
 import { parseGitUrl, type GitUrl, type GitUrlError } from "../../base/git-url.ts";
 import { redactUsers } from "../../base/url-text.ts";
-import type { Span } from "../../diagnostics/source.ts";
+import { findIn, type Span } from "../../diagnostics/source.ts";
 import type { AddInstruction, CopyInstruction, Heredoc, Word } from "../../frontend/ast.ts";
 import { HEREDOC_BODY } from "../../frontend/expand.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
@@ -89,18 +89,20 @@ function expandBody(heredoc: Heredoc, state: ImageState, context: LowerContext):
 function checkMode(instruction: CopyLike, words: CopyWords, context: LowerContext): boolean {
   if (words.chmod === undefined || isFileMode(words.chmod)) return true;
   const message = `invalid chmod parameter: '${words.chmod}'. it should be octal string and between 0 and 07777`;
-  context.reporter.error("InvalidChmod", spanOr(instruction.chmod, instruction), message, {
-    summary: modeProblem(words.chmod),
+  const span = spanOr(instruction.chmod, instruction);
+  const wrong = wrongLetter(words.chmod);
+  const why = wrong === undefined ? "" : `: ${goQuote(wrong)} is not a permission`;
+  context.reporter.error("InvalidChmod", span, message, {
+    summary: `invalid mode ${goQuote(words.chmod)}${why}`,
     help: "write octal (--chmod=0755) or symbolic (--chmod=u+x,go-w)",
+    focus: wrong !== undefined && instruction.chmod?.text === words.chmod ? findIn(span, wrong) : undefined,
   });
   return false;
 }
 
-function modeProblem(mode: string): string {
+function wrongLetter(mode: string): string | undefined {
   const letters = mode.split(",").flatMap((clause) => (/^[ugoa]*[+=-](.*)$/s.exec(clause)?.[1] ?? "").split(""));
-  const wrong = letters.find((letter) => !"rwxXstugo+=-".includes(letter));
-  const why = wrong === undefined ? "" : `: ${goQuote(wrong)} is not a permission`;
-  return `invalid mode ${goQuote(mode)}${why}`;
+  return letters.find((letter) => !"rwxXstugo+=-".includes(letter));
 }
 
 function checkChecksum(instruction: CopyLike, words: CopyWords, context: LowerContext): boolean {

@@ -41,7 +41,7 @@ function expandPort(
 ): readonly string[] | undefined {
   const expansion = expandWords(text, scopeOf(state), { escape });
   if (expansion.error === undefined) return expansion.words;
-  reporter.error("ExpansionFailed", span, expansion.error, expansionRemedy(text, expansion.error));
+  reporter.error("ExpansionFailed", span, expansion.error, expansionRemedy({ text, span }, expansion.error));
   return undefined;
 }
 
