@@ -6,7 +6,7 @@ import { digestAlgorithm, digestHex } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { repositoryName, type Reference } from "../oci/reference.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { contentError, type RequestPurpose } from "./errors.ts";
+import { contentError, DAMAGED, type RequestPurpose } from "./errors.ts";
 import { isEndpointFailure, type Exchange } from "./exchange.ts";
 import { pullScopes } from "./manifests.ts";
 import { Backoff, FailedAttempt, type RetryClock } from "./retry.ts";
@@ -43,7 +43,7 @@ export async function* downloadBlob(download: BlobDownload): AsyncGenerator<Uint
   if (hash !== undefined && hash.digest("hex") !== digestHex(descriptor.digest))
     throw contentError(
       `blob ${descriptor.digest} of ${repositoryName(download.reference)} arrived with another digest`,
-      "try again; if it happens again, push the image again, or try without mirror or proxy",
+      DAMAGED,
     );
 }
 

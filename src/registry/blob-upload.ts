@@ -7,7 +7,7 @@
 //                                              └─ is gone ──► HEAD ── there: only the answer was lost ──► uploaded
 //                                                              └─► POST …
 import type { Descriptor } from "../oci/image.ts";
-import { repositoryName, type Reference } from "../oci/reference.ts";
+import { formatReference, repositoryName, type Reference } from "../oci/reference.ts";
 import { isEndpointFailure } from "./exchange.ts";
 import type { HttpResponse } from "./http-message.ts";
 import { pullScopes, pushScopes } from "./manifests.ts";
@@ -100,7 +100,12 @@ export async function hasBlob(
       path: `blobs/${descriptor.digest}`,
       scopes: verb === "push" ? pushScopes(scoped) : pullScopes(scoped),
       accept: [200, 404, 405, 501],
-      purpose: { verb, subject: subjectOf(reference, descriptor), registry: reference.registry },
+      purpose: {
+        verb,
+        subject: subjectOf(reference, descriptor),
+        registry: reference.registry,
+        name: formatReference(reference),
+      },
       signal,
     },
     patience({ clock, signal }),

@@ -13,18 +13,23 @@ export interface RequestPurpose {
   readonly subject: string;
   /** As in references. */
   readonly registry: string;
+  /** What the user calls the image that the subject is a part of. */
+  readonly name?: string;
 }
 
 /** Turns "no answer" into a failure with its remedy. */
 export function transportFailure(error: TransportError, { registry, verb }: RequestPurpose): Failure {
-  const where = error.host === registry ? `registry ${registry}` : `${error.host} for registry ${registry}`;
+  const named = `the registry ${JSON.stringify(registry)}`;
+  const where = error.host === registry ? named : `${error.host} for ${named}`;
   const make = (message: string, help: string, isTransient: boolean): BuildError =>
     new BuildError("registry", message, { cause: error, help, details: { isTransient } });
   switch (error.kind) {
     case "unreachable": {
       // A wrong name stays wrong; a refused port may be a registry that starts up just now.
       const isTransient = error.code !== "ENOTFOUND";
-      const help = "check the registry's name and port, the network, and HTTPS_PROXY/NO_PROXY";
+      const isRefused = error.code === "ECONNREFUSED";
+      const first = isRefused ? `is ${error.host === registry ? "it" : error.host} running? ` : "";
+      const help = `${first}check the registry's name and port, the network, and HTTPS_PROXY/NO_PROXY`;
       const message = `cannot reach ${where}: ${error.message}`;
       return { error: make(message, help, isTransient), isTransient, isConnection: true, cost: 2 };
     }
@@ -48,7 +53,7 @@ export function transportFailure(error: TransportError, { registry, verb }: Requ
       };
     case "proxy":
       return {
-        error: make(`cannot reach registry ${registry}: ${error.message}`, "check HTTPS_PROXY and NO_PROXY", true),
+        error: make(`cannot reach ${named}: ${error.message}`, "check HTTPS_PROXY and NO_PROXY", true),
         isTransient: true,
         cost: 2,
       };
@@ -115,7 +120,7 @@ export async function responseFailure(
 export function accessFailure(
   status: number,
   said: string,
-  { verb, subject, registry }: RequestPurpose,
+  { verb, subject, registry, name = subject }: RequestPurpose,
   found: FoundCredentials | undefined,
 ): Failure {
   const { credentials, problem } = found ?? {};
@@ -134,14 +139,17 @@ export function accessFailure(
   // A pull is also refused where there is nothing; a push without a name and password is refused for want of them.
   const plain =
     verb === "push"
-      ? `${registry} refused the push to ${subject.replace(/@.*/, "")}: not logged in (HTTP 401)`
-      : `${registry} refused the pull of ${subject}: it is not there, or needs a login (HTTP 401)`;
+      ? `cannot push ${name}: you are not logged in (HTTP 401)`
+      : `${name} is not there, or needs a login, and you are not logged in (HTTP 401)`;
   const summary = isAnonymous ? { summary: plain } : {};
   return {
     error: new BuildError("registry", `${subject}: ${text} (HTTP ${status}, ${who})`, { help, details, ...summary }),
     isTransient: false,
   };
 }
+
+/** For bytes that came otherwise than they are named. */
+export const DAMAGED = "try again; if it repeats, go round any mirror or proxy, or have the image pushed anew";
 
 /** Bytes do not match what they should be. */
 export function contentError(message: string, help: string): BuildError {

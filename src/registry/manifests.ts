@@ -11,9 +11,9 @@ import {
   isManifestType,
 } from "../oci/media-type.ts";
 import type { Descriptor } from "../oci/image.ts";
-import { formatReference, repositoryName, withDefaultTag, type Reference } from "../oci/reference.ts";
+import { formatReference, withDefaultTag, type Reference } from "../oci/reference.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { contentError, type RequestPurpose } from "./errors.ts";
+import { contentError, DAMAGED, type RequestPurpose } from "./errors.ts";
 import type { Exchange, RegistryRequest } from "./exchange.ts";
 import { FailedAttempt, type Backoff } from "./retry.ts";
 import type { HttpResponse } from "./http-message.ts";
@@ -236,9 +236,11 @@ function digestWith(algorithm: string, bytes: Uint8Array): Digest {
 }
 
 function otherDigest({ reference, endpoint }: ManifestCall, expected: Digest, actual: Digest): BuildError {
+  const { registry, repository, tag } = reference;
+  const name = tag === undefined ? formatReference(reference) : formatReference({ registry, repository, tag });
   return contentError(
-    `${endpoint.host} sent a damaged manifest for ${repositoryName(reference)}: expected ${expected}, got ${actual}`,
-    "try again; if it happens again, push the image again, or try without mirror or proxy",
+    `${endpoint.host} sent a damaged manifest for ${name}: expected ${expected}, got ${actual}`,
+    DAMAGED,
   );
 }
 

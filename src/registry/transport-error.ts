@@ -1,4 +1,5 @@
 // Why there was no answer. Kept apart from answers that say no: those are errors.ts.
+import { unreachableReason } from "../base/unreachable.ts";
 
 /**
  * - `unreachable`: no connection (name, port, route) · `certificate`: the server's certificate is not trusted
@@ -23,16 +24,6 @@ export class TransportError extends Error {
   }
 }
 
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOTFOUND: "no such host",
-  EAI_AGAIN: "the name server does not answer",
-  ECONNREFUSED: "connection refused",
-  EHOSTUNREACH: "no route to host",
-  ENETUNREACH: "network is unreachable",
-  ENETDOWN: "network is down",
-  EADDRNOTAVAIL: "no address to connect from",
-  ETIMEDOUT: "connection timed out",
-};
 const CERTIFICATE =
   /^(CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF|DECRYPT_CERT)|ERR_TLS_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/;
 
@@ -42,7 +33,7 @@ export function asTransportError(error: unknown, url: URL): Error {
   const code = codeOf(error) ?? "";
   const message = error instanceof Error ? error.message : String(error);
   const because = { cause: error };
-  const reason = UNREACHABLE[code];
+  const reason = unreachableReason(code);
   if (reason !== undefined) return new TransportError("unreachable", url, reason, because);
   if (CERTIFICATE.test(code)) return new TransportError("certificate", url, firstLine(message), because);
   if (code === "EPROTO" || code.startsWith("ERR_SSL_"))

@@ -1,6 +1,6 @@
 // The parts of an upload that do not care whether the blob's digest is known yet (distribution-spec "Pushing blobs"): a session is opened, found again, freed and ended.
 import { parseDigest, type Digest } from "../oci/digest.ts";
-import type { Reference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { contentError, readStart, serverMessage, type RequestPurpose } from "./errors.ts";
 import type { Exchange, RegistryRequest } from "./exchange.ts";
@@ -32,7 +32,8 @@ export function requestOf(
   parts: RequestParts,
 ): RegistryRequest {
   const { endpoint, reference, subject, signal } = target;
-  const purpose: RequestPurpose = { verb: "push", subject, registry: reference.registry };
+  const name = formatReference(reference);
+  const purpose: RequestPurpose = { verb: "push", subject, registry: reference.registry, name };
   return {
     method,
     endpoint,

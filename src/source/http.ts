@@ -14,6 +14,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { digestAlgorithm, digestHex, digestOfJson, finishDigest, type Digest } from "../oci/digest.ts";
 import { isTransient, openResponse, type HttpAccess } from "./http-request.ts";
 import { errnoOf, readError } from "./read-error.ts";
+import { unreachableReason } from "../base/unreachable.ts";
 import { redactUrls } from "../base/url-text.ts";
 
 export interface FetchHttpOptions extends HttpAccess {
@@ -145,7 +146,7 @@ async function store(options: FetchHttpOptions, folder: string, response: Incomi
         "content",
         `digest mismatch for ${redactUrls(url)}: ${body.checksum} (expected: ${checksum})`,
         {
-          summary: `the checksum does not match ${redactUrls(url)}`,
+          summary: `the checksum does not match the file at ${redactUrls(url)}`,
           help: `the checksum is wrong, or the file at the URL was changed; if you trust the file: --checksum=${body.checksum}`,
           details: { word: `--checksum=${checksum}` },
         },
@@ -278,15 +279,16 @@ function asBuildError(error: unknown, url: string): unknown {
   if (error instanceof BuildError) return error;
   const code = errnoOf(error);
   if (code === "ENOSPC" || code === "EACCES" || code === "EROFS") return readError("keep", redactUrls(url), error);
-  const reason = error instanceof Error ? redactUrls(error.message) : code;
+  const reason = unreachableReason(code) ?? (error instanceof Error ? redactUrls(error.message) : code);
   const help = helpOf(code);
   return new BuildError("registry", `cannot fetch ${redactUrls(url)}: ${reason === "" ? code : reason}`, {
     ...(help === undefined ? {} : { help }),
-    details: { isTransient: isTransient(error) },
+    details: { isTransient: isTransient(error), word: redactUrls(url) },
   });
 }
 
 function helpOf(code: string): string | undefined {
+  if (code === "ECONNREFUSED") return "is the server running? check the URL's host and port, and HTTP_PROXY/NO_PROXY";
   if (code === "ENOTFOUND") return "check the host's name, and HTTP_PROXY if there is a proxy";
   if (/CERT|SIGNATURE/.test(code)) return "give its certificate authority with --ca-cert FILE";
   return isTransient(Object.assign(new Error(code), { code }))

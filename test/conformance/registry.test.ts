@@ -374,7 +374,9 @@ describe("registries that lie or are not there", () => {
     const nobody = await build("127.0.0.1:1/x/y:1");
     expect([nobody.code, nobody.stderr]).toEqual([
       3,
-      expect.stringContaining("Dockerfile:1:6: error: cannot reach registry 127.0.0.1:1: connection refused") as string,
+      expect.stringContaining(
+        'Dockerfile:1:6: error: cannot reach the registry "127.0.0.1:1": connection refused',
+      ) as string,
     ]);
     const image = rig.context({ Dockerfile: "FROM scratch\nLABEL a=b\n" });
     const push = await machine.tsbuild(["-q", "-t", "127.0.0.1:1/x/y:1", "--push", image]);

@@ -426,12 +426,12 @@ test("RG22: what does not speak HTTP, and what does not listen, is said to be th
   const { port } = server.address() as AddressInfo;
   using world = observe();
   await expect(world.client.resolve(referenceTo(`127.0.0.1:${port}`, "app"))).rejects.toMatchObject({
-    message: `cannot talk to registry 127.0.0.1:${port}: no HTTP spoken there`,
+    message: `cannot talk to the registry "127.0.0.1:${port}": no HTTP spoken there`,
   });
   server.close();
   await once(server, "close");
   await expect(world.client.resolve(referenceTo(`127.0.0.1:${port}`, "app"))).rejects.toMatchObject({
-    message: `cannot reach registry 127.0.0.1:${port}: connection refused`,
+    message: `cannot reach the registry "127.0.0.1:${port}": connection refused`,
     help: expect.stringContaining("check the registry's name") as string,
   });
 });

@@ -129,7 +129,7 @@ test("RG23: https goes through CONNECT, the certificate is still the registry's"
   await world.client.resolve(reference);
   expect(proxy.seen).toEqual([`CONNECT registry.test:444 ${PROXY_AUTHORIZATION}`]);
   await expect(world.client.resolve(referenceTo("wrong.test", "app:1"))).rejects.toMatchObject({
-    message: expect.stringContaining("cannot trust registry wrong.test") as string,
+    message: expect.stringContaining('cannot trust the registry "wrong.test"') as string,
     details: { isTransient: false },
   });
 });
@@ -158,7 +158,7 @@ test("RG23: a proxy that refuses is named, without its password", async () => {
     .resolve(referenceTo("registry.test", "app"))
     .catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({
-    message: "cannot reach registry registry.test: the proxy answered 403 for registry.test",
+    message: 'cannot reach the registry "registry.test": the proxy answered 403 for registry.test',
   });
 });
 

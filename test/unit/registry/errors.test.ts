@@ -53,13 +53,13 @@ test("RG22: a refusal says whether credentials were sent and from where, with Bu
 });
 
 test.each([
-  ["ENOTFOUND", "cannot reach registry r.io: no such host", false],
-  ["ECONNREFUSED", "cannot reach registry r.io: connection refused", true],
-  ["CERT_HAS_EXPIRED", "cannot trust registry r.io: raw", false],
-  ["EPROTO", "cannot talk to registry r.io: no TLS spoken there", false],
-  ["HPE_INVALID_CONSTANT", "cannot talk to registry r.io: no HTTP spoken there", false],
-  ["ECONNRESET", "push failed: registry r.io: connection broken (ECONNRESET)", true],
-  ["EPIPE", "push failed: registry r.io: connection broken (EPIPE)", true],
+  ["ENOTFOUND", 'cannot reach the registry "r.io": no such host', false],
+  ["ECONNREFUSED", 'cannot reach the registry "r.io": connection refused', true],
+  ["CERT_HAS_EXPIRED", 'cannot trust the registry "r.io": raw', false],
+  ["EPROTO", 'cannot talk to the registry "r.io": no TLS spoken there', false],
+  ["HPE_INVALID_CONSTANT", 'cannot talk to the registry "r.io": no HTTP spoken there', false],
+  ["ECONNRESET", 'push failed: the registry "r.io": connection broken (ECONNRESET)', true],
+  ["EPIPE", 'push failed: the registry "r.io": connection broken (EPIPE)', true],
 ])("%s becomes %j", (code, message, isTransient) => {
   const raw = asTransportError(Object.assign(new Error("raw\nrest"), { code }), url) as TransportError;
   const failure = transportFailure(raw, purpose);
@@ -71,5 +71,7 @@ test("a name with several addresses counts by the first one's failure; another h
   const both = new AggregateError([Object.assign(new Error("a"), { code: "ECONNREFUSED" })]);
   expect(asTransportError(both, url)).toMatchObject({ kind: "unreachable", code: "ECONNREFUSED" });
   const elsewhere = new TransportError("timeout", new URL("https://blobs.io/x"), "silent");
-  expect(transportFailure(elsewhere, purpose).error.message).toBe("push failed: blobs.io for registry r.io: silent");
+  expect(transportFailure(elsewhere, purpose).error.message).toBe(
+    'push failed: blobs.io for the registry "r.io": silent',
+  );
 });
