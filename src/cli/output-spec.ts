@@ -1,6 +1,6 @@
 // `-o/--output`, `--push`, `--load`: what to make of a result (reference 4.1, U14).
 import { resolve } from "node:path";
-import { BuildError, type Compression, type ImageOutputOptions, type OutputSpec } from "../index.ts";
+import { BuildError, suggest, type Compression, type ImageOutputOptions, type OutputSpec } from "../index.ts";
 import { booleanAttribute, csvAttributes, csvFields } from "./csv.ts";
 
 const IMAGE_KEYS = [
@@ -90,10 +90,7 @@ function parseOutput(text: string, flags: OutputFlags, annotations: Annotations)
   const type = attributes.get("type");
   if (type === undefined) throw new BuildError("usage", `type is required for output ${JSON.stringify(text)}`);
   const known = KEYS[type];
-  if (!known)
-    throw new BuildError("usage", `unknown output type ${JSON.stringify(type)}`, {
-      help: `one of ${Object.keys(KEYS).join(", ")}`,
-    });
+  if (!known) throw new BuildError("usage", `unknown output type ${JSON.stringify(type)}`, { help: typesFor(type) });
   attributes.delete("type");
   for (const key of attributes.keys()) {
     if (LATER.includes(key))
@@ -106,6 +103,26 @@ function parseOutput(text: string, flags: OutputFlags, annotations: Annotations)
       });
   }
   return outputOf(type, attributes, flags, imageOptions(attributes, merged));
+}
+
+/** What each type makes. */
+const MADE: Readonly<Record<string, string>> = {
+  image: "in tsbuild's store",
+  registry: "in a registry",
+  oci: "an image archive",
+  docker: "an archive for docker load",
+  local: "the files of the image, in a directory",
+  tar: "the files of the image, in a tar",
+  cacheonly: "nothing",
+};
+
+/** The types for somebody who wrote `type`. */
+function typesFor(type: string): string {
+  const types = Object.keys(MADE);
+  const near = types.find((one) => type.startsWith(one)) ?? suggest(type, types);
+  const others = types.filter((one) => one !== near).map((one) => `${one} (${MADE[one]})`);
+  if (near === undefined) return `one of ${others.join(", ")}`;
+  return `did you mean type=${near} (${MADE[near]})? The others: ${others.join(", ")}`;
 }
 
 function outputOf(

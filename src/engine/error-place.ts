@@ -15,9 +15,15 @@ export function withPlace(error: unknown, planned: Planned, options: BuildOption
   return error.code === "source" ? withContextHint(error, planned, options) : error;
 }
 
-/** A user or a shell that is not there is the mistake of the USER or SHELL that names it, not of the RUN. */
+/** A user or a shell that is not there is the mistake of the USER or SHELL that names it, not of the RUN; a file that a flag names is the command line's. */
 function atCulprit(error: BuildError, { parsed }: Planned): BuildError {
   const { span, summary = error.message } = error;
+  if (span && error.details.culprit === "option") {
+    const { path } = span.source;
+    const needed = `line ${positionAt(span.source, span.start).line} of ${path} needs it`;
+    const focus = { source: { path, text: "", isOption: true }, start: 0, end: 0 } as const;
+    return amend(error, { focus, summary: `${summary} (${needed})` });
+  }
   const stage = parsed.dockerfile.stages.find(({ instructions }) => instructions.some((one) => one.span === span));
   const found = stage?.instructions.findLast(
     (one) => one.kind === error.details.culprit && one.span.start < (span?.start ?? 0),
@@ -48,7 +54,7 @@ function withContextHint(error: BuildError, { result, contexts }: Planned, { con
     const local = contexts.locals.get("context");
     if (local?.kind === "directory" && !isThere(join(local.root, path))) {
       const summary = `"${path}" is not in the build context, and ${line} (${pattern.text}) would exclude it`;
-      return amend(error, { summary, help: `create it before the build, and add a line below that one: !${path}` });
+      return amend(error, { summary, help: `create it before the build, and add below ${line}: !${path}` });
     }
     const summary = `"${path}" is excluded by ${line} (${pattern.text})`;
     return amend(error, { summary, help: `delete that line, or add a line below it: !${path}` });

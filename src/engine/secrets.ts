@@ -1,8 +1,11 @@
 // Secret values and ssh sockets that a build was given: read when a step first asks, never kept on disk.
 import { readFile, stat } from "node:fs/promises";
+import { isErrno } from "../base/fs-atomic.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import type { SshAgent } from "../sandbox/ssh-agent.ts";
 import type { SecretSource, SshSource } from "./options.ts";
+
+const WORKING_DIRECTORY = "the directory that you run tsbuild in";
 
 /** BuildKit's limit: a secret is no file transfer. */
 const MAX_SECRET = 500 * 1024;
@@ -31,12 +34,13 @@ export async function readSecret(
     return await readFile(file);
   } catch (error) {
     if (error instanceof BuildError) throw error;
-    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const isMissing = isErrno(error, "ENOENT");
     const reason = isMissing ? "no such file or directory" : messageOf(error);
+    const src = `it is relative to ${WORKING_DIRECTORY}`;
     throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
-      ...(isMissing ? { summary: `the file for secret "${id}" does not exist: ${file}` } : { cause: error }),
-      help: "correct src= of --secret: it is relative to the directory that you run tsbuild in",
-      details: { word: `id=${id}` },
+      ...(isMissing ? { summary: `--secret id=${id}: there is no file ${file}` } : { cause: error }),
+      help: source.file === undefined ? `create it, or add src=FILE: ${src}` : `create it, or correct src=: ${src}`,
+      details: { culprit: "option" },
     });
   }
 }
@@ -55,6 +59,7 @@ export async function sshSocketOf(
 ): Promise<string | undefined> {
   const source = ssh.find((candidate) => candidate.id === id);
   if (!source) return undefined;
+  for (const path of source.paths) await assertThere(id, path);
   if (source.paths.length > 0) return (await openAgent(source.paths)).socket;
   const socket = environment["SSH_AUTH_SOCK"];
   if (socket === undefined || socket === "") {
@@ -64,4 +69,19 @@ export async function sshSocketOf(
     });
   }
   return socket;
+}
+
+async function assertThere(id: string, path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    // Whoever opens the file tells what else is wrong with it.
+    if (!isErrno(error, "ENOENT")) return;
+    const config = `failed to convert agent config for ID: ${JSON.stringify(id)}`;
+    throw new BuildError("source", `${config}: stat ${path}: no such file or directory`, {
+      summary: `--ssh ${id}: there is no key or agent socket at ${path}`,
+      help: `name a private key or an agent's socket that is there: a path is relative to ${WORKING_DIRECTORY}`,
+      details: { culprit: "option" },
+    });
+  }
 }

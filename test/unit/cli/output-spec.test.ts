@@ -148,3 +148,18 @@ test("E30: compatibility-version 30 is made, 10 and 20 are not, others there are
   for (const none of ["", "0", "11", "030"])
     expect(() => image(`${NAMED},compatibility-version=${none}`)).toThrow(`unsupported compatibility-version ${none}`);
 });
+
+test.each([
+  ["tarball", "did you mean type=tar (the files of the image, in a tar)? The others: image ("],
+  ["docker-archive", "did you mean type=docker (an archive for docker load)? The others: "],
+  ["rgistry", "did you mean type=registry (in a registry)?"],
+  ["moon", "one of image (in tsbuild's store), registry (in a registry), "],
+  ["", "one of image ("],
+])("U14: instead of the output type %j", (type, help) => {
+  expect(() => outputs(`type=${type},dest=x`)).toThrowError(
+    expect.objectContaining({
+      message: `unknown output type ${JSON.stringify(type)}`,
+      help: expect.stringContaining(help) as string,
+    }),
+  );
+});
