@@ -227,7 +227,7 @@ class Copy {
   #putObject(entry: Entry, inode: Inode | undefined, existing: Entry | undefined): void {
     if (existing?.type === "dir") {
       const summary = `/${entry.path} is a directory in this stage, and what is copied there is not`;
-      throw this.#cannotCopy(`cannot replace to directory /${entry.path} with file`, summary, entry.path);
+      throw this.#cannotCopy(`cannot replace to directory /${entry.path} with file`, summary);
     }
     this.draft.put(entry, inode);
   }
@@ -236,11 +236,13 @@ class Copy {
     const what = source.path === "" ? "what is copied" : `"${source.path}"`;
     const there = existing.type === "file" ? "a file" : "no directory";
     const summary = `${what} is a directory, but /${path} is ${there} in this stage`;
-    return this.#cannotCopy(`cannot copy to non-directory: /${path}`, summary, path);
+    const beside = joinRelative(parentPath(path), baseName(source.path));
+    const isOther = source.path !== "" && beside !== path;
+    return this.#cannotCopy(`cannot copy to non-directory: /${path}`, summary, isOther ? `, such as /${beside}` : "");
   }
 
-  #cannotCopy(message: string, summary: string, path: string): BuildError {
-    const help = `copy to another path, or remove /${path} in an earlier RUN`;
+  #cannotCopy(message: string, summary: string, example = ""): BuildError {
+    const help = `copy to another path${example}`;
     return new BuildError("source", message, { summary, help, details: { word: this.#action.dest } });
   }
 

@@ -246,7 +246,7 @@ function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promi
 export function notADirectory(call: string, path: string): BuildError {
   return new BuildError("source", `${call} /${path}: not a directory`, {
     summary: `/${path} is not a directory in this stage, and one is needed there`,
-    help: `choose another path, or remove /${path} in an earlier RUN`,
+    help: "choose another path",
     details: { word: `/${path}` },
   });
 }

@@ -115,6 +115,8 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
   const similar = suggest(baseName(path), names);
   const isContext = label === "the build context";
   const shown = (at: string): string => (/^(?:stage|image) /.test(label) ? `/${at}` : at);
+  const near = shown(joinRelative(parent.path, similar ?? ""));
+  const why = similar?.toLowerCase() === baseName(path).toLowerCase() ? " Only upper and lower case differ" : "";
   // BuildKit's names of refs are two random words.
   const ref = isContext ? "local::context" : label.replaceAll('"', "").replaceAll(" ", "::");
   return new BuildError(
@@ -122,8 +124,7 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
     `failed to compute cache key: failed to calculate checksum of ref ${ref}: ${JSON.stringify(`/${path}`)}: not found`,
     {
       summary: `there is no "${shown(path)}" in ${label}`,
-      help:
-        similar === undefined ? whereItLooked(label) : `did you mean "${shown(joinRelative(parent.path, similar))}"?`,
+      help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
       details: { word: path },
     },
   );
