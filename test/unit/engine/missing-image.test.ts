@@ -21,9 +21,10 @@ const has =
   () =>
     Promise.resolve(tags);
 const failing =
-  (error: unknown): ListTags =>
-  () =>
-    Promise.reject(error);
+  (error: Error): ListTags =>
+  async () => {
+    throw error;
+  };
 const unknown = new BuildError("registry", "r.io/team/app:2.1: not found: NAME_UNKNOWN: no such", {
   details: { status: 404 },
 });
@@ -68,6 +69,6 @@ test("RG22: other failures, and digests, are not asked about", async () => {
   };
   const denied = amend(MISSING, { details: { status: 401 } });
   expect(await explained(list, denied)).toBe(denied);
-  expect(await explained(list, MISSING, parseReference(`r.io/a@sha256:${"0".repeat(64)}`)!)).toBe(MISSING);
+  expect(await explained(list, MISSING, parseReference(`r.io/a@sha256:${"0".repeat(64)}`))).toBe(MISSING);
   expect(asked).toEqual([]);
 });
