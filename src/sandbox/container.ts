@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { readFileIfExists } from "../base/fs-atomic.ts";
+import { startTimeOf } from "../base/process-state.ts";
 import { runProcess } from "../base/process.ts";
 import type { Session } from "../base/session.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
@@ -91,13 +92,6 @@ async function firstProcessEnds(bundle: string, runtime: Session): Promise<void>
     started = now;
     await setTimeout(LOOK_MS);
   }
-}
-
-/** Of a process that runs; ids are used again, with another time. */
-function startTimeOf(pid: string): string | undefined {
-  const stat = readFileIfExists(`/proc/${pid}/stat`)?.toString() ?? "";
-  const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return state === "Z" ? undefined : rest[18];
 }
 
 /** One stream of a step on its way to who wants it, with back-pressure. */

@@ -8,14 +8,15 @@ import { CGROUP_ROOT, detectCgroups, type CgroupSupport } from "./cgroup.ts";
 let isEntered = false;
 
 /**
- * Moves this process's main thread into a mount namespace of its own, and hides there what crun does not accept of a hybrid cgroup layout. Mounts that the
- * host makes later still arrive. Threads of the pool stay where they were: files below a step's mounts are for synchronous calls. Returns the layout as it is
- * then; where the process may not do this, everything stays as it was.
+ * Moves this process's main thread into a mount namespace of its own. Mounts that the host makes later still arrive. Threads of the pool stay where they were:
+ * files below a step's mounts are for synchronous calls. False where the process may not do this: then everything stays as it was.
  */
-export function enterMountNamespace(isRootless: boolean): CgroupSupport {
-  if (!isEntered && !tryEnter(isRootless)) return detectCgroups(isRootless);
-  isEntered = true;
-  const cgroups = detectCgroups(isRootless);
+export function enterMountNamespace(isRootless: boolean): boolean {
+  return (isEntered ||= tryEnter(isRootless));
+}
+
+/** Hides, in this process's own namespace, what crun does not accept of a hybrid layout. Returns the layout as it is then. */
+export function hideHybrid(cgroups: CgroupSupport, isRootless: boolean): CgroupSupport {
   if (!cgroups.isHybrid) return cgroups;
   // A user namespace may not take a mount of its parent's away, but cover it.
   if (cgroups.layout === "none") mount("none", CGROUP_ROOT, "tmpfs", 0);

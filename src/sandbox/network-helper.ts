@@ -2,8 +2,10 @@
 // input closes, also when this process is killed.
 import { closeSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
-import { isErrno } from "../base/fs-atomic.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isErrno, readFileIfExists } from "../base/fs-atomic.ts";
 import { makeNetworkNamespace, makePipe, MNT_DETACH, umount } from "../base/libc.ts";
+import { startTimeOf } from "../base/process-state.ts";
 import { Session } from "../base/session.ts";
 import { messageOf } from "../diagnostics/build-error.ts";
 import { DEFAULT_SEARCH_PATH } from "./runtime.ts";
@@ -27,6 +29,9 @@ export interface HelperPlace {
 /** Milliseconds that a helper has for setting a network up. */
 const READY_LIMIT_MS = 10_000;
 
+/** Milliseconds that a helper has for ending. */
+const END_LIMIT_MS = 2000;
+
 // Both scripts start the helper "$@" on the namespace that is attached to the file $0, say "1" when the network is up, and end the helper when a line or the end of
 // standard input comes. A line says that the caller removes the rest. The namespace needs a file because pasta has given up the right to look into /proc/PID before it opens it.
 const REMOVE_UNLESS_TOLD = '[ -n "$told" ] || { umount -l "$0"; rm -f "$0" "$0.pid"; }';
@@ -37,7 +42,7 @@ ${REMOVE_UNLESS_TOLD}`;
 
 const SLIRP_SCRIPT = `
 "$@" 3>&1 1>&2 </dev/null & p=$!
-exec 1>&2; read -r told; kill "$p" 2>/dev/null
+exec 1>&2; read -r told; kill "$p" 2>/dev/null; wait "$p"
 ${REMOVE_UNLESS_TOLD}`;
 
 /** For who has no right to come back out of a new namespace: a child makes it. */
@@ -105,8 +110,11 @@ export class NetworkHelper {
 
   async #end(): Promise<void> {
     this.#child.isAwaited = true;
+    const pid = readFileIfExists(`${this.#path}.pid`)?.toString().trim();
+    const daemon = pid === undefined ? undefined : { pid, started: startTimeOf(pid) };
     this.#tell("1\n");
     await this.#child.ended;
+    if (daemon) await untilGone(daemon);
     this.#letGo();
     remove(this.#path);
   }
@@ -144,6 +152,16 @@ export class NetworkHelper {
     this.#tell("\n");
     await this.#child.ended;
     return lastWords(this.#log);
+  }
+}
+
+/** A daemon is nobody's child, so nobody is told when the signal has ended it. */
+async function untilGone(daemon: { readonly pid: string; readonly started: string | undefined }): Promise<void> {
+  const deadline = performance.now() + END_LIMIT_MS;
+  while (performance.now() < deadline) {
+    const started = startTimeOf(daemon.pid);
+    if (started === undefined || started !== daemon.started) return;
+    await sleep(1);
   }
 }
 

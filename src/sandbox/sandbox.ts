@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { detectCgroups } from "./cgroup.ts";
 import { KnownRuntimes } from "./known-runtimes.ts";
-import { enterMountNamespace } from "./mount-namespace.ts";
+import { enterMountNamespace, hideHybrid } from "./mount-namespace.ts";
 import { NetworkPool } from "./network.ts";
 import { chooseRuntime, DEFAULT_SEARCH_PATH, disguiseFor, type Runtime } from "./runtime.ts";
 import { FilterCache } from "./seccomp-cache.ts";
@@ -52,12 +52,15 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox & 
   const runtimeRoot = join(stateDir, "runtime");
   mkdirSync(runtimeRoot, { recursive: true, mode: 0o700 });
   // First: what is started before is in another namespace.
-  const cgroups = options.ownsProcess === true ? enterMountNamespace(isRootless) : detectCgroups(isRootless);
+  const canHide = options.ownsProcess === true && enterMountNamespace(isRootless);
   const networks = new NetworkPool({ searchPath, stateDir, onNotice });
   networks.warm();
   try {
     const cacheDir = options.cacheDir ?? stateDir;
-    const runtime = await chooseRuntime(options.runtime, searchPath, cgroups, new KnownRuntimes(cacheDir));
+    const found = detectCgroups(isRootless);
+    const seen = { ...found, isHybrid: found.isHybrid && !canHide };
+    const runtime = await chooseRuntime(options.runtime, searchPath, seen, new KnownRuntimes(cacheDir));
+    const cgroups = canHide && runtime.name === "crun" ? hideHybrid(found, isRootless) : found;
     const disguise = disguiseFor(runtime, cgroups, searchPath);
     const plain = { runtime, root: runtimeRoot, layout: cgroups.layout, isSystemdCgroup: false, disguise };
     const world: StepWorld = {

@@ -124,6 +124,10 @@ test("S55, S64, S70, S71: the user is root of a namespace with his subordinate i
   expect(readOut("out/mounts")).toBe("tmpfs\n440 3 4\n1024\n");
 });
 
+test("S70: runc takes steps, too", async () => {
+  expect(await asUser(["--no-cache", "--runtime", "runc", context()])).toMatchObject({ exitCode: 0 });
+});
+
 test("S12, S70: without root there is no cgroup, so limits are refused at the step", async () => {
   const { exitCode, stdout } = await asUser(["--no-cache", "--memory", "64m", context()]);
   expect([exitCode, stdout]).toEqual([
@@ -207,14 +211,14 @@ RUN mkdir /jail && cp /bin/busybox /jail && { setsid sleep 4741 & chroot /jail /
     expect((await asUser(["doctor"], HIDDEN, SHARED)).stdout).toMatch(/^ok {2}OCI runtime: /m);
   });
 
-  test("it ends with a failed step and with a cancelled one", async () => {
+  test.each(["crun", "runc"])("%s: it ends with a failed step and with a cancelled one", async (runtime) => {
     const steps = `FROM base AS fails
 RUN sleep 4742 & until cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -q 'sleep 474[4]'; do sleep 0.05; done; exit 3
 FROM base
 RUN sleep 4744 & sleep 4744
 COPY --from=fails / /fails
 `;
-    const { stdout } = await asUser(["--no-cache", context(steps)], HIDDEN, SHARED);
+    const { stdout } = await asUser(["--no-cache", "--runtime", runtime, context(steps)], HIDDEN, SHARED);
     expect(stdout).toContain("exit code: 3");
     expect([processesMentioning("sleep 4742"), processesMentioning("sleep 4744")]).toEqual([[], []]);
   });
