@@ -5,7 +5,7 @@ import { assert } from "../../base/assert.ts";
 import { baseName, cleanPath, joinRelative, parentPath } from "../../base/container-path.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
-import { resolvePath } from "../../rootfs/resolve.ts";
+import { resolvePath, type ResolvedPath } from "../../rootfs/resolve.ts";
 import { assertNotReserved } from "../../layer/names.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
 import type { Entry, FileBytes } from "../../tree/entry.ts";
@@ -135,14 +135,21 @@ class Copy {
     const { dest } = this.#action;
     const lastName = dest.slice(dest.lastIndexOf("/") + 1);
     const needed = lastName === "" || lastName === "." ? dest : dest.slice(0, -lastName.length);
-    await this.#makeDirectories((await resolvePath(this.draft, needed)).path);
-    const { path, entry, blockedBy } = await resolvePath(this.draft, cleanPath(dest));
-    if (blockedBy !== undefined) throw notADirectory("mkdir", blockedBy);
+    await this.#makeDirectories((await this.#resolve(needed)).path);
+    const { path, entry } = await this.#resolve(cleanPath(dest));
     const isDirectory = source.type === "dir";
     const target = !isDirectory && entry?.type === "dir" ? joinRelative(path, name) : path;
     if (!isDirectory) await this.#makeDirectories(parentPath(target));
     else if (!entry) await this.#makeDirectories(target);
     return { path: target, isNew: isDirectory && !entry };
+  }
+
+  /** Where a destination leads. Behind what is no directory BuildKit names the first path that cannot be. */
+  async #resolve(dest: string): Promise<ResolvedPath> {
+    const found = await resolvePath(this.draft, dest);
+    const { blockedBy, missing } = found;
+    if (blockedBy === undefined) return found;
+    throw notADirectory("lstat", blockedBy, joinRelative(blockedBy, missing.split("/")[0]!));
   }
 
   #makeDirectories(path: string): Promise<void> {

@@ -242,9 +242,9 @@ function placeOf(entry: LayerEntry, inode: Inode | undefined): FileBytes | Promi
   return inode.tree.locate(inode.entry);
 }
 
-/** The error of a system call that wants a directory, in BuildKit's words. */
-export function notADirectory(call: string, path: string): BuildError {
-  return new BuildError("source", `${call} /${path}: not a directory`, {
+/** What is at `path` is no directory: BuildKit's system call on it, or on `named` below it, fails. */
+export function notADirectory(call: string, path: string, named: string = path): BuildError {
+  return new BuildError("source", `${call} /${named}: not a directory`, {
     summary: `/${path} is not a directory in this stage, and one is needed there`,
     help: "choose another path",
     details: { word: `/${path}` },

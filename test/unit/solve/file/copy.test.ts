@@ -252,6 +252,20 @@ test("C07 a source that is missing is named as BuildKit names it, with the neare
   });
 });
 
+test.each([
+  ["/f/q/", "lstat /f/q"],
+  ["/f/q/r", "lstat /f/q"],
+  ["/f/q", "mkdir /f"],
+  ["/f/", "mkdir /f"],
+  ["/l", "lstat /f/zz"],
+])("C03 a file on the way to %s: BuildKit's words are %s, ours name the file", async (dest, call) => {
+  const below = ['f file 0644 0:0 "f"', "l symlink 0777 0:0 -> /f/zz"];
+  await expect(copy({ from: ["a"], dest }, ['a file 0644 0:0 "a"'], below)).rejects.toMatchObject({
+    message: `${call}: not a directory`,
+    summary: "/f is not a directory in this stage, and one is needed there",
+  });
+});
+
 test("T07 a name that would be a whiteout in the layer is refused", async () => {
   await expect(copy({ from: ["d"] }, ["d dir 0755 0:0", 'd/.wh.x file 0644 0:0 ""'])).rejects.toMatchObject({
     code: "unsupported",
