@@ -97,8 +97,11 @@ function argsOf(
   const declared = new Map<string, GlobalArg>();
   for (const instruction of dockerfile.metaArgs) {
     for (const { key, value } of instruction.args) {
-      const uses = options.buildArgs.has(key.text) ? [] : namesIn(value);
-      declared.set(key.text, { ...argOf(instruction, key.text, globals.values.get(key.text)), uses });
+      const isGiven = options.buildArgs.has(key.text);
+      const uses = isGiven ? [] : namesIn(value);
+      // A platform's value is not one that the Dockerfile or the user gave.
+      const shown = value || isGiven ? globals.values.get(key.text) : undefined;
+      declared.set(key.text, { ...argOf(instruction, key.text, shown), uses });
     }
   }
   const found = new Map<string, OutlineArg>();

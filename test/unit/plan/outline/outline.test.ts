@@ -142,3 +142,13 @@ test("K47: a name that FROM uses counts, platform arguments do not", async () =>
   const found = await outline("ARG I=busybox\nARG P=linux/amd64\nARG Z=1\nFROM --platform=$P $I\nARG TARGETOS\n");
   expect(found.args.map(({ name }) => name)).toEqual(["I", "P"]);
 });
+
+test("K47: an ARG before the first FROM without a value shows none, not that of an earlier one or of the platform", async () => {
+  const found = await outline(
+    "ARG TARGETPLATFORM\nARG I=box\nARG I\nFROM --platform=$TARGETPLATFORM busy$I AS a\n",
+  );
+  expect(found.args.map(({ name, value }) => [name, value])).toEqual([
+    ["TARGETPLATFORM", ""],
+    ["I", ""],
+  ]);
+});
