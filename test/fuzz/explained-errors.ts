@@ -97,7 +97,9 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
     holds: ({ where, docker = "", tsbuild = "" }, { each, base }) => {
       const copy = blamed(docker, each);
       const { sentence } = dockerFailure(docker);
-      const gone = /^lstat (\/[^:]*): no such file or directory$/.exec(sentence)?.[1];
+      const gone =
+        /^lstat (\/[^:]*): no such file or directory$/.exec(sentence)?.[1] ??
+        /checksum of ref \S+ lstat \/\S*\/buildkit-mount\d+\/(\/[^:]*): not a directory$/.exec(sentence)?.[1];
       const other = /checksum of ref: "([^"]*)": not found$/.exec(sentence)?.[1];
       if (where !== "error" || copy === undefined || !/^(COPY|ADD)$/.test(copy.name)) return false;
       return tsbuildFailures(tsbuild).some((failure) => {
@@ -106,7 +108,12 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         const isThere = lines !== undefined && copy.lines[0] <= lines[0] && lines[0] <= copy.lines[1];
         if (!isThere || missing === undefined) return false;
         if (gone === undefined) return other !== undefined && other !== missing && isMissingToo(other, copy, each);
-        return isWithin(missing, gone) || isLinkTo(missing, gone, each, base) || isBehindLink(missing, gone, base);
+        return (
+          isWithin(missing, gone) ||
+          isLinkTo(missing, gone, each, base) ||
+          isBehindLink(missing, gone, base) ||
+          isBehindLinkOfContext(missing, gone, each)
+        );
       });
     },
   },
@@ -206,6 +213,15 @@ function isMissingToo(path: string, copy: Written, { files, ignore }: FuzzCase):
 function isBehindLink(path: string, target: string, base: readonly LayerFacts[]): boolean {
   const end = resolved(new Map(base.flatMap((layer) => Object.entries(layer))), path);
   return end !== path && isWithin(end, target);
+}
+
+/** Whether a link of the context is on the way, and behind it the path is `target`, or below. */
+function isBehindLinkOfContext(path: string, target: string, each: FuzzCase): boolean {
+  const names = path.slice(1).split("/");
+  return names.some((_, at) => {
+    const end = leadsTo(names.slice(0, at).join("/"), each);
+    return end !== undefined && isWithin(posix.join("/", end, ...names.slice(at)), target);
+  });
 }
 
 /** Whether something called so is a link to `target`: in the context, in the base image, or made by a step. */

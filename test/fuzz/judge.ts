@@ -110,7 +110,9 @@ async function reasonFor(
   const both = async (rest: FuzzCase): Promise<readonly [string, string]> => {
     return [(await ask("docker", rest)).error, (await ask("tsbuild", rest)).error];
   };
-  return refusal !== undefined && (await isSameWithoutRefused(each, tsbuild, both)) ? refusal : undefined;
+  const isMeant = (failed: string, rest: FuzzCase): boolean =>
+    explain({ where: "build", docker: failed, tsbuild: "an image" }, { ...circumstances, each: rest }) !== undefined;
+  return refusal !== undefined && (await isSameWithoutRefused(each, tsbuild, both, isMeant)) ? refusal : undefined;
 }
 
 const CHANCE = "docker's chance: asked again about the same case, it makes the same image as tsbuild";

@@ -509,6 +509,15 @@ describe("errors", () => {
   );
   shows("C08", copies, both(2, gone("/src/nowhere"), 2, "/src/l"), both(2, gone("/src/other"), 2, "/src/l"));
 
+  const behindFile = (path: string): string =>
+    `failed to compute cache key: failed to calculate checksum of ref a::b: lstat /v/buildkit-mount12//${path}: not a directory`;
+  shows("C08", copies, both(2, behindFile("d/e"), 2, "/d/e/f"), both(2, behindFile("x/e"), 2, "/d/e/f"));
+  const throughLink: Scene = {
+    parts: ["FROM busybox", "COPY m/a.txt /w/"],
+    files: [{ kind: "symlink", path: "m", target: "src" }, text("src/b")],
+  };
+  shows("C08", throughLink, both(2, gone("/src/a.txt"), 2, "/m/a.txt"), both(2, gone("/src/b.txt"), 2, "/m/a.txt"));
+
   const several = (rest: Partial<Scene> = {}, source = "./y"): Scene => ({
     parts: ["FROM busybox", `COPY x ${source} /w/`],
     files: [text("x"), text("y")],
