@@ -144,9 +144,7 @@ test("K47: a name that FROM uses counts, platform arguments do not", async () =>
 });
 
 test("K47: an ARG before the first FROM without a value shows none, not that of an earlier one or of the platform", async () => {
-  const found = await outline(
-    "ARG TARGETPLATFORM\nARG I=box\nARG I\nFROM --platform=$TARGETPLATFORM busy$I AS a\n",
-  );
+  const found = await outline("ARG TARGETPLATFORM\nARG I=box\nARG I\nFROM --platform=$TARGETPLATFORM busy$I AS a\n");
   expect(found.args.map(({ name, value }) => [name, value])).toEqual([
     ["TARGETPLATFORM", ""],
     ["I", ""],
