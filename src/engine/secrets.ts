@@ -36,10 +36,10 @@ export async function readSecret(
     if (error instanceof BuildError) throw error;
     const isMissing = isErrno(error, "ENOENT");
     const reason = isMissing ? "no such file or directory" : messageOf(error);
-    const src = `it is relative to ${WORKING_DIRECTORY}`;
+    const src = `a path relative to ${WORKING_DIRECTORY}`;
     throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
       ...(isMissing ? { summary: `--secret id=${id}: there is no file ${file}` } : { cause: error }),
-      help: source.file === undefined ? `create it, or add src=FILE: ${src}` : `create it, or correct src=: ${src}`,
+      help: source.file === undefined ? `create it, or add src=FILE, ${src}` : `create it, or correct src, ${src}`,
       details: { culprit: "option" },
     });
   }

@@ -204,7 +204,7 @@ function tellForeign(diagnostics: Diagnostic[]): void {
   if (found === undefined) return;
   const { line } = positionAt(found.span.source, found.span.start);
   const summary = `this is not a Dockerfile: line ${line} is not an instruction`;
-  const help = "name the Dockerfile with -f: the file that has FROM <image>";
+  const help = "-f must name the Dockerfile: the file that has FROM <image>";
   const others = diagnostics.filter(({ code }) => code !== "UnknownInstruction");
   diagnostics.splice(0, diagnostics.length, ...others, { ...found, summary, help });
 }

@@ -149,7 +149,7 @@ export function accessFailure(
 }
 
 /** For bytes that came otherwise than they are named. */
-export const DAMAGED = "try again; if it repeats, go round any mirror or proxy, or have the image pushed anew";
+export const DAMAGED = "try again; if it repeats, bypass any mirror or proxy, or ask the owner to push the image again";
 
 /** Bytes do not match what they should be. */
 export function contentError(message: string, help: string): BuildError {

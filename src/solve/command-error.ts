@@ -112,8 +112,8 @@ async function explainMissing(step: FailedStep, at: ProgramAt, name: string): Pr
 }
 
 function crashAdvice({ args: [, flag] }: ExecOp): string {
-  const how = flag === "-c" ? "find the command that crashes (begin this RUN with set -x;)" : "look at this program";
-  return `${how}: is it built for the C library of this image and for this processor?`;
+  const cause = "a program that is built for another C library (glibc, musl) than this image has crashes so";
+  return flag === "-c" ? `see which command crashes: RUN set -x; …, and sh -x for a script; ${cause}` : cause;
 }
 
 /** Emulators crash where processors do not. */

@@ -116,8 +116,8 @@ test("R03: what filled the disk is told with the place of the store", async () =
 test("R03: only a shell is told to show its commands", async () => {
   const crashed = { exitCode: 139, signal: "SIGSEGV", oomKilled: false } as const;
   const platform = hostPlatform();
-  expect((await failed(crashed, { ...OP, platform }, NO_OUTPUT)).help).toContain("begin this RUN with set -x;");
+  expect((await failed(crashed, { ...OP, platform }, NO_OUTPUT)).help).toContain("RUN set -x; …");
   expect((await failed(crashed, { ...OP, platform, args: ["/tool"] }, NO_OUTPUT)).help).toBe(
-    "look at this program: is it built for the C library of this image and for this processor?",
+    "a program that is built for another C library (glibc, musl) than this image has crashes so",
   );
 });
