@@ -98,9 +98,12 @@ export interface RunInstruction extends InstructionBase {
   readonly devices: readonly Word[];
 }
 
+export type MountType = "bind" | "cache" | "tmpfs" | "secret" | "ssh";
+
 /** One `--mount=…`: fields in order, keys lower-case, values raw (they are expanded when the RUN is planned). */
 export interface MountFlag {
-  readonly type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
+  /** `variable`: it is known once it is expanded. */
+  readonly type: MountType | "variable";
   readonly fields: readonly MountField[];
   readonly span: Span;
 }

@@ -1,16 +1,15 @@
 // The value of `--mount`: comma-separated fields, and every check of them that needs no variables. Reference M01–M03, M40, M45, M52, M60, M61.
 // Not what the options mean: that is the planner's, after expansion. BuildKit reads the fields only of stages that it builds, but for `from`.
+import { goQuote, parseGoBool } from "../base/go-text.ts";
+import { parseBytes } from "../base/size-text.ts";
 import { suggest } from "../base/suggest.ts";
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import { findIn, type Span } from "../diagnostics/source.ts";
-import type { MountField, MountFlag } from "./ast.ts";
+import type { MountField, MountFlag, MountType } from "./ast.ts";
 import type { PlacedFlag } from "./flags.ts";
-import { goQuote } from "../base/go-text.ts";
 import { spanIn, type LogicalLine } from "./logical-line.ts";
 import type { Report } from "./report.ts";
-
-type MountType = MountFlag["type"];
 
 const mountTypes: readonly MountType[] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const knownKeys =
@@ -101,14 +100,26 @@ interface Checked {
   readonly span: Span;
 }
 
+/** The type of a mount whose type was a variable, which now is expanded; a diagnostic for each thing that is wrong with such a mount. */
+export function checkMountOfType(flag: MountFlag, type: string): MountType | readonly Diagnostic[] {
+  const problems: Diagnostic[] = [];
+  const fields = flag.fields.map((field) => {
+    const value = field.key === "type" ? type : field.value;
+    return { ...field, value, text: value === undefined ? field.key : `${field.key}=${value}` };
+  });
+  const report: Report = (code, at, message, options) => problems.push(createDiagnostic(code, at, message, options));
+  const found = checkFields(fields, flag.span, report, problems);
+  return found === undefined || found === "variable" ? problems : found;
+}
+
 /** Goes through the fields in order, as BuildKit does: an option that depends on the type must come after it. */
 function checkFields(
   fields: readonly (MountField & { readonly text: string })[],
   span: Span,
   report: Report,
   later: Diagnostic[],
-): MountType | undefined {
-  let type: MountType = "bind";
+): MountFlag["type"] | undefined {
+  let type: MountFlag["type"] = "bind";
   let isSound = true;
   const given = new Map<string, Checked>();
   const fail = (at: Span, message: string, help?: string, summary: string = message, focus?: Span): void => {
@@ -132,6 +143,8 @@ function checkFields(
       report("InvalidMount", at, "'from' doesn't support variable expansion, define alias stage instead", {
         help: "add a stage FROM the variable and name that",
       });
+    } else if (key === "type" && value?.includes("$") === true) {
+      type = "variable";
     } else if (key === "type") {
       const found = mountTypes.find((known) => known === value?.toLowerCase());
       if (found === undefined) {
@@ -141,7 +154,7 @@ function checkFields(
         fail(at, `unsupported mount type ${goQuote(value ?? "")}`, help, summary);
       } else type = found;
     } else {
-      const message = valueProblem(key, value, type);
+      const message = optionProblem(key, value, type);
       if (message !== undefined) fail(at, ...message);
     }
   }
@@ -166,27 +179,35 @@ function canonicalKey(key: string): string {
   return key === "dst" || key === "destination" ? "target" : key;
 }
 
-/** The message for one option, with its remedy; values that will be expanded or unquoted first are not looked at. */
-function valueProblem(key: string, value: string | undefined, type: MountType): [string, string?] | undefined {
+type Problem = readonly [message: string, help: string];
+
+/** What is wrong with an option for this type; values that will be expanded or unquoted first are not looked at. */
+function optionProblem(key: string, value: string | undefined, type: MountFlag["type"]): Problem | undefined {
   const allowed: Readonly<Record<string, readonly MountType[]>> = {
     required: ["secret", "ssh"],
     size: ["tmpfs"],
     env: ["secret"],
   };
   const types = allowed[key];
-  if (types !== undefined && !types.includes(type)) {
+  if (types !== undefined && type !== "variable" && !types.includes(type)) {
     return [`unexpected key '${key}' for mount type '${type}'`, `write type=${types.join(" or type=")} before it`];
   }
-  if (value === undefined || /[$'"\\]/.test(value)) return undefined;
+  return value === undefined || /[$'"\\]/.test(value) ? undefined : valueProblem(key, value);
+}
+
+/** What is wrong with the value of an option, once it is expanded. */
+export function valueProblem(key: string, value: string): Problem | undefined {
   switch (key) {
     case "readonly":
     case "ro":
     case "readwrite":
     case "rw":
     case "required":
-      return isGoBool(value) ? undefined : [`invalid value for ${key}: ${value}`, "write true or false"];
+      return parseGoBool(value) !== undefined
+        ? undefined
+        : [`invalid value for ${key}: ${value}`, "write true or false"];
     case "size":
-      return /^\d+(?:\.\d+)* ?[kmgtp]?i?b?$/i.test(value)
+      return parseBytes(value) !== undefined
         ? undefined
         : [`invalid value for ${key}: ${value}`, "write bytes or a size such as 64m"];
     case "sharing": {
@@ -207,18 +228,13 @@ function valueProblem(key: string, value: string | undefined, type: MountType): 
   }
 }
 
-/** Go's strconv.ParseBool accepts it. */
-export function isGoBool(value: string): boolean {
-  return /^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(value);
-}
-
 function isUint(value: string, radix: 8 | 10): boolean {
   if (!(radix === 8 ? /^[0-7]+$/ : /^[0-9]+$/).test(value)) return false;
   return Number.parseInt(value, radix) <= 0xffff_ffff;
 }
 
 function checkCombination(
-  type: MountType,
+  type: MountFlag["type"],
   given: ReadonlyMap<string, Checked>,
   span: Span,
   fail: (at: Span, message: string, help?: string) => void,
@@ -227,6 +243,9 @@ function checkCombination(
     const found = given.get(key);
     return found?.value === "" ? undefined : found?.span;
   };
+  // A variable may be empty, which is as if it were not written: the planner sees it.
+  const hasSurely = (key: string): Span | undefined => (given.get(key)?.value?.includes("$") ? undefined : has(key));
+  if (type === "variable") return;
   if (type === "bind" || type === "tmpfs") {
     for (const key of ["mode", "uid", "gid"]) {
       const at = has(key);
@@ -236,16 +255,16 @@ function checkCombination(
   const sharing = has("sharing");
   if (type === "secret") {
     const from = has("from");
-    const source = has("source");
+    const source = hasSurely("source");
     if (from) fail(from, "secret mount should not have a from", "remove it");
     if (sharing) fail(sharing, "secret mount should not define sharing", "remove it");
-    if (!source && !has("target") && !has("id")) {
+    if (!has("source") && !has("target") && !has("id")) {
       fail(span, "invalid secret mount. one of source, target required", "add id=<name>");
     }
-    if (source && has("id")) fail(source, "both source and id can't be set", "keep id");
+    if (source && hasSurely("id")) fail(source, "both source and id can't be set", "keep id");
   } else if (sharing && type !== "cache") {
     fail(sharing, `invalid cache sharing set for ${type} mount`, "remove it");
   }
-  const source = has("source");
+  const source = hasSurely("source");
   if (type === "ssh" && source) fail(source, "ssh does not support source", "name the socket with id");
 }

@@ -1,10 +1,33 @@
 // `RUN --mount`: fields expanded, defaults put in, ops made (reference M01–M61, V26, R07). What needs no variables the parser has checked already.
 import { parseGoBool } from "../base/go-text.ts";
+import { parseBytes } from "../base/size-text.ts";
 import { baseName, cleanPath, relativePath, resolveIn } from "../base/container-path.ts";
 import type { Span } from "../diagnostics/source.ts";
-import type { MountFlag } from "../frontend/ast.ts";
+import type { Diagnostic } from "../diagnostics/diagnostic.ts";
+import type { MountFlag, MountType } from "../frontend/ast.ts";
+import { checkMountOfType, valueProblem } from "../frontend/mount-flag.ts";
 import type { CacheMount, MountOp } from "../graph/op.ts";
 import { goQuote } from "../base/go-text.ts";
+
+/** A mount whose type is known. */
+export type TypedMount = MountFlag & { readonly type: MountType };
+
+/** The mount with its type expanded, where that is a variable; undefined where it is in error, which is then reported. */
+export function withType(
+  flag: MountFlag,
+  expand: MountScope["expand"],
+  report: (problems: readonly Diagnostic[]) => void,
+): TypedMount | undefined {
+  const { type } = flag;
+  if (type !== "variable") return { ...flag, type };
+  const { value = "", span } = flag.fields.findLast(({ key }) => key === "type")!;
+  const expanded = expand(value, span);
+  if (expanded === undefined) return undefined;
+  const found = checkMountOfType(flag, expanded);
+  if (typeof found === "string") return { ...flag, type: found };
+  report(found);
+  return undefined;
+}
 
 /** What a mount's fields are read with. */
 export interface MountScope {
@@ -37,7 +60,7 @@ interface MountFields {
 }
 
 /** The op of one `--mount`; undefined where it is in error, which is then reported. */
-export function planMount(flag: MountFlag, scope: MountScope): MountOp | undefined {
+export function planMount(flag: TypedMount, scope: MountScope): MountOp | undefined {
   const fields = readFields(flag, scope);
   if (!fields) return undefined;
   const problem = validate(flag.type, fields);
@@ -135,7 +158,7 @@ function secretMount(fields: MountFields, scope: MountScope): MountOp {
 }
 
 /** Combinations that only show after expansion; the parser has seen the others. */
-function validate(type: MountFlag["type"], fields: MountFields): string | undefined {
+function validate(type: MountType, fields: MountFields): string | undefined {
   const { source, target, id } = fields;
   if (type === "secret") {
     if (source === "" && target === "" && id === "") return "invalid secret mount. one of source, target required";
@@ -156,22 +179,14 @@ function readFields(flag: MountFlag, scope: MountScope): MountFields | undefined
   for (const { key, value: raw, span } of flag.fields) {
     if (key === "from" || key === "type") continue;
     const value = raw === undefined ? undefined : scope.expand(raw, span);
-    if (raw !== undefined && value === undefined) isSound = false;
+    const problem = value === undefined ? undefined : valueProblem(key, value);
+    if (problem) scope.fail(span, ...problem);
+    if (problem || (raw !== undefined && value === undefined)) isSound = false;
     else if (FLAG_KEYS.has(key)) {
       const on = value === undefined ? true : parseGoBool(value);
-      if (on === undefined) {
-        scope.fail(span, `invalid value for ${key}: ${value}`, "write true or false");
-        isSound = false;
-      } else if (key === "required") isRequired = on;
+      if (key === "required") isRequired = on === true;
       else isReadonly = key === "ro" || key === "readonly" ? on : !on;
-    } else {
-      const message = valueProblem(key, value ?? "");
-      if (message !== undefined) {
-        scope.fail(span, message);
-        isSound = false;
-      }
-      values.set(CANONICAL[key] ?? key, value ?? "");
-    }
+    } else values.set(CANONICAL[key] ?? key, value ?? "");
   }
   if (!isSound) return undefined;
   const number = (key: string, radix: number) => {
@@ -187,7 +202,7 @@ function readFields(flag: MountFlag, scope: MountScope): MountFields | undefined
     sharing: sharing === "private" || sharing === "locked" || sharing === "shared" ? sharing : undefined,
     isReadonly,
     isRequired,
-    size: parseSize(values.get("size")),
+    size: parseBytes(values.get("size") ?? "") || undefined,
     mode: number("mode", 8),
     uid: number("uid", 10),
     gid: number("gid", 10),
@@ -196,30 +211,3 @@ function readFields(flag: MountFlag, scope: MountScope): MountFields | undefined
 
 const FLAG_KEYS = new Set(["ro", "readonly", "rw", "readwrite", "required"]);
 const CANONICAL: Readonly<Record<string, string>> = { src: "source", dst: "target", destination: "target" };
-
-function valueProblem(key: string, value: string): string | undefined {
-  switch (key) {
-    case "size":
-      return parseSize(value) === undefined && value !== "0" ? `invalid value for ${key}: ${value}` : undefined;
-    case "sharing":
-      return /^(?:shared|private|locked)$/i.test(value) ? undefined : `unsupported sharing value ${goQuote(value)}`;
-    case "mode":
-      return /^[0-7]+$/.test(value) && Number.parseInt(value, 8) < 2 ** 32
-        ? undefined
-        : `invalid value ${value} for mode`;
-    case "uid":
-    case "gid":
-      return /^\d+$/.test(value) && Number(value) < 2 ** 32 ? undefined : `invalid value ${value} for ${key}`;
-    default:
-      return undefined;
-  }
-}
-
-/** Bytes of `64m`, `1g`, `1.5GiB`, …; undefined = no limit, or no size. */
-function parseSize(text: string | undefined): number | undefined {
-  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(text ?? "");
-  if (!match) return undefined;
-  const power = "kmgtp".indexOf(match[2]!.toLowerCase() || "-") + 1;
-  const size = Math.trunc(Number(match[1]) * 1024 ** power);
-  return size > 0 ? size : undefined;
-}

@@ -3,8 +3,7 @@
 import { catalogEntry, createDiagnostic } from "../../diagnostics/catalog.ts";
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
 import type { Dockerfile, FromInstruction, Instruction } from "../ast.ts";
-import { goQuote } from "../../base/go-text.ts";
-import { isGoBool } from "../mount-flag.ts";
+import { goQuote, parseGoBool } from "../../base/go-text.ts";
 import { stageInstructions } from "./rule.ts";
 
 /** A list of rules, or all of them. */
@@ -32,7 +31,7 @@ export function parseCheckOptions(text: string): CheckOptions | { readonly messa
     if (key === "skip") options = { ...options, skip: ruleSet(value) };
     else if (key === "experimental") options = { ...options, experimental: ruleSet(value) };
     else if (key !== "error") return { message: `invalid check option ${goQuote(key)}` };
-    else if (!isGoBool(value)) {
+    else if (parseGoBool(value) === undefined) {
       const cause = `strconv.ParseBool: parsing ${goQuote(value)}: invalid syntax`;
       return { message: `failed to parse check option ${goQuote(part)}: ${cause}` };
     } else options = { ...options, failsBuild: /^[1tT]/.test(value) };

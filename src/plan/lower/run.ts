@@ -8,7 +8,7 @@ import { parseDevice } from "../devices.ts";
 import { goQuote } from "../../base/go-text.ts";
 import { historyEntry, runHistory } from "../history.ts";
 import { scopeOf, shellOf, withHistory, workdirOf, type ImageState } from "../image-state.ts";
-import { planMount } from "../mounts.ts";
+import { planMount, withType } from "../mounts.ts";
 import { noteMounts } from "../needs.ts";
 import { heredocSummary } from "../names.ts";
 import { addMainContext } from "../sources.ts";
@@ -119,9 +119,15 @@ function planMounts(
   let sshIndex = 0;
   let isSound = mountProblems.length === 0;
   const placed = new Map<string, MountOp>();
-  instruction.mounts.forEach((flag, index) => {
+  const expand = (text: string, span: Span) => expandIn({ text, span }, state, context);
+  instruction.mounts.forEach((written, index) => {
+    const flag = withType(written, expand, (problems) => reporter.add(problems));
+    if (!flag) {
+      isSound = false;
+      return;
+    }
     const mount = planMount(flag, {
-      expand: (text: string, span: Span) => expandIn({ text, span }, state, context),
+      expand,
       fail: (span: Span, message: string, help?: string) => reporter.error("InvalidMount", span, message, { help }),
       workdir: workdirOf(state),
       cacheNamespace: context.buildArgs.get("BUILDKIT_CACHE_MOUNT_NS") ?? "",
