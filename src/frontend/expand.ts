@@ -250,9 +250,12 @@ class Expander {
 
   /** `${name:-word}` and its kind, from behind the modifier. */
   #modified(name: string, modifier: string, isEmptyUnset: boolean): string {
+    const shown = `${isEmptyUnset ? ":" : ""}${modifier}`;
+    if (isEmptyUnset && !"-+?".includes(modifier)) {
+      throw new ExpandError(`unsupported modifier (${shown}) in substitution`);
+    }
     const word = this.#operand("}", modifier === "#" || modifier === "%", "syntax error: missing '}'");
     const value = this.#lookUp(name);
-    const shown = `${isEmptyUnset ? ":" : ""}${modifier}`;
     if (value === undefined && this.#keepUnset) return `\${${name}${shown}${word}}`;
     const isUnset = value === undefined || (isEmptyUnset && value === "");
     switch (modifier) {
@@ -265,14 +268,11 @@ class Expander {
         const reason = value === undefined ? "is not allowed to be unset" : "is not allowed to be empty";
         throw new ExpandError(`${name}: ${word === "" ? reason : word}`);
       }
-      case "#":
-      case "%": {
+      default: {
         const isLongest = word.startsWith(modifier);
         const pattern = this.#pattern(isLongest ? word.slice(1) : word);
         return (modifier === "#" ? trimPrefix : trimSuffix)(value ?? "", pattern, isLongest);
       }
-      default:
-        throw new ExpandError(`unsupported modifier (${shown}) in substitution`);
     }
   }
 

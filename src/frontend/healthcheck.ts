@@ -2,7 +2,7 @@
 import { spanIn, trimRange } from "./logical-line.ts";
 import type { HealthcheckInstruction, Word } from "./ast.ts";
 import { flagWord } from "./flags.ts";
-import { readCommand, wordAt, type Draft } from "./draft.ts";
+import { readCommand, readJson, wordAt, type Draft } from "./draft.ts";
 import { parseDuration } from "./literals.ts";
 import { goQuote } from "../base/go-text.ts";
 
@@ -21,16 +21,12 @@ export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefin
     });
     return undefined;
   }
-  const limits = {
-    interval: duration(draft, "interval"),
-    timeout: duration(draft, "timeout"),
-    startPeriod: duration(draft, "start-period"),
-    startInterval: duration(draft, "start-interval"),
-    retries: retries(draft),
-  };
   if (kind === "NONE") {
-    if (hasRest) report("InvalidHealthcheck", spanIn(line, rest), "HEALTHCHECK NONE takes no arguments");
-    return { kind: "healthcheck", ...base, command: undefined, ...limits };
+    const json = hasRest ? readJson(draft, rest) : undefined;
+    const isEmptyList = json?.kind === "array" && json.items.length === 0;
+    if (hasRest && !isEmptyList)
+      report("InvalidHealthcheck", spanIn(line, rest), "HEALTHCHECK NONE takes no arguments");
+    return { kind: "healthcheck", ...base, command: undefined, ...noLimits };
   }
   if (kind !== "CMD") {
     report("InvalidHealthcheck", type.span, `Unknown type ${goQuote(kind)} in HEALTHCHECK (try CMD)`, {
@@ -41,8 +37,18 @@ export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefin
   const command = hasRest ? readCommand(draft, rest) : undefined;
   const isEmpty = !hasRest || (command?.kind === "exec" && command.args.length === 0);
   if (isEmpty) report("InvalidHealthcheck", type.span, "Missing command after HEALTHCHECK CMD");
+  const limits = {
+    interval: duration(draft, "interval"),
+    timeout: duration(draft, "timeout"),
+    startPeriod: duration(draft, "start-period"),
+    startInterval: duration(draft, "start-interval"),
+    retries: retries(draft),
+  };
   return command && !isEmpty ? { kind: "healthcheck", ...base, command, ...limits } : undefined;
 }
+
+/** NONE has none: what its flags say is not looked at. */
+const noLimits = { interval: 0, timeout: 0, startPeriod: 0, startInterval: 0, retries: 0 };
 
 function complain(draft: Draft, word: Word, message: string, help: string): 0 {
   draft.report("InvalidHealthcheck", word.span, message, { help });

@@ -47,6 +47,15 @@ test.each([
   ["COPY --link=TRUE --parents=False a b", []],
   ["HEALTHCHECK --", ["HEALTHCHECK requires at least one argument"]],
   ["RUN -- --x", []],
+  ["RUN --network= x", ['invalid network mode ""']],
+  ["RUN --=x y", ["unknown flag: --"]],
+  ["RUN --NETWORK=none x", ["unknown flag: --NETWORK"]],
+  ["RUN --net\\work=none x", []],
+  ["RUN --network='no''ne' -- --x", []],
+  ['RUN "--network=bad" x', []],
+  ['RUN --network="no x', ['invalid network mode "no x"']],
+  ["COPY --link=1 a b", ["expecting boolean value for flag --link, not: 1"]],
+  ["HEALTHCHECK CMD --interval=1 x", []],
 ])("L09, L10: %s", (line, expected) => {
   expect(problems(line)).toEqual(expected);
 });
@@ -135,6 +144,45 @@ test("L12: blanks that end a word: tab, line tabulation and form feed, but no ot
   expect(words("VOLUME 'a b'")).toEqual(["'a", "b'"]);
   expect(words("ARG a\u00a0b 'c d'")).toEqual(["a", "b", "'c d'"]);
   expect(words("USER a  b\tc ")).toEqual(["a  b\tc"]);
+});
+
+test.each([
+  ["--interval=999999ns CMD x", 'Interval "interval" cannot be less than 1ms'],
+  ["--start-period=-1s CMD x", 'Interval "start-period" cannot be less than 1ms'],
+  ["--timeout=1 CMD x", 'time: missing unit in duration "1"'],
+  ["--start-interval=1x CMD x", 'time: unknown unit "x" in duration "1x"'],
+  ["--retries=-1 CMD x", "--retries cannot be negative (-1)"],
+  ["--retries=1.5 CMD x", 'strconv.ParseInt: parsing "1.5": invalid syntax'],
+  ["--retries=1_0 CMD x", 'strconv.ParseInt: parsing "1_0": invalid syntax'],
+  ["CMD", "Missing command after HEALTHCHECK CMD"],
+  ["CMD []", "Missing command after HEALTHCHECK CMD"],
+  ['CMD["x"]', 'Unknown type "CMD[\\"X\\"]" in HEALTHCHECK (try CMD)'],
+  ["NONE x", "HEALTHCHECK NONE takes no arguments"],
+  ['NONE ["x"]', "HEALTHCHECK NONE takes no arguments"],
+])("O11: HEALTHCHECK %s", (line, message) => {
+  expect(problems(`HEALTHCHECK ${line}`)).toEqual([message]);
+});
+
+test("O11: limits of a HEALTHCHECK, which NONE does not look at", () => {
+  const check = (text: string) => {
+    expect(problems(`HEALTHCHECK ${text}`)).toEqual([]);
+    const node = parse(`FROM a\nHEALTHCHECK ${text}\n`).dockerfile.stages[0]!.instructions[0];
+    if (node?.kind !== "healthcheck") return undefined;
+    const { command, interval, timeout, startPeriod, startInterval, retries } = node;
+    return [command?.kind, Number(interval), Number(timeout), Number(startPeriod), Number(startInterval), retries];
+  };
+  expect(check("--interval=1ms --timeout=2s --start-period=3m --start-interval=1.5h --retries=4 cmd\tx")).toEqual([
+    "shell",
+    1e6,
+    2e9,
+    180e9,
+    5400e9,
+    4,
+  ]);
+  expect(check("--interval=0 --timeout=0s --retries=0 --start-period= CMD x")).toEqual(["shell", 0, 0, 0, 0, 0]);
+  expect(check('CMD [""]')).toEqual(["exec", 0, 0, 0, 0, 0]);
+  for (const text of ["none", "NONE []", "--interval=5s NONE", "--interval=1ns --retries=-1 NONE"])
+    expect(check(text)).toEqual([undefined, 0, 0, 0, 0, 0]);
 });
 
 test("O11: --retries is an int32, not negative", () => {
