@@ -81,12 +81,9 @@ export class LineReader {
     for (let token: moo.Token | undefined = first; token !== undefined; token = this.#next()) {
       const offset = this.#base + token.offset;
       if (token.type === "newline") break;
-      if (token.type === "continuation") {
-        if (this.#position < this.#source.text.length) lastStart = this.#position;
-      } else if (token.type === "comment" || token.type === "empty") {
+      if (token.type === "continuation" || token.type === "comment" || token.type === "empty") {
         if (token.type === "empty") emptyLines.push(this.#line(offset));
         if (this.#position < this.#source.text.length) lastStart = this.#position;
-        else lastStart = offset;
       } else {
         if (offset !== expected) pieces.push({ index: text.length, offset });
         text += token.text;

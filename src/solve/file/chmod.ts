@@ -22,7 +22,6 @@ type Step = (mode: number, before: { readonly mode: number; readonly isDirectory
 /** Parses a mode. Fails with `usage`. */
 export function parseChmod(text: string): Chmod {
   if (/^[0-7]+$/.test(text)) return octalChmod(text);
-  if (text === "" || /^\d/.test(text)) throw badMode(text);
   const steps = text.split(",").flatMap((clause) => parseClause(clause, text));
   return {
     parentMode: 0o755,

@@ -197,9 +197,10 @@ function mayMatchBelow(pattern: string, path: string): boolean {
   const wanted = pattern.split("/");
   const parts = path.split("/");
   for (const [i, part] of parts.entries()) {
-    if (wanted[i] === "**") return true;
-    if (wanted[i] === undefined || wanted[i].includes("**")) return wanted[i] !== undefined;
-    if (compileGlob(wanted[i])?.(part) !== true) return false;
+    const segment = wanted[i];
+    if (segment === undefined) return false;
+    if (segment.includes("**")) return true;
+    if (compileGlob(segment)?.(part) !== true) return false;
   }
   return wanted.length > parts.length;
 }

@@ -206,8 +206,6 @@ describe("mounts", () => {
   });
 
   test("V26: a `$` that nothing follows is no variable, also in `from`", async () => {
-    const refused = await planned("FROM busybox\nRUN --mount=from=a$,target=/x x").catch(String);
-    expect(String(refused)).not.toContain("variable expansion");
     expect(await errorsOf("FROM busybox\nRUN --mount=from=a$,target=/x x")).toEqual([
       expect.stringContaining('failed to parse stage name "a$": invalid reference format'),
     ]);

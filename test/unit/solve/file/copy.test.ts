@@ -2,49 +2,13 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { comparePaths, parentPath } from "../../../../src/base/container-path.ts";
-import { BuildError } from "../../../../src/diagnostics/build-error.ts";
-import type { CopyAction } from "../../../../src/graph/op.ts";
 import { RootfsView, type LayerSource } from "../../../../src/rootfs/view.ts";
-import { planCopy, type CopyOptions } from "../../../../src/solve/file/copy.ts";
-import type { Entry, LayerEntry } from "../../../../src/tree/entry.ts";
+import { planCopy } from "../../../../src/solve/file/copy.ts";
+import type { Entry } from "../../../../src/tree/entry.ts";
 import { copyManifest, formatEntries, MemoryTree, parseEntries } from "./golden.ts";
+import { copy, copyAction, layerOf, options, SOURCE, type CopyText } from "./rig.ts";
 
 const { signal } = new AbortController();
-
-type CopyText = Partial<Omit<CopyAction, "sources">> & { readonly from: readonly string[] };
-
-function copyAction({ from, ...rest }: CopyText): CopyAction {
-  const sources = from.map((pattern) => ({ kind: "path", input: 0, pattern, isWildcardAllowed: true }) as const);
-  return { kind: "copy", sources, dest: "/n/", parents: false, exclude: [], unpack: "never", ...rest };
-}
-
-function layerOf(entries: readonly LayerEntry[]): LayerSource {
-  return { entries: async () => entries, locate: async (entry) => entry.bytes! };
-}
-
-function options(input: readonly string[], below: readonly string[] = []): CopyOptions {
-  const view = new RootfsView(below.length === 0 ? [] : [layerOf(parseEntries(below))]);
-  return { below: view, inputs: [new MemoryTree(parseEntries(input))], labels: ["context"], signal };
-}
-
-async function copy(text: CopyText, input: readonly string[], below?: readonly string[]): Promise<string[]> {
-  return formatEntries(await copyManifest(copyAction(text), options(input, below)));
-}
-
-const SOURCE = [
-  "a dir 0710 1:1",
-  "a/b dir 0720 1:2",
-  "a/b/c dir 0730 1:3",
-  'a/b/c/f file 0640 1:4 "f"',
-  "a/b/c/e dir 0755 0:0",
-  'a/b/c/e/f file 0644 0:0 "deep"',
-  'a/b/g file 0644 0:0 "g"',
-  "a/b2 dir 0722 1:5",
-  "a/b2/c dir 0732 1:6",
-  'a/b2/c/f file 0600 0:0 "f2"',
-  "a/l symlink 0777 0:0 -> b",
-  'top file 0644 0:0 "top"',
-];
 
 describe("C13 --parents", () => {
   const parents = (...from: string[]): CopyText => ({ from, parents: true });
@@ -117,16 +81,6 @@ describe("C13 --parents", () => {
     ]);
     expect(lines).toEqual(["n dir 0755 0:0", "n/a dir 0710 9:9", "n/a/b dir 0750 7:8", 'n/a/b/g file 0750 7:8 "g"']);
   });
-});
-
-test("C07, AD03 the name of a download is no pattern", async () => {
-  const source = { kind: "path", input: 0, pattern: "[x]*", isWildcardAllowed: false } as const;
-  const action = { ...copyAction({ from: [] }), sources: [source] };
-  const input = ['[x]* file 0600 0:0 "d"', 'x file 0600 0:0 "x"'];
-  expect(formatEntries(await copyManifest(action, options(input)))).toEqual([
-    "n dir 0755 0:0",
-    'n/[x]* file 0600 0:0 "d"',
-  ]);
 });
 
 describe("other than BuildKit 0.25", () => {
@@ -231,25 +185,14 @@ test("T11 a directory that an archive removes and makes again hides what was in 
   expect(formatEntries(layer)).toEqual(["d dir 0755 0:0 opaque", "d/sub dir 0755 0:0", 'd/sub/new file 0644 0:0 "n"']);
 });
 
-test("C07 a wildcard in what is a file matches nothing; what is not there is named where links lead to it", async () => {
-  const input = ['f file 0644 0:0 "f"', "l symlink 0777 0:0 -> f", "gone symlink 0777 0:0 -> d/none", "d dir 0755 0:0"];
-  for (const pattern of ["f/*", "l/*"])
-    expect(await copy({ from: [pattern, "f"] }, input)).toContain('n/f file 0644 0:0 "f"');
-  const failing = async (pattern: string, message: string): Promise<void> =>
-    await expect(copy({ from: [pattern] }, input)).rejects.toThrow(message);
-  await failing("none/*", "lstat /none: no such file or directory");
-  await failing("gone/*", "lstat /d/none: no such file or directory");
-  await failing("l/x/*", "lstat /f/x: not a directory");
-});
-
-test("C07 a source that is missing is named as BuildKit names it, with the nearest name that is there", async () => {
-  const error = await copy({ from: ["a/bb"] }, SOURCE).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(BuildError);
-  expect(error).toMatchObject({
-    message: 'failed to compute cache key: failed to calculate checksum of ref context: "/a/bb": not found',
-    summary: 'there is no "a/bb" in context',
-    help: 'did you mean "a/b"?',
+test("T11 what an archive itself made, took away and made again hides nothing, for nothing was there", async () => {
+  const made = ["d dir 0700 0:0", 'd/old file 0644 0:0 "o"'];
+  const archive = parseEntries([...made, 'd file 0644 0:0 "a file"', "d dir 0755 0:0", 'd/new file 0644 0:0 "n"']);
+  const layer = await copyManifest(copyAction({ from: ["a.tar"], dest: "/", unpack: "always" }), {
+    ...options(['a.tar file 0644 0:0 "a"'], ['other file 0644 0:0 "o"']),
+    openArchive: async () => ({ walk: async () => archive, locate: async (entry) => entry.bytes! }),
   });
+  expect(formatEntries(layer)).toEqual(["d dir 0755 0:0", 'd/new file 0644 0:0 "n"']);
 });
 
 test.each([
