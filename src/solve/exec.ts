@@ -30,6 +30,8 @@ export interface ExecExecutorOptions {
 /** What stands behind a mount that has an input: directory faces to mount, or files to start a cache with. */
 export interface MountInput {
   readonly lowerDirs: readonly string[];
+  /** What of them is mounted, where they hold no more than that; else it is what the mount says. */
+  readonly subpath?: string;
   readonly files?: MountedFiles;
 }
 
@@ -81,6 +83,7 @@ export class ExecExecutor {
       if (mount.kind === "cache") inputs.set(mount, { lowerDirs: [], files: selected });
       else
         inputs.set(mount, {
+          subpath: selected.path,
           lowerDirs: await lowerDirsOf([this.#services.layers.fromManifest(manifestOf(selected.whole), "")]),
         });
     }
@@ -173,9 +176,9 @@ export class ExecExecutor {
       for (const mount of op.mounts) {
         switch (mount.kind) {
           case "bind": {
-            const { source: subpath, writable } = mount;
-            const lowerDirs = inputs.get(mount)?.lowerDirs ?? [];
-            mounts.push({ kind: "overlay", target: mount.target, lowerDirs, subpath, writable });
+            const { source, target, writable } = mount;
+            const { lowerDirs = [], subpath = source } = inputs.get(mount) ?? {};
+            mounts.push({ kind: "overlay", target, lowerDirs, subpath, writable });
             break;
           }
           case "cache":

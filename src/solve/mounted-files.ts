@@ -13,6 +13,8 @@ import { missingSource } from "./file/select.ts";
 
 /** What `source` names in a tree. */
 export interface MountedFiles {
+  /** Where that is, links followed. */
+  readonly path: string;
   /** What it names; undefined = the root. */
   readonly top: Entry | undefined;
   /** With what is below it and the directories above it, as in the tree. */
@@ -73,7 +75,7 @@ export async function selectMountedFiles(tree: Tree, source: string, label: stri
   const depth = resolved.path === "" ? 0 : resolved.path.length + 1;
   const below = entries.filter((entry) => entry.path.length > depth).map((entry) => rerooted(entry, depth));
   const top = resolved.path === "" ? undefined : entries.find((entry) => entry.path === resolved.path);
-  return { top, whole: [...parents, ...entries].filter((entry) => entry.path !== ""), below };
+  return { path: resolved.path, top, whole: [...parents, ...entries].filter((entry) => entry.path !== ""), below };
 }
 
 /** As a layer that needs nobody to say where its bytes are. */

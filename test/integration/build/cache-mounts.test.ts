@@ -116,6 +116,28 @@ RUN --mount=target=/c cat /c/other >> /seen; ls /c/kept.log >> /seen
   expect(readdirSync(context).sort()).toEqual([".dockerignore", "Dockerfile", "a.log", "kept.log", "other"]);
 });
 
+test("M11: what a link of the context names is mounted, and its content counts, wherever the link claims to lead", async () => {
+  const out = join(rig.root, "through-links");
+  const sources = ["near", "up", "absolute", "folder/in", "behind/in"];
+  const run = sources.map((source, at) => `--mount=source=${source},target=/m${at}`).join(" ");
+  const context = rig.context({
+    Dockerfile: `FROM busybox\nRUN --mount=source=behind,target=/d --mount=from=other,source=near,target=/o ${run} cat /o /m* > /seen; ls /d >> /seen\n`,
+    file: "one\n",
+    near: { link: "file" },
+    up: { link: "../../file" },
+    absolute: { link: "/file" },
+    "folder/in": { link: "../file" },
+    behind: { link: "folder" },
+  });
+  const build = async (): Promise<string> => {
+    await rig.must(["-q", "--build-context", `other=${context}`, "-o", out, context]);
+    return readFileSync(join(out, "seen"), "utf8");
+  };
+  expect(await build()).toBe(`${"one\n".repeat(6)}in\n`);
+  writeFileSync(join(context, "file"), "two\n");
+  expect(await build()).toBe(`${"two\n".repeat(6)}in\n`);
+});
+
 test("M22, M24: a cache starts as what source names, with its mode and owner, be it one file; without from there is nothing to name", async () => {
   const files = "FROM busybox AS files\nRUN mkdir -p /a/b && echo f > /a/b/f && chown 7:8 /a/b && chmod 0710 /a/b\n";
   const look = (mount: string): string =>
