@@ -86,7 +86,7 @@ function imageConfig(plan: ImagePlan, layers: readonly AssembledLayer[], created
   };
 }
 
-/** Entries that this build adds. One without a layer takes the time of the layer before it, else of the one after it. */
+/** Entries that this build adds: all from the epoch, else one without a layer takes the time of the layer before it, or of the one after it. */
 function ownHistory(plan: ImagePlan, layers: readonly AssembledLayer[], createdAt: string): HistoryEntry[] {
   const timeOf = new Map(layers.map((layer) => [layer.vertex, layer.createdAt]));
   const firstVertex = plan.history.find((entry) => entry.vertex !== undefined)?.vertex;
@@ -94,7 +94,7 @@ function ownHistory(plan: ImagePlan, layers: readonly AssembledLayer[], createdA
   return plan.history.map((entry) => {
     if (entry.vertex !== undefined) time = timeOf.get(entry.vertex) ?? time;
     return {
-      created: clampToEpoch(time, plan.epoch),
+      created: plan.epoch === undefined ? time : timeOfEpoch(plan.epoch),
       created_by: entry.createdBy,
       comment: entry.comment,
       ...(entry.vertex === undefined ? { empty_layer: true } : {}),
@@ -113,11 +113,6 @@ function fittedHistory(history: readonly HistoryEntry[], layers: readonly Assemb
     return { created: createdAt, created_by: description, comment: "buildkit.exporter.image.v0" };
   });
   return [...fitted, ...missing];
-}
-
-function clampToEpoch(time: string, epoch: number | undefined): string {
-  const ms = msOfIso(time);
-  return epoch !== undefined && ms !== undefined && ms > epoch * 1000 ? timeOfEpoch(epoch) : time;
 }
 
 /** Whole seconds have no fraction, as Go writes them. */

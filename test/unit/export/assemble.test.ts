@@ -51,7 +51,7 @@ test("HI15: a history that speaks of more layers than there are has no layer for
   expect(told(config)).toEqual(["one", "meta (empty)", "two", "RUN x (empty)", "ENV A=1 (empty)"]);
 });
 
-test("N08: created is the latest time or the epoch; our times are clamped, the base's are not", async () => {
+test("N08: created is the latest time or the epoch; our times are the epoch, the base's are not", async () => {
   const base = [{ created: "2019-05-05T00:00:00Z", created_by: "base" }];
   const layers = [layer("1"), layer("4", "run")];
   const plain = assembled(await planWith(base), layers).config;
@@ -63,6 +63,36 @@ test("N08: created is the latest time or the epoch; our times are clamped, the b
   expect([dated.created, dated.history?.map(({ created }) => created)]).toEqual([
     "2001-09-09T01:46:40Z",
     ["2019-05-05T00:00:00Z", "2001-09-09T01:46:40Z", "2001-09-09T01:46:40Z"],
+  ]);
+  // Also where a layer is older: a cache's layers make the same image as new ones.
+  const later = assembled(await planWith(base, 2_000_000_000), layers).config;
+  expect([later.created, later.history?.map(({ created }) => created)]).toEqual([
+    "2033-05-18T03:33:20Z",
+    ["2019-05-05T00:00:00Z", "2033-05-18T03:33:20Z", "2033-05-18T03:33:20Z"],
+  ]);
+  const newer = [{ created: "2029-05-05T00:00:00Z", created_by: "base" }];
+  expect(assembled(await planWith(newer), layers).config.created).toBe("2029-05-05T00:00:00Z");
+});
+
+test("N08: what makes no layer has the time of the layer before it, or else of the first one after it", async () => {
+  const plan = await planWith([]);
+  const history = [...plan.history.slice(1), ...plan.history];
+  const { config } = assembled({ ...plan, history }, [layer("4", "run")]);
+  expect(told(config)).toEqual(["ENV A=1 (empty)", "RUN x", "ENV A=1 (empty)"]);
+  expect(new Set(config.history?.map(({ created }) => created))).toEqual(new Set(["2020-01-04T00:00:00Z"]));
+});
+
+test("N07: the config has the media type of the manifest's family", async () => {
+  const plan = await planWith([]);
+  const types = (["oci", "docker"] as const).map((format) => {
+    const { configDescriptor, manifest } = assembleImage(plan, [], { format, createdAt: "", annotations: {} });
+    const { mediaType, config } = JSON.parse(Buffer.from(manifest).toString()) as Manifest;
+    expect(config).toEqual(configDescriptor);
+    return [mediaType, config.mediaType];
+  });
+  expect(types).toEqual([
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json"],
+    ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.container.image.v1+json"],
   ]);
 });
 
