@@ -22,9 +22,9 @@ beforeAll(async () => {
 });
 afterAll(() => rig[Symbol.asyncDispose]());
 
-/** How the steps below FROM ended, in order: "ran cached". */
+/** How the steps below FROM ended, in order: "ran cached". An image keeps its layers, so that it is the keys that find them again. */
 async function steps(context: string, ...args: string[]): Promise<string> {
-  const { stderr } = await rig.must(["--progress", "rawjson", "-o", "type=cacheonly", ...args, context]);
+  const { stderr } = await rig.must(["--progress", "rawjson", "-o", "type=image", ...args, context]);
   const found = [...rig.outcomes(stderr)].filter(
     ([name]) => /^\[(?!internal|context)/.test(name) && !/\] FROM /.test(name),
   );
@@ -69,6 +69,8 @@ test("Q02: a context counts by what is used of it, wherever it is and whoever ow
   chownSync(join(two, "a"), 1234, 1234);
   expect(await steps(one)).toBe("ran ran");
   expect(await steps(two)).toBe("cached cached");
+  writeFileSync(join(two, "a"), "q02 changed");
+  expect(await steps(two)).toBe("ran ran");
 });
 
 test("Q05, Q23: the directory of a source is no part, neither is the pattern that found one file", async () => {
@@ -163,6 +165,15 @@ test("Q24, T32: of a pattern only what matches counts, of a directory not what i
   expect(await steps(context)).toBe("cached ran");
   writeFileSync(join(context, "src/d.c"), "new");
   expect(await steps(context)).toBe("ran ran");
+  for (const pattern of ["src/?.q", "src/[yz].q"]) {
+    rewrite(context, `FROM busybox\nCOPY ${pattern} /q/\n`);
+    writeFileSync(join(context, "src/z.q"), pattern);
+    expect([pattern, await steps(context)]).toEqual([pattern, "ran"]);
+    writeFileSync(join(context, "src/z.q"), `${pattern} changed`);
+    expect([pattern, await steps(context)]).toEqual([pattern, "ran"]);
+    writeFileSync(join(context, "src/yz.q"), pattern);
+    expect([pattern, await steps(context)]).toEqual([pattern, "cached"]);
+  }
 });
 
 test("Q25, C13: --parents needs what it names, and what a pattern names it does not", async () => {

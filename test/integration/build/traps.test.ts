@@ -20,7 +20,7 @@ async function files(context: string, ...args: string[]): Promise<string> {
 
 /** How the steps that run a command ended, by their names. */
 async function runs(context: string): Promise<string> {
-  const { stderr } = await rig.must(["--progress", "rawjson", "-o", "type=cacheonly", context]);
+  const { stderr } = await rig.must(["--progress", "rawjson", "-o", "type=image", context]);
   const outcomes = [...rig.outcomes(stderr)].filter(([name]) => name.includes("RUN"));
   outcomes.sort(([a], [b]) => (a < b ? -1 : 1));
   return outcomes.map(([, how]) => how).join(" ");

@@ -131,9 +131,10 @@ test("M44 S64: secrets have the owner and mode asked for, are on tmpfs, and leav
   );
   expect(stdout).toBe("A\nB\n400 1000 0\n444 0 7\n555 0 0\ntmpfs\nran\n1\n");
   expect(changes).toEqual([]);
-  await expect(rig.run("true", { mounts: [{ ...secret("/s", ""), data: Buffer.alloc(600_000) }] })).rejects.toThrow(
-    "too big",
-  );
+  const sized = (size: number) =>
+    rig.run("wc -c < /s", { mounts: [{ ...secret("/s", ""), data: Buffer.alloc(size) }] });
+  expect((await sized(500 * 1024)).stdout.trim()).toBe("512000");
+  await expect(sized(500 * 1024 + 1)).rejects.toThrow("secret for /s is too big: 512001 bytes");
 });
 
 test("M50 M52: a key gets an agent, its socket has the owner asked for and answers inside", async () => {

@@ -146,6 +146,7 @@ test("S10 R08: the environment is the step's, the last of a name wins; HOME is t
     path,
   ]);
   expect(env(await rig.output(["/bin/env"], { env: ["PATH=/bin", "HOME=/x"] }))).toEqual(["HOME=/x", "PATH=/bin"]);
+  expect(env(await rig.output(["/bin/env"], { env: ["PATH=/bin"] }))).toEqual(["HOME=/root", "PATH=/bin"]);
 });
 
 test("O06: users by name and number, with the groups that moby gives them", async () => {
@@ -288,7 +289,9 @@ describe("what is left in the upper directory", () => {
     const lower = rig.directory("bare");
     mkdirSync(join(lower, "bin"));
     writeFileSync(join(lower, "bin/sh"), readFileSync(join(rig.rootfs, "bin/busybox")), { mode: 0o755 });
-    expect((await rig.run("true", { lowerDirs: [lower] })).changes).toEqual(["dev", "proc", "sys"]);
+    const { changes, upperDir } = await rig.run("true", { lowerDirs: [lower] });
+    expect(changes).toEqual(["dev", "proc", "sys"]);
+    expect(changes.map((name) => lstatSync(join(upperDir, name)).mode & 0o7777)).toEqual([0o755, 0o755, 0o755]);
   });
 
   test("the root directory keeps the owner and mode of the root below it", async () => {

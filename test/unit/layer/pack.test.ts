@@ -62,8 +62,9 @@ test("order, whiteouts, opaque marker, links, trailing slashes (T01, T02, T04, T
     { ...first, path: "d/g", hardlink: "d/f" },
     { path: "d-gone", type: "whiteout" },
     entry("l", { type: "symlink", mode: 0o777, linkname: "../../x" }),
+    entry("m", { type: "symlink", mode: 0o777, linkname: "../../x", hardlink: "l" }),
   ]);
-  expect(headers(tar)).toEqual(["5 d/", "0 d/.wh..wh..opq", "0 d/f", "1 d/g", "0 .wh.d-gone", "2 l"]);
+  expect(headers(tar)).toEqual(["5 d/", "0 d/.wh..wh..opq", "0 d/f", "1 d/g", "0 .wh.d-gone", "2 l", "1 m"]);
   const marker = new Header(tar, 512);
   expect([marker.mode, marker.uid, marker.size, marker.mtime?.getTime(), marker.uname]).toEqual([0, 0, 0, 0, ""]);
   // Names of users and groups: a number means the same everywhere.
@@ -72,6 +73,8 @@ test("order, whiteouts, opaque marker, links, trailing slashes (T01, T02, T04, T
   expect([link.linkpath, link.size]).toEqual(["d/f", 0]);
   const whiteout = new Header(tar, 5 * 512);
   expect([whiteout.mode, whiteout.uid, whiteout.size, whiteout.mtime?.getTime()]).toEqual([0, 0, 0, 0]);
+  const names = [6, 7].map((block) => new Header(tar, block * 512).linkpath);
+  expect(names).toEqual(["../../x", "l"]);
   expect(tar.subarray(-1024)).toEqual(Buffer.alloc(1024));
 });
 

@@ -77,8 +77,9 @@ test("S53, pain 14: loopback servers go, the forwarder stands in for them, nothi
   expect([
     isSystemdStubOnly("nameserver 127.0.0.53\n"),
     isSystemdStubOnly("nameserver 127.0.0.54\n"),
+    isSystemdStubOnly("nameserver 127.0.0.53\nnameserver 10.0.0.1\n"),
     isSystemdStubOnly(""),
-  ]).toEqual([true, false, false]);
+  ]).toEqual([true, false, false, false]);
 });
 
 test("S52: the hosts file", () => {

@@ -20,7 +20,7 @@ test("names that differ in a byte that is no UTF-8 have different digests", () =
 });
 
 test("Q20, T6, T13: content, type, mode, owner, attributes, device and link count; time and place of the bytes do not", () => {
-  const device = (devMinor: number): Entry => ({ ...dir("a"), type: "char", devMajor: 1, devMinor });
+  const device = (devMinor: number, devMajor = 1): Entry => ({ ...dir("a"), type: "char", devMajor, devMinor });
   const trees: readonly (readonly LayerEntry[])[] = [
     [file("a")],
     [file("a", { sha256: "01" })],
@@ -41,6 +41,7 @@ test("Q20, T6, T13: content, type, mode, owner, attributes, device and link coun
     [{ ...dir("a"), type: "fifo" }],
     [device(1)],
     [device(2)],
+    [device(2, 2)],
     [],
   ];
   expect(new Set(trees.map(treeDigest)).size).toBe(trees.length);
