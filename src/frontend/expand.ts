@@ -70,6 +70,9 @@ export function expandWords(
   }
 }
 
+/** What Go shows for a character that is none. */
+export const END_OF_TEXT = "\uFFFD";
+
 /** Ends an expansion; caught in {@link expandWords}, never seen outside. */
 class ExpandError extends Error {}
 
@@ -230,7 +233,8 @@ class Expander {
     const modifier = this.#next();
     switch (modifier) {
       case undefined:
-        throw new ExpandError("syntax error: missing '}'");
+        // BuildKit takes the end for a modifier, and shows it so.
+        throw new ExpandError(`unsupported modifier (${END_OF_TEXT}) in substitution`);
       case "}":
         return this.#lookUp(name) ?? (this.#keepUnset ? `\${${name}}` : "");
       case "/":

@@ -4,6 +4,7 @@ import { createDiagnostic, type CheckCode } from "../diagnostics/catalog.ts";
 import type { Diagnostic, Related } from "../diagnostics/diagnostic.ts";
 import { findIn, type Span } from "../diagnostics/source.ts";
 import type { Word } from "../frontend/ast.ts";
+import { END_OF_TEXT } from "../frontend/expand.ts";
 import { goQuote } from "../base/go-text.ts";
 
 /** Errors that need values or other stages to be seen. */
@@ -93,7 +94,7 @@ export function expansionRemedy({ text, span }: Pick<Word, "text" | "span">, err
     const help = `close the ${quote} quote, or write a backslash before it if it is meant as text`;
     return { summary: `the ${quote} quote is never closed`, help };
   }
-  if (!reason.includes("missing '}'")) return { summary: reason };
+  if (!reason.includes("missing '}'") && !reason.includes(END_OF_TEXT)) return { summary: reason };
   const rest = text.slice(openBrace(text));
   const open = /^\$\{\w*/.exec(rest)?.[0] ?? "${";
   const isWhole = text.endsWith(open) && !text.includes("\n");

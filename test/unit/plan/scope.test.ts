@@ -222,7 +222,7 @@ test("V23: a default sees what stands before it: global arguments, in a stage it
 test("V23: an error in a default is at its value; the rest is planned on", async () => {
   const text = "FROM busybox\nARG A=${x\nENV B=${\nUSER ${:}\nVOLUME $none";
   expect(await errorsOf(text)).toEqual([
-    `[\${x] failed to process "\${x": syntax error: missing '}'`,
+    `[\${x] failed to process "\${x": unsupported modifier (\ufffd) in substitution`,
     `[\${] failed to process "\${": syntax error: missing '}'`,
     `[\${:}] failed to process "\${:}": syntax error: bad substitution`,
     "[$none] VOLUME specified can not be an empty string",

@@ -74,7 +74,7 @@ describe("errors", () => {
     ["V04", "${NOPE:?}", "NOPE: is not allowed to be unset"],
     ["V04", "${NOPE:?give $FOO}", "NOPE: give abcabc"],
     ["V04", "${NOPE:-${EMPTY:?none}}", "EMPTY: none"],
-    ["V08", "${FOO", "syntax error: missing '}'"],
+    ["V08", "${FOO", "unsupported modifier (\ufffd) in substitution"],
     ["V08", "${", "syntax error: missing '}'"],
     ["V08", "${FOO:-x", "syntax error: missing '}'"],
     ["V08", "${FOO//}", "syntax error: missing '/' in ${}"],
