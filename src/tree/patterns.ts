@@ -96,7 +96,7 @@ export class PatternMatcher {
 
   /** The pattern that leaves the path out; undefined where it is kept. */
   excludedBy(path: string): Pattern | undefined {
-    if (path === "" || path === ".") return undefined;
+    if (path === "") return undefined;
     const known = this.#verdicts.get(path);
     const decision = known ? known.decision : this.#decide(path, this.#verdict(parentPath(path)));
     const pattern = this.#patterns[decision];
@@ -105,7 +105,6 @@ export class PatternMatcher {
 
   /** Whether the directory is left out and nothing below it can come back in. */
   canPrune(dir: string): boolean {
-    if (dir === "" || dir === ".") return false;
     const { decision, matched } = this.#verdict(dir);
     if (decision < 0 || this.#patterns[decision]!.isNegated) return false;
     const segments = dir.split("/");

@@ -62,10 +62,7 @@ function parseAction(clauseWho: number, operator: Operator, letters: string): St
   const reachesSpecial = clauseWho === 0 || (clauseWho & ~0o007) !== 0;
   let [who, bits, conditional, isAssigned] = [clauseWho, 0, 0, false];
   const flush = (isLast: boolean): void => {
-    if (bits !== 0 || (isLast && operator === "=" && !isAssigned)) {
-      steps.push(setStep(operator, who, bits));
-      isAssigned = true;
-    }
+    if (bits !== 0 || (isLast && operator === "=" && !isAssigned)) steps.push(setStep(operator, who, bits));
     if (conditional !== 0) steps.push(conditionalStep(operator, who, conditional));
     [bits, conditional] = [0, 0];
   };

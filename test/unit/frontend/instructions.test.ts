@@ -179,7 +179,7 @@ test("O11: limits of a HEALTHCHECK, which NONE does not look at", () => {
     5400e9,
     4,
   ]);
-  expect(check("--interval=0 --timeout=0s --retries=0 --start-period= CMD x")).toEqual(["shell", 0, 0, 0, 0, 0]);
+  expect(check("--interval=0 --timeout=0s --retries= --start-period= CMD x")).toEqual(["shell", 0, 0, 0, 0, 0]);
   expect(check('CMD [""]')).toEqual(["exec", 0, 0, 0, 0, 0]);
   for (const text of ["none", "NONE []", "--interval=5s NONE", "--interval=1ns --retries=-1 NONE"])
     expect(check(text)).toEqual([undefined, 0, 0, 0, 0, 0]);

@@ -288,7 +288,7 @@ describe("mounts", () => {
     ["type=cache,target=/x,gid=4294967296", "invalid value 4294967296 for gid"],
     ["type=cache,target=/x,ro=truex", "invalid value for ro: truex"],
     ["type=cache,target=/x,ro=xtrue", "invalid value for ro: xtrue"],
-    ...["-1", "1i", "1ib", "1.2.3m", "1kk", "_1", "."].map(
+    ...["-1", "1i", "1ib", "1.2.3m", "1ki", "1kk", "_1", "."].map(
       (size) => [`type=tmpfs,target=/x,size=${size}`, `invalid value for size: ${size}`] as [string, string],
     ),
     ["type=tmpfs,target=/x,size=1\\ \\ k", "invalid value for size: 1  k"],

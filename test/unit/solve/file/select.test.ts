@@ -1,7 +1,8 @@
 // Which files a COPY takes: wildcards, what is missing, what is excluded.
 import { expect, test } from "vitest";
 import { BuildError } from "../../../../src/diagnostics/build-error.ts";
-import { copyManifest, formatEntries } from "./golden.ts";
+import type { Tree } from "../../../../src/tree/tree.ts";
+import { copyManifest, formatEntries, MemoryTree, parseEntries } from "./golden.ts";
 import { copy, copyAction, options, SOURCE } from "./rig.ts";
 
 test("C07, AD03 the name of a download is no pattern", async () => {
@@ -57,4 +58,31 @@ test("C14 an --exclude for what a wildcard matches is relative to the directory 
   expect(await taken("e/d/*", "e/d/f")).toEqual(["n/f", "n/g"]);
   expect(await taken("e/*/f", "d/f")).toEqual([]);
   expect(await taken("*/f", "f")).toEqual(["n/f"]);
+});
+
+class WatchedTree extends MemoryTree {
+  readonly read: string[] = [];
+
+  override walk(start: string, keep: Parameters<Tree["walk"]>[1] = () => "keep"): ReturnType<MemoryTree["walk"]> {
+    return super.walk(start, (path, isDirectory) => {
+      const verdict = keep(path, isDirectory);
+      if (isDirectory && verdict !== "prune") this.read.push(path);
+      return verdict;
+    });
+  }
+}
+
+test.for([
+  ["top", [], ""],
+  ["a/b/g", [], "a a/b"],
+  ["a/b/c/f", [], "a a/b a/b/c"],
+  ["*/b/g", [], "a a/b"],
+  ["a/b*/f", [], "a a/b a/b2"],
+  ["a/**/f", ["a/b/c"], "a a/b a/b2 a/b2/c"],
+  ["a/b**/f", [], "a a/b a/b/c a/b/c/e a/b2 a/b2/c"],
+] as const)("C13, T36: of a tree %s with --exclude %j reads no directory in vain", async ([pattern, exclude, read]) => {
+  const tree = new WatchedTree(parseEntries(SOURCE));
+  const action = copyAction({ from: [pattern], parents: true, exclude: [...exclude] });
+  await copyManifest(action, { ...options([]), inputs: [tree] });
+  expect(tree.read.filter((path) => path !== "").join(" ")).toBe(read);
 });
