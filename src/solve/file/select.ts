@@ -192,15 +192,14 @@ export function parsePatterns(patterns: readonly string[]): PatternMatcher {
   });
 }
 
-/** Whether `pattern`, as a --parents pattern, can match something in the directory `path` that does not match itself. */
+/** Whether `pattern`, as a --parents pattern, can match something in the directory `path`: all of it where it matches the directory or one above. */
 function mayMatchBelow(pattern: string, path: string): boolean {
   const wanted = pattern.split("/");
   const parts = path.split("/");
   for (const [i, part] of parts.entries()) {
     const segment = wanted[i];
-    if (segment === undefined) return false;
-    if (segment.includes("**")) return true;
+    if (segment === undefined || segment.includes("**")) return true;
     if (compileGlob(segment)?.(part) !== true) return false;
   }
-  return wanted.length > parts.length;
+  return true;
 }

@@ -193,3 +193,31 @@ test("O11: --retries is an int32, not negative", () => {
       `dockerfile parse error on line 2: strconv.ParseInt: parsing "${text}": value out of range`,
     ]);
 });
+
+test.each([
+  ["//  Syntax = foo/bar x", "foo/bar"],
+  ["#\tsyntax\t=\tfoo/baz z", "foo/baz"],
+  ["# SYNTAX=docker/dockerfile/x:1", "docker/dockerfile/x:1"],
+  ["#!/bin/x\n# syntax=foo/bar", "foo/bar"],
+  ["# syntax=notdocker/dockerfile", "notdocker/dockerfile"],
+  ["# syntax=host:5000/docker/dockerfile-upstream:master", undefined],
+  ["# syntax=docker/dockerfile@sha256:1 a/b", undefined],
+])("P01, P05: %j asks for a frontend that is not there: %s", (line, image) => {
+  const found = messages(`${line}\nFROM a\n`).join("\n");
+  if (image === undefined) expect(found).toBe("");
+  else expect(found).toContain(image);
+});
+
+test.each([
+  ["\t # escape=`", true],
+  ["#escape= `  ", true],
+  ["# Escape\t=`", true],
+  ["# escape=`\n\n# escape=x", true],
+  ["# 1x=2\n# escape=`", false],
+  ["#!/bin/x\n# escape=`", false],
+  ["# escape=", false],
+])("P01, P02, P04: %j makes a backtick the escape character: %s", (line, isEscape) => {
+  const { dockerfile, diagnostics } = parse(`${line}\nFROM a\nENV x=a\` b\n`);
+  const node = dockerfile.stages[0]?.instructions[0];
+  expect(node?.kind === "env" && diagnostics.length === 0).toBe(isEscape);
+});

@@ -241,6 +241,18 @@ test.each([
   ["RUN <<-E\n\ta\tb\nE", ["a\tb\n"]],
   ["RUN <<-EF\nE\tF\nEF", ["E\tF\n"]],
   ["RUN <<-E\n E\n\t\tE", [" E\n"]],
+  ["RUN cat << E\nx\nE", ["x\n"]],
+  ["RUN cat 12<<E\nx\nE", ["x\n"]],
+  ['RUN cat <<"a\\b"\nx\na\\b', ["x\n"]],
+  ['RUN cat <<"a\\$b"\nx\na$b', ["x\n"]],
+  ["RUN cat <<'a\\$b'\nx\na\\$b", ["x\n"]],
+  ["RUN cat <<a\\ b\nx\na b", ["x\n"]],
+  ["RUN cat ${x//a/b} ${x:-}} <<E\nx\nE", ["x\n"]],
+  ["RUN cat ${x:#y} <<E", []],
+  ["RUN cat ${x//a} <<E", []],
+  ['RUN cat <<""', []],
+  ['RUN cat "x <<E', []],
+  ['RUN ["cat", "<<E"]', []],
   ["RUN <<E\nx\nE\r\r", ["x\n"]],
 ])("H01–H03: the heredocs of %j", (text, contents) => {
   const { dockerfile, diagnostics } = parse(`FROM a\n${text}\n`);

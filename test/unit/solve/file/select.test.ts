@@ -79,10 +79,17 @@ test.for([
   ["*/b/g", [], "a a/b"],
   ["a/b*/f", [], "a a/b a/b2"],
   ["a/**/f", ["a/b/c"], "a a/b a/b2 a/b2/c"],
+  ["a/b", ["a/b", "!a/b/c/e"], "a a/b a/b/c a/b/c/e"],
   ["a/b**/f", [], "a a/b a/b/c a/b/c/e a/b2 a/b2/c"],
 ] as const)("C13, T36: of a tree %s with --exclude %j reads no directory in vain", async ([pattern, exclude, read]) => {
   const tree = new WatchedTree(parseEntries(SOURCE));
   const action = copyAction({ from: [pattern], parents: true, exclude: [...exclude] });
   await copyManifest(action, { ...options([]), inputs: [tree] });
   expect(tree.read.filter((path) => path !== "").join(" ")).toBe(read);
+});
+
+test("C13, C14: what --exclude takes back of a directory that --parents names is copied", async () => {
+  const exclude = ["a/b", "!a/b/c/e"];
+  const lines = await copy({ from: ["a/b"], parents: true, exclude }, SOURCE);
+  expect(lines.map((line) => line.split(" ")[0])).toEqual(["n", "n/a", "n/a/b", "n/a/b/c", "n/a/b/c/e", "n/a/b/c/e/f"]);
 });
