@@ -24,15 +24,7 @@ async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
     renderer.event(event);
   };
   try {
-    const { caCert, runtime, isOffline, hasNoProcessSandbox, cacheMaxSize } = given;
-    await using engine = await openEngine(terminal, {
-      caCert,
-      runtime,
-      isOffline,
-      hasNoProcessSandbox,
-      cacheMaxSize,
-      onEvent,
-    });
+    await using engine = await openEngine(terminal, { ...given, onEvent });
     const { stdin, writeStdout, signal } = terminal;
     const result = await engine.build({ ...given.build, stdin, writeStdout, signal });
     renderer.end();

@@ -59,20 +59,12 @@ async function warmOne(
   terminal: Terminal,
 ): Promise<boolean> {
   const renderer = await createRenderer(given.progress, terminal.stderr, terminal.environment);
-  const { caCert, runtime, isOffline, hasNoProcessSandbox, cacheMaxSize } = given;
   try {
     const onEvent = (event: BuildEvent): void => {
       // A round in which no tag has moved has nothing to show.
       if (!isAgain || event.kind === "notice") renderer.event(event);
     };
-    await using engine = await openEngine(terminal, {
-      caCert,
-      runtime,
-      isOffline,
-      hasNoProcessSandbox,
-      cacheMaxSize,
-      onEvent,
-    });
+    await using engine = await openEngine(terminal, { ...given, onEvent });
     const pull = isAgain ? "always" : given.build.pull;
     const result = await engine.warm({ ...given.build, pull, until, stages, signal: terminal.signal });
     renderer.end();
