@@ -21,6 +21,7 @@ import type { Room } from "../store/room.ts";
 import type { RoomClaim } from "../store/room-claim.ts";
 import type { WatchedWork, WatchOptions } from "../store/watched-work.ts";
 import type { Store } from "../store/store.ts";
+import { datedNs } from "../tree/dated.ts";
 import { BaseImages, LAYOUT_PREFIX, layoutBlobName } from "./base-images.ts";
 import type { CacheImports } from "./cache-imports.ts";
 import type { Devices } from "./devices.ts";
@@ -334,7 +335,7 @@ export class Session implements AsyncDisposable {
         );
       },
       xattrNamespace: this.xattrNamespace,
-      createdMtimeNs: BigInt(inputs.epoch === undefined ? nowMs() : inputs.epoch * 1000) * 1_000_000n,
+      createdMtimeNs: inputs.epoch === undefined ? BigInt(nowMs()) * 1_000_000n : datedNs(inputs.epoch),
       slotScope: inputs.slotScope,
       onEvent: this.#onEvent,
       ...(inputs.onSolved ? { onSolved: inputs.onSolved } : {}),

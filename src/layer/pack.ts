@@ -4,6 +4,7 @@ import { createHash, hash } from "node:crypto";
 import { closeSync, readSync } from "node:fs";
 import { assert } from "../base/assert.ts";
 import { comparePaths, joinRelative, baseName, parentPath } from "../base/container-path.ts";
+import { isDated } from "../tree/dated.ts";
 import type { Entry, FileBytes, LayerEntry } from "../tree/entry.ts";
 import type { Sequence } from "../tree/sequence.ts";
 import { bytesOf, changed, openSource, SparseReader, type Locate } from "./file-bytes.ts";
@@ -13,7 +14,7 @@ import { BLOCK, HeaderEncoder, paddingOf, type TypeFlag } from "./tar-header.ts"
 export interface PackOptions {
   /** Where bytes are, for entries that do not say it themselves. */
   readonly locate?: Locate | undefined;
-  /** Later modification times become this one (SOURCE_DATE_EPOCH with rewritten timestamps). Seconds since the epoch. */
+  /** Later modification times become this one (SOURCE_DATE_EPOCH with rewritten timestamps), and those that WORKDIR gave for another. Seconds since the epoch. */
   readonly clampMtime?: number | undefined;
   /** Each chunk is only valid until the next one is asked for; bounds memory where the receiver is done with it by then. */
   readonly reuseChunks?: boolean | undefined;
@@ -84,11 +85,15 @@ function encodeMember(headers: HeaderEncoder, entry: LayerEntry, latestNs: bigin
     uid,
     gid,
     size: type === "file" && hardlink === undefined ? entry.size : 0,
-    mtimeNs: latestNs !== undefined && entry.mtimeNs > latestNs ? latestNs : entry.mtimeNs,
+    mtimeNs: latestNs === undefined ? entry.mtimeNs : rewrittenTime(entry, latestNs),
     ...(linkname === undefined ? {} : { linkname }),
     ...(isDevice ? { devMajor: entry.devMajor ?? 0, devMinor: entry.devMinor ?? 0 } : {}),
     ...(xattrs === undefined || hardlink !== undefined ? {} : { xattrs }),
   });
+}
+
+function rewrittenTime({ type, mtimeNs }: Entry, latestNs: bigint): bigint {
+  return mtimeNs > latestNs || (type === "dir" && isDated(mtimeNs)) ? latestNs : mtimeNs;
 }
 
 /** An empty file whose name is the message, as containerd writes it: mode 0, root, epoch. */

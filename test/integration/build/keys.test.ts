@@ -231,6 +231,40 @@ test("Q37, E25, N08: cold builds in two stores are one image where the time is g
   expect(await digest("s", ran)).toBe(last);
 });
 
+test("Q37, O07, E25: a store that has built for an older epoch makes the image of an empty one, steps cached or run again", async () => {
+  const text = (run: string) => `FROM busybox AS one
+WORKDIR /w/x
+COPY a /w/x/a
+RUN chmod 700 /w && ${run}
+FROM busybox
+WORKDIR /v
+RUN chmod 711 /v
+COPY --from=one /w /y/
+COPY --from=one --parents /w/x /z/
+`;
+  const context = rig.context({ Dockerfile: text("true"), a: "epochs" });
+  utimesSync(join(context, "a"), 1_000_000_000, 1_000_000_000);
+  const base = join(rig.root, "epochs-base");
+  await rig.must(["-q", "-o", `type=oci,tar=false,dest=${base}`, rig.context({ Dockerfile: "FROM busybox\n" })]);
+  const image = async (store: string, epoch: number, ...args: string[]) => {
+    const env = { TSBUILD_ROOT: join(rig.root, store) };
+    const dated = ["--build-arg", `SOURCE_DATE_EPOCH=${String(epoch)}`, "-t", "epochs:1", ...args];
+    dated.push("--build-context", `busybox=oci-layout://${base}`);
+    await rig.must([...dated, "-o", "type=image,rewrite-timestamp=true", context], { env });
+    return (await rig.must(["inspect", "epochs:1"], { env })).stdout;
+  };
+  const cache = (word: string) => [
+    `--cache-${word}`,
+    `type=local,${word === "to" ? "dest" : "src"}=${rig.root}/epochs-cache`,
+  ];
+  await image("epochs-warm", 1_400_000_000, ...cache("to"));
+  expect(await image("epochs-warm", 1_600_000_000)).toBe(await image("epochs-cold1", 1_600_000_000));
+  rewrite(context, text("chmod 710 /w"));
+  const wanted = await image("epochs-cold2", 1_700_000_000);
+  expect(await image("epochs-warm", 1_700_000_000)).toBe(wanted);
+  expect(await image("epochs-elsewhere", 1_700_000_000, ...cache("from"))).toBe(wanted);
+});
+
 test("Q33, T8: another secret is no reason to run again, a new id is; --no-cache runs and stores", async () => {
   const run = (id: string) => `FROM busybox\nRUN --mount=type=secret,id=${id} cat /run/secrets/${id} | wc -c > /size\n`;
   const context = rig.context({ Dockerfile: run("key"), first: "1", second: "22" });

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { packLayer, type PackOptions } from "../../../src/layer/pack.ts";
 import { encodeHeader } from "../../../src/layer/tar-header.ts";
 import { listLayer } from "../../../src/layer/unpack.ts";
+import { datedNs } from "../../../src/tree/dated.ts";
 import type { Entry, LayerEntry } from "../../../src/tree/entry.ts";
 import { gather, inSlices } from "./raw-tar.ts";
 
@@ -174,6 +175,20 @@ test("times are clamped, whiteouts are not there to be clamped (T05)", async () 
   const { entries } = await listLayer(inSlices(tar));
   expect(entries).toMatchObject([{ mtimeNs: 5n * SECOND + 1n }, { mtimeNs: 9n * SECOND }, { type: "whiteout" }]);
   expect(new Header(tar, tar.length - 3 * 512)).toMatchObject({ path: ".wh.c", mtime: new Date(0) });
+});
+
+test("Q37: a directory that WORKDIR dated for one epoch is dated anew for a later one; its time in a file, or another's, is not", async () => {
+  const [own, file] = [entry("a", { type: "dir", mtimeNs: datedNs(5) }), entry("b", { mtimeNs: datedNs(5) })];
+  const [others, old] = [
+    entry("c", { type: "dir", mtimeNs: 5n * SECOND }),
+    entry("d", { type: "dir", mtimeNs: datedNs(-5) }),
+  ];
+  const times = async (clampMtime?: number) => {
+    const { entries } = await listLayer(inSlices(await pack([own, file, others, old], { clampMtime })));
+    return entries.map((each) => each.type !== "whiteout" && each.mtimeNs);
+  };
+  expect(await times(9)).toEqual([9n * SECOND, datedNs(5), 5n * SECOND, 9n * SECOND]);
+  expect(await times()).toEqual([datedNs(5), datedNs(5), 5n * SECOND, datedNs(-5)]);
 });
 
 test("what no layer can hold is refused", async () => {
