@@ -2,7 +2,7 @@
 // House style 2.4; `excerptOfLines` is BuildKit's form (reference L08).
 import { maskUsers } from "../base/url-text.ts";
 import type { Diagnostic, Related } from "./diagnostic.ts";
-import { lineCount, lineText, positionAt, type Position, type SourceFile, type Span } from "./source.ts";
+import { lineCount, lineText, positionAt, type Position, type SourceFile, type Span, writtenPlace } from "./source.ts";
 import { displayText, displayWidth } from "./display-width.ts";
 
 export interface RenderOptions {
@@ -34,9 +34,12 @@ export function renderPlace(
   span: Span,
   options: RenderOptions,
 ): { readonly location: string; readonly excerpt: readonly string[] } {
-  if (span.source.isOption === true) return { location: "", excerpt: [] };
-  const excerpt = span.source.text === "" ? [] : [renderExcerpt(span, options)];
-  return { location: formatLocation(span), excerpt };
+  const { isOption, runBy, text } = span.source;
+  if (isOption === true) return { location: "", excerpt: [] };
+  const place = writtenPlace(span);
+  const excerpt = text === "" ? [] : [renderExcerpt(place, options)];
+  const from = runBy ? [renderRelated({ span: runBy, message: "this FROM runs it" }, options)] : [];
+  return { location: formatLocation(place), excerpt: [...excerpt, ...from] };
 }
 
 /** All of one diagnostic, without a line end after the last line. */

@@ -6,6 +6,10 @@ export interface SourceFile {
   readonly text: string;
   /** A flag of the command line: it has no lines that anyone could go to. */
   readonly isOption?: true;
+  /** Of an ONBUILD trigger: the FROM that runs it, which is what BuildKit blames. */
+  readonly runBy?: Span;
+  /** Where it is written in another text: there as it is, if the lengths are equal. */
+  readonly within?: Span;
 }
 
 /** Half-open range of UTF-16 offsets in a source's text. */
@@ -13,6 +17,14 @@ export interface Span {
   readonly source: SourceFile;
   readonly start: number;
   readonly end: number;
+}
+
+/** The place where a person finds what the span points at. */
+export function writtenPlace({ source, start, end }: Span): Span {
+  const { within, text } = source;
+  if (!within) return { source, start, end };
+  const isLiteral = within.end - within.start === text.length;
+  return isLiteral ? { ...within, start: within.start + start, end: within.start + end } : within;
 }
 
 /** One-based line, one-based column in UTF-16 units. */

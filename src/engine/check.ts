@@ -90,11 +90,13 @@ function isHint({ code }: Diagnostic): boolean {
 
 function errorLines(dockerfile: Dockerfile, error: BuildError): LineRange | undefined {
   const span = error.diagnostics[0]?.span ?? error.span;
-  return span?.source === dockerfile.source ? linesOf(dockerfile, span) : undefined;
+  const lines = span && linesOf(dockerfile, span);
+  return lines?.source === dockerfile.source ? lines : undefined;
 }
 
-/** The whole instruction around a place; of an empty continuation the instruction's last line. */
-function linesOf(dockerfile: Dockerfile, { source, start, end }: Span, code?: string): LineRange {
+/** The whole instruction around a place; of an empty continuation the instruction's last line; of a trigger the FROM that runs it. */
+function linesOf(dockerfile: Dockerfile, span: Span, code?: string): LineRange {
+  const { source, start, end } = span.source.runBy ?? span;
   const line = (offset: number): number => positionAt(source, offset).line;
   const node = source === dockerfile.source ? instructionAt(dockerfile, start) : undefined;
   if (!node || code === "NoEmptyContinuation")

@@ -53,8 +53,9 @@ export function parseDockerfile(source: SourceFile, { ignoresSyntax = false }: P
 export function parseTrigger(
   text: string,
   origin: string,
+  place: Pick<SourceFile, "runBy" | "within"> = {},
 ): { readonly instruction: Instruction | undefined; readonly diagnostics: readonly Diagnostic[] } {
-  const source: SourceFile = { path: origin, text };
+  const source: SourceFile = { path: origin, text, ...place };
   const diagnostics: Diagnostic[] = [];
   checkLineLengths(source, diagnostics);
   const reader = new LineReader({ source, escape: "\\", start: 0 });

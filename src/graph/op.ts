@@ -93,6 +93,8 @@ export interface SecretMount {
 
 export interface SshMount extends MountCommon {
   readonly kind: "ssh";
+  /** What SSH_AUTH_SOCK has where that is not `target`: BuildKit leaves it as it is written. */
+  readonly writtenTarget?: string;
   readonly id: string;
   readonly required: boolean;
   readonly mode: number;

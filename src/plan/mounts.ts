@@ -113,7 +113,9 @@ function placedMount(
       };
     case "ssh": {
       const id = fields.id === "" ? "default" : fields.id;
-      return { kind, target, id, required: fields.isRequired, mode: mode ?? 0o600, uid: uid ?? 0, gid: gid ?? 0 };
+      const written = ["", target].includes(fields.target) ? {} : { writtenTarget: fields.target };
+      const owner = { uid: uid ?? 0, gid: gid ?? 0 };
+      return { kind, target, ...written, id, required: fields.isRequired, mode: mode ?? 0o600, ...owner };
     }
   }
 }

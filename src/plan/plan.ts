@@ -2,7 +2,8 @@
 // Errors of the user's text are collected as diagnostics; failures of the world are thrown, located at the word that asked.
 // Reference 1.4–1.8, 1.11–1.14. Knows no cache, no layers and no files.
 import { BuildError } from "../diagnostics/build-error.ts";
-import type { Dockerfile } from "../frontend/ast.ts";
+import { spanText, type Span } from "../diagnostics/source.ts";
+import type { Dockerfile, OnbuildInstruction } from "../frontend/ast.ts";
 import { parseTrigger } from "../frontend/parser.ts";
 import { GraphBuilder } from "../graph/graph.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
@@ -133,8 +134,9 @@ class Planner {
   #addTriggers(node: StageNode): readonly PreparedInstruction[] {
     if (node.isReplaced) return [];
     const triggers: PreparedInstruction[] = [];
-    for (const { text, origin } of this.#triggersOf(node)) {
-      const { instruction, diagnostics } = parseTrigger(text, origin);
+    const runBy = node.stage.from.span;
+    for (const { text, origin, within } of this.#triggersOf(node)) {
+      const { instruction, diagnostics } = parseTrigger(text, origin, { runBy, ...(within && { within }) });
       this.#reporter.add(diagnostics);
       if (instruction) triggers.push(this.#prepareOne(instruction, true));
     }
@@ -142,19 +144,18 @@ class Planner {
     return triggers;
   }
 
-  #triggersOf(node: StageNode): readonly { readonly text: string; readonly origin: string }[] {
+  #triggersOf(node: StageNode): readonly Trigger[] {
     const { base } = node;
     const stage = base.kind === "stage" ? this.#nodes[base.index] : undefined;
     if (stage && !stage.isReplaced) {
-      return stage.stage.instructions.flatMap((instruction) =>
-        instruction.kind === "onbuild"
-          ? [{ text: instruction.trigger, origin: `ONBUILD of stage ${stage.displayName}` }]
-          : [],
+      const origin = `ONBUILD of stage ${stage.displayName}`;
+      return stage.stage.instructions.flatMap((each) =>
+        each.kind === "onbuild" ? [{ text: each.trigger, origin, within: placeOf(each) }] : [],
       );
     }
     const image = this.#catalog.image(stage ? stage.base : base);
     const texts = image?.config.config?.OnBuild ?? [];
-    return texts.map((text) => ({ text, origin: `ONBUILD of ${image!.reference}` }));
+    return texts.map((text) => ({ text, origin: `ONBUILD of ${image!.reference}`, within: undefined }));
   }
 
   /** Walks the needed stages in file order. */
@@ -227,6 +228,20 @@ class Planner {
       localContexts: vertices.flatMap(({ op }) => (op.kind === "local" ? [op.name] : [])),
     };
   }
+}
+
+interface Trigger {
+  readonly text: string;
+  /** Names the text in messages. */
+  readonly origin: string;
+  /** Where it is written in the Dockerfile; undefined = in an image. */
+  readonly within: Span | undefined;
+}
+
+/** Continued lines are joined in a trigger, and comments in it are dropped: such a text does not stand there as it is. */
+function placeOf({ trigger, span }: OnbuildInstruction): Span {
+  const at = spanText(span).lastIndexOf(trigger);
+  return at === -1 ? span : { ...span, start: span.start + at, end: span.start + at + trigger.length };
 }
 
 function summaryOf(node: StageNode, target: StageNode | undefined, needed: ReadonlySet<number>): StageSummary {

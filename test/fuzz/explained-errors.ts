@@ -73,13 +73,12 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
   },
   {
     row: "T38",
-    why: "BuildKit needs /etc/passwd to be there for a user by number, too; tsbuild takes the number",
-    holds: ({ where, docker = "", tsbuild }, { each }) => {
-      const user = /unable to find user (\d+): invalid argument$/.exec(dockerFailure(docker).sentence)?.[1];
-      const run = blamed(docker, each);
-      const asked = instructionsOf(each).some(({ name, text }) => name === "USER" && text.includes(user ?? ""));
-      return where === "build" && tsbuild === IMAGE && run?.name === "RUN" && user !== undefined && asked;
-    },
+    why: "BuildKit needs /etc/passwd to be there for a user by number, too, and /etc/group for one by name; tsbuild takes the number, or the group that /etc/passwd has",
+    holds: ({ where, docker = "", tsbuild }, circumstances) =>
+      where === "build" &&
+      tsbuild === IMAGE &&
+      blamed(docker, circumstances.each)?.name === "RUN" &&
+      isUserNotFound(dockerFailure(docker).sentence, circumstances),
   },
   {
     row: "C01",
@@ -186,6 +185,17 @@ function blamed(error: string, each: FuzzCase): Written | undefined {
   if (lines === undefined) return undefined;
   const found = instructionsOf(each).filter((one) => one.lines[0] <= lines[1] && lines[0] <= one.lines[1]);
   return found.length === 1 ? found[0] : undefined;
+}
+
+/** Whether the user that BuildKit does not find is a number that a USER has, or misses only the file of groups. */
+function isUserNotFound(sentence: string, { each, tsbuild, base }: Circumstances): boolean {
+  const number = /unable to find user (\d+): invalid argument$/.exec(sentence)?.[1];
+  if (number !== undefined)
+    return instructionsOf(each).some(({ name, text }) => name === "USER" && text.includes(number));
+  const tree = treeAfter(tsbuild, base, Number.POSITIVE_INFINITY);
+  return (
+    /unable to find groups for spec \S+: invalid argument$/.test(sentence) && !tree.has(resolved(tree, "/etc/group"))
+  );
 }
 
 /** Whether what `..` takes away of the RUN's working directory, as it is written, is no directory. */

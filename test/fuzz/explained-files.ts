@@ -198,8 +198,16 @@ function isLinkedBy(cause: Cause, { tsbuild, base }: Circumstances): boolean {
   const old = treeAfter(tsbuild, base, cause.layer!);
   const names = sameFile(Object.entries(layerAt(tsbuild, cause.layer!)), cause.path);
   const text = [cause.instruction.text, ...cause.instruction.body].join("\n");
-  const made = [...text.matchAll(/\bln (?!-)\S+ ([^\s;"]+)/g)].map(([, name]) => name!.slice(name!.lastIndexOf("/")));
+  const made = namesMade(text).map((name) => name.slice(name.lastIndexOf("/")));
   return names.some((name) => old.has(name)) && names.some((name) => made.some((end) => name.endsWith(end)));
+}
+
+/** As a script has them: what `ln` makes, and what `mv` makes of that. */
+function namesMade(script: string): string[] {
+  const made: string[] = [];
+  for (const [, tool, from, to] of script.matchAll(/\b(ln|mv) (?!-)(\S+) ([^\s;"]+)/g))
+    if (tool === "ln" || made.includes(from!)) made.push(to!);
+  return made;
 }
 
 function namesAgain(theirs: Outcome, ours: Outcome, base: readonly LayerFacts[], path: string): boolean {

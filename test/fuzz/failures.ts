@@ -30,11 +30,13 @@ export function dockerFailure(error: string): Failure {
 /** Of an error of tsbuild: any number of `PATH:LINE:COLUMN: error: …` with notes below; first one that is not about the Dockerfile, if there is one. */
 export function tsbuildFailures(error: string): Failure[] {
   return error.split(/^(?=\S.*: error: |error: )/m).map((text) => {
-    // Of a USER that is at fault tsbuild says, too, which RUN fails by it: the one that docker blames.
-    const line = /^\S*Dockerfile:(\d+):\d+: error: (?:.* \(line (\d+) needs it\)$)?/m
-      .exec(text)
-      ?.slice(1)
-      .findLast((number) => number !== undefined);
+    // Of a USER that is at fault tsbuild says, too, which RUN fails by it, and of a trigger which FROM runs it: the one that docker blames.
+    const line =
+      /^ +╰─ \S*Dockerfile:(\d+):\d+: this FROM runs it$/m.exec(text)?.[1] ??
+      /^\S*Dockerfile:(\d+):\d+: error: (?:.* \(line (\d+) needs it\)$)?/m
+        .exec(text)
+        ?.slice(1)
+        .findLast((number) => number !== undefined);
     return { sentence: withoutChance(text), lines: line === undefined ? undefined : [Number(line), Number(line)] };
   });
 }

@@ -35,8 +35,10 @@ export function instructionsOf(each: FuzzCase): Written[] {
       if (continued === undefined) break;
     }
     const body: string[] = [];
-    for (const [, dash, , word] of text.matchAll(/(?<!<)<<(-?)(["']?)([\w.]+)\2/g)) {
-      if (!/^\s*(ONBUILD\s+)?(RUN|COPY|ADD)\b/i.test(text)) break;
+    // In JSON there is no heredoc.
+    const isJson = /^\s*(ONBUILD\s+)?\w+(\s+--\S+)*\s*\[[^]*\]\s*$/i.test(text);
+    for (const [, dash, , word] of text.matchAll(/(?<=\s\d*)<<(-?)(["']?)([\w.]+)\2/g)) {
+      if (isJson || !/^\s*(ONBUILD\s+)?(RUN|COPY|ADD)\b/i.test(text)) break;
       const end = (line: string): boolean => (dash === "-" ? line.replace(/^\t+/, "") : line) === word;
       while (++at < lines.length) {
         body.push(lines[at]!);

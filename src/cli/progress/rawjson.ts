@@ -76,14 +76,15 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
 /** BuildKit's VertexWarning, without the LLB definition of the source. */
 function rawWarning({ code, message, url, description, span }: Diagnostic): object {
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
-  const line = (offset: number): number => positionAt(span.source, offset).line;
-  const [first, last] = [line(span.start), line(Math.max(span.start, span.end - 1))];
+  const { source, start, end } = span.source.runBy ?? span;
+  const line = (offset: number): number => positionAt(source, offset).line;
+  const [first, last] = [line(start), line(Math.max(start, end - 1))];
   return {
     level: 1,
     short: base64(`${code}: ${message} (line ${first})`),
     detail: description === undefined ? [] : [base64(description)],
     ...(url === undefined ? {} : { url }),
-    sourceInfo: { filename: span.source.path, data: base64(span.source.text), language: "Dockerfile" },
+    sourceInfo: { filename: source.path, data: base64(source.text), language: "Dockerfile" },
     range: [{ start: { line: first }, end: { line: last } }],
   };
 }

@@ -96,7 +96,8 @@ function execOp(command: RunCommand, setting: RunSetting, state: ImageState, con
 function runEnv(state: ImageState, mounts: readonly MountOp[]): readonly string[] {
   const env = [...state.env].map(([name, value]) => `${name}=${value}`);
   const agent = mounts.find((mount) => mount.kind === "ssh");
-  return agent && !state.env.has("SSH_AUTH_SOCK") ? [...env, `SSH_AUTH_SOCK=${agent.target}`] : env;
+  if (!agent || state.env.has("SSH_AUTH_SOCK")) return env;
+  return [...env, `SSH_AUTH_SOCK=${agent.writtenTarget ?? agent.target}`];
 }
 
 /** Secrets that become variables show as `****` in the step's name. */

@@ -123,6 +123,13 @@ test("U21: a build check in rawjson is BuildKit's VertexWarning, with its line a
       },
     ],
   });
+  written = "";
+  const runBy = { ...span, start: 0, end: 20 };
+  const trigger = { source: { path: "ONBUILD of a", text: "\n\nMAINTAINER b", runBy }, start: 2, end: 12 };
+  renderer.event({ kind: "diagnostic", diagnostic: { ...found, span: trigger } });
+  expect(JSON.parse(written)).toMatchObject({
+    warnings: [{ sourceInfo: { filename: "Dockerfile" }, range: [{ start: { line: 1 } }] }],
+  });
 });
 
 test("tty writes what has ended for good, and no line wider than the terminal", async () => {

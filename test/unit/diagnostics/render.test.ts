@@ -30,6 +30,35 @@ describe("renderDiagnostic", () => {
     related: [{ span: mark(text, "build"), message: 'stage "build" is declared here' }],
   };
 
+  test("O12: a trigger's fault is shown where the trigger is written, with the FROM that runs it", () => {
+    const file = "FROM a AS b\nONBUILD USER x\nFROM b\n";
+    const trigger = (within?: Span): Diagnostic => {
+      const source = { path: "ONBUILD of b", text: "USER x", runBy: mark(file, "FROM b"), ...(within && { within }) };
+      return { code: "C", severity: "error", message: "no", span: { source, start: 5, end: 6 } };
+    };
+    const shown = (within?: Span): string[] => renderDiagnostic(trigger(within), plain).split("\n");
+    const last = "    ╰─ Dockerfile:3:1: this FROM runs it";
+    expect([shown()[0], shown()[2], shown().at(-1)]).toEqual([
+      "ONBUILD of b:1:6: error: no [C]",
+      "   1 | >>> USER x",
+      last,
+    ]);
+    expect(shown(mark(file, "USER x"))).toEqual([
+      "Dockerfile:2:14: error: no [C]",
+      "--------------------",
+      "   1 |     FROM a AS b",
+      "   2 | >>> ONBUILD USER x",
+      "     |                  ^",
+      "   3 |     FROM b",
+      "--------------------",
+      last,
+    ]);
+    expect(shown(mark(file, "ONBUILD USER x")).slice(3, 5)).toEqual([
+      "   2 | >>> ONBUILD USER x",
+      `     |     ${"^".repeat(14)}`,
+    ]);
+  });
+
   test("L08: location, message, BuildKit's excerpt with a caret, help, related", () => {
     expect(renderDiagnostic(diagnostic, plain)).toBe(
       [

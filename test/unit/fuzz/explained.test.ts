@@ -293,6 +293,13 @@ describe("files", () => {
     linked("RUN ln /d/a /n", {}),
     linked("COPY a n /", { "/d/a": file }),
   );
+  shows(
+    "T04",
+    linked("RUN ln /d/a /m || true; mv /m /n", { "/d/a": file }),
+    { where: "layer 1 /n", docker: file, tsbuild: link },
+    linked("RUN ln /d/a /m || true; mv /k /n", { "/d/a": file }),
+    linked("RUN mv /m /n; ln /d/a /m", { "/d/a": file }),
+  );
 
   const made = (flag: string, base: LayerFacts = {}): Scene =>
     copied(`COPY ${flag}a /p/n/ # buildkit`, [{ "/p": "directory 0777 0:0", "/q": "directory 0777 0:0" }, {}], base);
@@ -346,6 +353,14 @@ describe("files", () => {
     excluded("--exclude=*.md --exclude=!a.md "),
     excluded("--exclude=*.md ", "src/b*"),
   );
+  // What only looks like a heredoc takes no lines away; what is one takes those that make the history.
+  const followed = (copy: string): Scene => ({
+    ...excluded("--exclude=*.md "),
+    parts: ["FROM busybox", "COPY --exclude=*.md src/* /w/", copy, "LABEL a=b", "LABEL c=d"],
+    history: ["COPY src/* /w/ # buildkit", "COPY x y # buildkit", "LABEL a=b", "LABEL c=d"],
+  });
+  shows("C14", followed('COPY --chown=5 ["x", "/d/<<r/"]'), kept, followed("COPY --chown=5 x <<r"));
+  shows("C14", followed("COPY x y<<r"), kept, followed("COPY x 1<<r"));
   // In Go's patterns ! is a character like others.
   shows(
     "C14",
@@ -466,6 +481,25 @@ describe("errors", () => {
     tsbuild: "an image",
   });
   shows("T38", { parts: ["FROM busybox", "USER 7", "RUN x"] }, user("7"), user("app"), user("8"), user("7", 2));
+
+  const groupless = (base: LayerFacts): Scene => ({ parts: ["FROM busybox", "USER app", "RUN x"], base });
+  const groups = (docker: string, line = 3) => ({
+    docker: failed(line, `process "x" did not complete successfully: unable to find ${docker}`),
+    tsbuild: "an image",
+  });
+  const noGroups = groups("groups for spec app: invalid argument");
+  const group: LayerFacts = { "/etc/group": 'file 0644 0:0 ""' };
+  shows("T38", groupless({}), noGroups, groupless(group), groups("groups for spec app: no", 3), {
+    ...noGroups,
+    tsbuild: "error: no",
+  });
+  shows(
+    "T38",
+    groupless({ ...group, "/etc/group": "link 0777 0:0 -> old" }),
+    noGroups,
+    groupless({ "/etc/group": "link 0777 0:0 -> old", "/etc/old": 'file 0644 0:0 ""' }),
+    groups("groups for spec app: invalid argument", 2),
+  );
 
   const inWorkdir = (workdir: string, layer: LayerFacts, more: Partial<Scene> = {}): Scene => ({
     parts: ["FROM busybox", "RUN touch /w", `WORKDIR ${workdir}`, "RUN x"],

@@ -122,6 +122,13 @@ describe("the judge", () => {
       });
     expect(await findings(builder(said(2, "no entry")), builder(needed(2)))).toEqual([]);
     expect(await findings(builder(said(2, "no entry")), builder(needed(3)))).toMatchObject([found]);
+    const triggered = (from: number) =>
+      outcome({
+        facts: undefined,
+        error: `/c/Dockerfile:1:9: error: no\n    ╰─ /c/Dockerfile:${from}:1: this FROM runs it\n  buildkit: none`,
+      });
+    expect(await findings(builder(said(2, "none")), builder(triggered(2)))).toEqual([]);
+    expect(await findings(builder(said(1, "none")), builder(triggered(2)))).toMatchObject([found]);
     const status = (code: number) => `invalid response status ${code}`;
     const loading = (text: string) => builder(said(2, `failed to load cache key: ${text}`));
     expect(await findings(loading(status(404)), builder(own(2, status(404))))).toEqual([]);

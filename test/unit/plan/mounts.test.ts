@@ -144,6 +144,14 @@ describe("mounts", () => {
       "/s",
     ]);
     expect(envOf(await run("RUN --mount=type=ssh x", "ENV SSH_AUTH_SOCK=mine"))["SSH_AUTH_SOCK"]).toBe("mine");
+    for (const [written, target] of [
+      ["s/agent", "/w/s/agent"],
+      ["/a/../$S/", "/s"],
+    ] as const) {
+      const relative = await run(`RUN --mount=type=ssh,target=${written} x`, "WORKDIR /w\nENV S=s");
+      expect(relative.mounts).toMatchObject([{ target }]);
+      expect(envOf(relative)["SSH_AUTH_SOCK"]).toBe(written.replace("$S", "s"));
+    }
   });
 
   test("M12, M61: what is true and what is false is Go's choice; M24: the greatest numbers", async () => {

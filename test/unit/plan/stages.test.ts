@@ -1,7 +1,7 @@
 // FROM, stages, targets, --from and what of them is resolved and planned.
 import { describe, expect, test } from "vitest";
 import { BuildError } from "../../../src/diagnostics/build-error.ts";
-import { spanText } from "../../../src/diagnostics/source.ts";
+import { spanText, writtenPlace } from "../../../src/diagnostics/source.ts";
 import type { NamedContext } from "../../../src/plan/options.ts";
 import { createdBy, errorsOf, execs, files, imageWith, names, ops, plan, planned } from "./rig.ts";
 
@@ -358,12 +358,25 @@ describe("O12: ONBUILD", () => {
     expect(asked).toEqual(["docker.io/library/base:latest", "docker.io/library/busybox:latest"]);
   });
 
-  test("errors are in the trigger's own text", async () => {
+  test("errors are in the trigger's own text, which knows the FROM that runs it", async () => {
     const { diagnostics } = await plan("FROM base", base("USER ${"));
-    expect(diagnostics[0]!.span.source).toMatchObject({
-      path: "ONBUILD of docker.io/library/base:latest",
-      text: "USER ${",
-    });
+    const { source } = diagnostics[0]!.span;
+    expect(source).toMatchObject({ path: "ONBUILD of docker.io/library/base:latest", text: "USER ${" });
+    expect(source.runBy && spanText(source.runBy)).toBe("FROM base");
+    expect(source.within).toBeUndefined();
+  });
+
+  test.for([
+    ["ONBUILD USER ${", "${"],
+    ['ONBUILD  user "${"', '"${"'],
+    ["ONBUILD COPY <<E /w\n$A ${E\nE", "$A ${E\n"],
+    ["ONBUILD USER \\\n  ${", "ONBUILD USER \\\n  ${"],
+    ["ONBUILD USER \\\n# no\n${", "ONBUILD USER \\\n# no\n${"],
+  ] as const)("of a stage's trigger they are where it is written: %j", async ([trigger, place]) => {
+    const { diagnostics } = await plan(`FROM busybox AS a\n${trigger}\nFROM a AS b\nFROM a`);
+    const { span } = diagnostics[0]!;
+    expect(spanText(writtenPlace(span))).toBe(place);
+    expect(span.source.runBy && spanText(span.source.runBy)).toBe("FROM a");
   });
 });
 
