@@ -1,6 +1,11 @@
 // Glob patterns of `${v#p}`, `${v%p}` and `${v/p/r}`: only `*` and `?` are special, neither matches a line feed (reference V05, V06).
 // Matching is a simulation in O(text × pattern), so no pattern can make it hang. Variables and quotes are the expander's business.
 
+const BYTE_ORDER_MARK = "\uFEFF";
+
+/** What a replacement of all matches takes for a group of the match: `$$`, `$name`, `${name}`. */
+const GROUP = /\$(?:\$|([\p{L}\p{Nd}_]+)|\{([\p{L}\p{Nd}_]+)\})/gu;
+
 /** A character to match, or a wildcard. */
 type Token =
   { readonly kind: "literal"; readonly character: string } | { readonly kind: "any" } | { readonly kind: "star" };
@@ -10,7 +15,7 @@ export type PatternResult = { readonly tokens: readonly Token[] } | { readonly e
 
 /** Reads a pattern: `\*`, `\?`, `\\` are literal; `\/` and `\}` stand for the delimiter alone; any other escape is an error. */
 export function parsePattern(text: string): PatternResult {
-  const characters = Array.from(text);
+  const characters = charactersOf(text);
   const tokens: Token[] = [];
   for (let i = 0; i < characters.length; i++) {
     const character = characters[i]!;
@@ -26,6 +31,11 @@ export function parsePattern(text: string): PatternResult {
     }
   }
   return { tokens };
+}
+
+/** What BuildKit's scanner reads of a text: all but a byte order mark at its start. */
+export function charactersOf(text: string): string[] {
+  return Array.from(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
 }
 
 /** `text` without its shortest (or longest) prefix that matches; unchanged where none does. */
@@ -55,7 +65,7 @@ export function replaceMatches(text: string, pattern: readonly Token[], replacem
     out.push(...characters.slice(at, start));
     // An empty match right behind a match is none: "aa" with "a*" is replaced once.
     const isAdjacentEmpty = end === start && start === lastEnd;
-    if (!isAdjacentEmpty) out.push(replacement);
+    if (!isAdjacentEmpty) out.push(isAll ? filled(replacement, characters.slice(start, end).join("")) : replacement);
     lastEnd = end;
     at = end;
     if (end === start) {
@@ -66,6 +76,14 @@ export function replaceMatches(text: string, pattern: readonly Token[], replacem
   }
   out.push(...characters.slice(at));
   return out.join("");
+}
+
+/** BuildKit hands the replacement of `${v//p/r}`, and of no other, to Go's templates: `$0` is the match, `$$` a dollar, any other group is empty. */
+function filled(template: string, match: string): string {
+  return template.replace(GROUP, (text, bare?: string, braced?: string) => {
+    if (text === "$$") return "$";
+    return (bare ?? braced) === "0" ? match : "";
+  });
 }
 
 /** End of the shortest or longest match that begins at `start`. */

@@ -1,6 +1,6 @@
 // Variables in words: `$v`, `${v}`, its modifiers, quotes and escapes (reference 1.4). Text in, text or the error's text out; looks nothing up itself,
 // knows no instruction and never throws.
-import { parsePattern, replaceMatches, trimPrefix, trimSuffix } from "./expand-pattern.ts";
+import { charactersOf, parsePattern, replaceMatches, trimPrefix, trimSuffix } from "./expand-pattern.ts";
 import { goQuote } from "../base/go-text.ts";
 
 /** Where values come from. A name without a value is unset; an empty value is set. */
@@ -118,7 +118,7 @@ class Expander {
   #rawEscapes = false;
 
   constructor(text: string, scope: VariableScope, options: ExpandOptions) {
-    this.#characters = Array.from(text);
+    this.#characters = charactersOf(text);
     this.#scope = scope;
     this.#escape = options.escape;
     this.#quotes = options.quotes ?? "remove";
@@ -185,7 +185,10 @@ class Expander {
   #singleQuoted(): string {
     const start = this.#at;
     const end = this.#characters.indexOf("'", start + 1);
-    if (end < 0) throw new ExpandError("unexpected end of statement while looking for matching single-quote");
+    if (end < 0) {
+      this.#at = this.#characters.length;
+      throw new ExpandError("unexpected end of statement while looking for matching single-quote");
+    }
     this.#at = end + 1;
     const quoted = this.#characters.slice(start + 1, end).join("");
     return this.#quotes === "keep" ? `'${quoted}'` : quoted;
@@ -255,12 +258,13 @@ class Expander {
   /** `${name:-word}` and its kind, from behind the modifier. */
   #modified(name: string, modifier: string, isEmptyUnset: boolean): string {
     const shown = `${isEmptyUnset ? ":" : ""}${modifier}`;
-    if (isEmptyUnset && !"-+?".includes(modifier)) {
-      throw new ExpandError(`unsupported modifier (${shown}) in substitution`);
-    }
-    const word = this.#operand("}", modifier === "#" || modifier === "%", "syntax error: missing '}'");
+    const unsupported = `unsupported modifier (${shown}) in substitution`;
+    const isTrim = modifier === "#" || modifier === "%";
+    if (isEmptyUnset && isTrim) throw new ExpandError(unsupported);
+    const word = this.#operand("}", isTrim, "syntax error: missing '}'");
     const value = this.#lookUp(name);
     if (value === undefined && this.#keepUnset) return `\${${name}${shown}${word}}`;
+    if (isEmptyUnset && !"-+?".includes(modifier)) throw new ExpandError(unsupported);
     const isUnset = value === undefined || (isEmptyUnset && value === "");
     switch (modifier) {
       case "-":

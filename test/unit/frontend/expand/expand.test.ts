@@ -13,7 +13,12 @@ const values: Readonly<Record<string, string>> = {
   BRACE: "a}c",
   SLASHES: "a\\\\b",
   LINES: "one\ntwo",
+  ZERO: "[${0}]$$c$1$no",
+  LOOSE: "$.$0${0$",
   ÜML: "unicode",
+  MARK: "a\ufeffb",
+  "\u0661\u0662": "digits",
+  x1: "letter first",
 };
 const scope: VariableScope = { get: (name) => values[name], names: () => Object.keys(values) };
 
@@ -28,6 +33,9 @@ describe("values", () => {
     ["V01", "$ a$ $. $1x $FOO$", "$ a$ $. x abcabc$"],
     ["V01", "$ÜML", "unicode"],
     ["V01", "x$12y", "xy"],
+    // Digits of any script are a name; what is a number in another way ends one; an accent of its own, too
+    ["V01", "$\u0661\u0662.$\u0661\u0662x$\u0661\u0662\u00b2|${\u0661\u0662}", "digits.digitsxdigits\u00b2|digits"],
+    ["V01", "$x1|$x1\u00b2|$x1\u2160|$x1e\u0301", "letter first|letter first\u00b2|letter first\u2160|\u0301"],
     ["V01", "$@|$*|$#|$?|$-|$$|$!|$0", "|||||||"],
     ["V02", "${NOPE:-w} ${EMPTY:-w} ${EMPTY-w} ${NOPE-w} ${FOO-w}", "w w  w abcabc"],
     ["V03", "${FOO:+w} ${EMPTY:+w} ${EMPTY+w} ${NOPE+w}", "w  w "],
@@ -46,6 +54,9 @@ describe("values", () => {
       "a-c a\\}cabc a-b*c abcabc a-\\b",
     ],
     ["V06", "${LINES/e*t/x}|${LINES//*/x}", "one\ntwo|x\nx"],
+    // What replaces all is a template of Go's: $0 is the match, $$ a dollar, any other group is empty, what names no group stays.
+    ["V06", "${FOO//b/$ZERO}|${FOO/b/$ZERO}", "a[b]$cca[b]$cc|a[${0}]$$c$1$nocabc"],
+    ["V06", "${FOO//b/\\$0}|${FOO//b/$LOOSE}", "a\\bca\\bc|a$.b${0$ca$.b${0$c"],
     // in double quotes a backslash that escapes nothing is a literal one to a pattern, and stays in a replacement
     ["V06", '${SLASHES/"\\*"/-} ${STARS/"\\*"/-} ${STARS/"*b"/-} ${SLASHES#"a\\*"}', "a- a*b*c -*c \\b"],
     ["V06", `\${FOO/b/"\\*"} \${FOO/b/"\\$x\\\\"} \${FOO/b/'\\*'}`, "a\\\\*cabc a\\$x\\\\cabc a\\*cabc"],
@@ -53,6 +64,9 @@ describe("values", () => {
     ["V09", `'$FOO'"$FOO" "a\\b\\$\\"\\\\" a\\ b \\$FOO \\'`, `$FOOabcabc a\\b$"\\ a b $FOO '`],
     ["V09", `"it's" 'say "x"' a"b"'c'`, `it's say "x" abc`],
     ["V09", "end\\", "end"],
+    // Scanners of BuildKit's drop a byte order mark that a text begins with, a pattern too, and no other
+    ["V09", "\ufeff$FOO\ufeff", "abcabc\ufeff"],
+    ["V09", "${MARK}|${MARK/\ufeff/-}|${MARK#*\ufeff}|${NOPE:-\ufeffx}", "a\ufeffb|-a\ufeffb|b|\ufeffx"],
   ])("%s %s", (_row, text, value) => {
     expect(expand(text)).toBe(value);
   });
@@ -84,8 +98,14 @@ describe("errors", () => {
     ["V08", "${FOO!}", "unsupported modifier (!) in substitution"],
     ["V08", "${FOO:0:1}", "unsupported modifier (:0) in substitution"],
     ["V08", "${FOO:#x}", "unsupported modifier (:#) in substitution"],
+    ["V08", "${FOO:=x}", "unsupported modifier (:=) in substitution"],
     ["V08", "${FOO:%x", "unsupported modifier (:%) in substitution"],
-    ["V08", "${FOO:=x", "unsupported modifier (:=) in substitution"],
+    // Any other modifier counts only once the end is found; a colon takes the brace for one.
+    ["V08", "${FOO:=x", "syntax error: missing '}'"],
+    ["V08", "${FOO:}", "syntax error: missing '}'"],
+    ["V08", "${FOO:}x}", "unsupported modifier (:}) in substitution"],
+    ["V08", "${FOO:-'x}", "syntax error: missing '}'"],
+    ["V08", "${FOO/'x", "syntax error: missing '/' in ${}"],
     ["V08", "${-x}", "unsupported modifier (x) in substitution"],
     ["V08", "${.x}", "unsupported modifier (.) in substitution"],
     ["V08", "${FOO#\\x}", "invalid pattern (\\x) in substitution: invalid escape '\\x'"],
