@@ -90,6 +90,7 @@ function buildArguments(
     cwd,
   });
   const maxSize = given["cache-max-size"];
+  const network = networkOf(given.network);
   return {
     build: {
       context: contexts[0]!,
@@ -100,14 +101,15 @@ function buildArguments(
       cache: given["no-cache"] ? "ignore" : "use",
       noCacheFilter: given["no-cache-filter"].flatMap((text) => text.split(",")),
       addHosts: given["add-host"],
-      network: networkOf(given.network),
+      network,
       ulimits: given.ulimit.map(parseUlimit),
       secrets: given.secret.map((text) => parseSecret(text, cwd, environment)),
       ssh: given.ssh.map((text) => parseSsh(text, cwd)),
       outputs,
       ...known,
       pull: pullPolicy(given.pull),
-      allow: given.allow.flatMap(entitlements),
+      // As in buildx, who asks for the machine's network by hand has allowed it.
+      allow: [...given.allow.flatMap(entitlements), ...(network === "host" ? ["network.host"] : [])],
       ...optionalFields(given, cwd),
     },
     call: parseCall(given.call, given.check),

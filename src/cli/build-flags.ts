@@ -95,7 +95,7 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
   "no-cache-filter": many("Stages to build without cache (repeatable, or a comma list)"),
   "cache-ttl": one("Run steps again whose results are older, as 24h (for one step: # tsbuild: ttl=24h above it)"),
   "add-host": many("Line of /etc/hosts in RUN, HOST:IP (repeatable)"),
-  network: one("Network of RUN: default, none or host", { default: "default" }),
+  network: one("Network of RUN: default, none or host (which allows network.host)", { default: "default" }),
   "shm-size": one("Size of /dev/shm in RUN, as 64m"),
   ulimit: many("Limit in RUN, NAME=SOFT[:HARD] (repeatable)"),
   "cgroup-parent": one("Parent cgroup of RUN"),

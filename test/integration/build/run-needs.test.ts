@@ -73,6 +73,7 @@ test("R04, R05, S40: rights over the machine are given by name, and one does not
   const host = "--network=host readlink /proc/self/ns/net";
   const own = await seen(host, ["--allow", "network.host,security.insecure"]);
   expect(await seen("readlink /proc/self/ns/net", [])).not.toBe(own);
+  expect(await seen("readlink /proc/self/ns/net", ["--network", "host"])).toBe(own);
   const refused = await rig.tsbuild(["--allow", "network.host", withRun(insecure)]);
   expect([refused.code, refused.stderr]).toEqual([
     1,
