@@ -20,6 +20,7 @@ import {
   planOptions,
   readInputs,
   readsOnlyDirectories,
+  requireSound,
   textError,
   type BuildInputs,
 } from "./plan-build.ts";
@@ -113,7 +114,8 @@ export interface OutlineReport {
 /** What the target needs from who builds it (K40). Fails where a build would before it runs anything, but not for warnings. */
 export function outline(parts: EngineParts, options: BuildOptions): Promise<OutlineReport> {
   return withInputs(parts, options, async (inputs, session) => {
-    const { dockerfile } = soundOf(inputs);
+    requireSound(inputs, options);
+    const { dockerfile } = inputs.parsed;
     const choices = planOptions(parts, options, inputs, session);
     const result: PlanResult = await planInputs(inputs, choices, session);
     const found = outlineOf(dockerfile, choices, result);
@@ -143,7 +145,8 @@ export interface TargetList {
 /** The stages of a Dockerfile (K41). Asks no registry; fails where the text has errors. */
 export function targets(parts: EngineParts, options: BuildOptions): Promise<TargetList> {
   return withInputs(parts, options, (inputs) => {
-    const { dockerfile } = soundOf(inputs);
+    requireSound(inputs, options);
+    const { dockerfile } = inputs.parsed;
     const list = dockerfile.stages.map(({ from, index }): TargetSummary => {
       const name = from.name?.text.toLowerCase();
       const description = name === undefined ? undefined : descriptionIn(from.comments, name);
@@ -168,11 +171,6 @@ export function fix(parts: EngineParts, options: BuildOptions): Promise<FixRepor
     const fixed = await fixDockerfile(dockerfile.source, (current) => fixableIn(current, override));
     return { ...fixed, file: contexts.dockerfilePath };
   });
-}
-
-function soundOf({ parsed }: BuildInputs): BuildInputs["parsed"] {
-  if (hasErrors(parsed.diagnostics)) throw textError(parsed.diagnostics);
-  return parsed;
 }
 
 async function withInputs<T>(

@@ -9,6 +9,7 @@ import type { Dockerfile, ParseResult } from "../frontend/ast.ts";
 import { lint } from "../frontend/lint/lint.ts";
 import {
   applyChecks,
+  fileChecks,
   parseCheckOptions,
   type CheckedDiagnostics,
   type CheckOptions,
@@ -96,7 +97,7 @@ export async function planBuild(
   refuseMultiPlatform(options.buildArgs);
   const inputs = await readInputs(parts, options, session, signal);
   begin?.(inputs.contexts.place);
-  if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);
+  requireSound(inputs, options);
   const result = await planInputs(inputs, planOptions(parts, options, inputs, session), session);
   if (options.cache === "use") noteUnknownStages(options.noCacheFilter, result.stages, onEvent);
   const { diagnostics, failure } = judge(inputs, result, options);
@@ -226,6 +227,16 @@ function ignoredCopies(
 
 export function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
   return diagnostics.some(({ severity }) => severity === "error");
+}
+
+/** Fails with everything that is wrong with the text, its directive of checks too, where it cannot be read. */
+export function requireSound(
+  { parsed: { dockerfile, diagnostics } }: BuildInputs,
+  { buildArgs }: Pick<BuildOptions, "buildArgs">,
+): void {
+  if (!hasErrors(diagnostics)) return;
+  const isOverridden = buildArgs.has("BUILDKIT_DOCKERFILE_CHECK");
+  throw textError(isOverridden ? diagnostics : [...fileChecks(dockerfile).diagnostics, ...diagnostics]);
 }
 
 /** All errors of a text as one failure. */

@@ -19,11 +19,11 @@ import { defaultJobs } from "./jobs.ts";
 import type { BuildOptions } from "./options.ts";
 import type { EngineParts } from "./parts.ts";
 import {
-  hasErrors,
   openSession,
   planInputs,
   planOptions,
   readInputs,
+  requireSound,
   textError,
   type BuildInputs,
 } from "./plan-build.ts";
@@ -78,7 +78,7 @@ async function warmOnce(parts: EngineParts, options: WarmOptions, caches: Caches
   });
   await session.protect();
   const inputs = await readInputs(parts, options, session, signal);
-  if (hasErrors(inputs.parsed.diagnostics)) throw textError(inputs.parsed.diagnostics);
+  requireSound(inputs, options);
   const isEveryStagePlanned = options.target === undefined;
   const planned = await planInputs(
     inputs,

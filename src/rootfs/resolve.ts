@@ -15,6 +15,8 @@ export interface PathLookup {
 export interface ResolveOptions {
   /** Whether a symlink as the last component is followed. Default true. */
   readonly followLast?: boolean;
+  /** What BuildKit's text says before it comes to the links. */
+  readonly failure?: string;
 }
 
 export interface ResolvedPath {
@@ -32,7 +34,7 @@ export interface ResolvedPath {
 export async function resolvePath(
   tree: PathLookup,
   path: string,
-  { followLast = true }: ResolveOptions = {},
+  { followLast = true, failure = "" }: ResolveOptions = {},
 ): Promise<ResolvedPath> {
   const todo = components(path).reverse();
   const state: State = { at: "", entry: undefined, missingFrom: undefined, blockedBy: undefined };
@@ -46,7 +48,7 @@ export async function resolvePath(
     const next = state.at === "" ? name : `${state.at}/${name}`;
     const entry = state.missingFrom === undefined ? await tree.lstat(next) : undefined;
     if (entry?.type === "symlink" && (todo.length > 0 || followLast)) {
-      if (++links > MAX_LINKS) throw tooManyLinks(path);
+      if (++links > MAX_LINKS) throw tooManyLinks(path, failure);
       const target = entry.linkname ?? "";
       if (target.startsWith("/")) [state.at, state.entry] = ["", undefined];
       todo.push(...components(target).reverse());
@@ -91,8 +93,9 @@ function components(path: string): string[] {
   return path.split("/").filter((part) => part !== "" && part !== ".");
 }
 
-function tooManyLinks(path: string): BuildError {
-  return new BuildError("source", `too many links in "/${components(path).join("/")}"`, {
+function tooManyLinks(path: string, failure: string): BuildError {
+  return new BuildError("source", `${failure}too many links`, {
+    summary: `too many links in "/${components(path).join("/")}"`,
     help: "a symbolic link points at itself, directly or by way of others",
     details: { word: components(path).join("/") },
   });

@@ -5,6 +5,7 @@ import type { Vertex } from "../graph/graph.ts";
 import type { CopyAction, ExecOp, FileOp } from "../graph/op.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { resolvePath } from "../rootfs/resolve.ts";
+import { noChecksum } from "./file/select.ts";
 import { RootfsView } from "../rootfs/view.ts";
 import { treeDigest } from "../tree/digest.ts";
 import type { Entry } from "../tree/entry.ts";
@@ -74,10 +75,10 @@ export class KeyInputs {
     const parts: KeyPart[] = [{ name: "base", value: ids.join(" ") }];
     for (const selection of selectionsOf(vertex)) {
       // A commit or a download that has changed may still have the same files here.
-      const tree = isRootfs(this.#vertex(selection.input))
-        ? new RootfsView(await this.#results.rootfs(selection.input))
-        : (await this.#results.tree(selection.input)).tree;
-      parts.push({ name: selection.name, value: await this.#selectionDigest(tree, selection) });
+      const source = isRootfs(this.#vertex(selection.input))
+        ? { tree: new RootfsView(await this.#results.rootfs(selection.input)), label: "the stage" }
+        : await this.#results.tree(selection.input);
+      parts.push({ name: selection.name, value: await this.#selectionDigest(source, selection) });
     }
     return [...parts, ...(await this.#secretParts(vertex))];
   }
@@ -95,9 +96,10 @@ export class KeyInputs {
     return parts;
   }
 
-  async #sourceDigest({ tree, identity }: SourceTree, selection: Selection): Promise<string> {
+  async #sourceDigest(source: SourceTree, selection: Selection): Promise<string> {
+    const { identity } = source;
     if (identity !== undefined) return digestOfJson([identity, selection.patterns]);
-    return this.#selectionDigest(tree, selection);
+    return this.#selectionDigest(source, selection);
   }
 
   #vertex(id: Digest): Vertex {
@@ -105,18 +107,19 @@ export class KeyInputs {
   }
 
   /** Digest of everything that the patterns can reach. It may hold more than the step takes (an excluded file): the content key then finds what this one misses. */
-  async #selectionDigest(tree: Tree, selection: Selection): Promise<string> {
+  async #selectionDigest({ tree, label }: Pick<SourceTree, "tree" | "label">, selection: Selection): Promise<string> {
+    const failure = noChecksum(label);
     const digests: string[] = [];
     for (const pattern of selection.patterns) {
       this.#signal.throwIfAborted();
       const path = relativePath(pattern);
       const literal = selection.hasWildcards ? literalPrefix(path) : path;
-      const resolved = await resolvePath(tree, literal);
+      const resolved = await resolvePath(tree, literal, { failure });
       const entries = resolved.entry ? await tree.walk(resolved.path) : undefined;
       digests.push(entries ? `${resolved.path} ${treeDigest(entries)}` : "missing");
       if (!entries || literal === path) continue;
       for (const link of [path, ...linksMatched(entries, resolved.path, path.slice(literal.length))])
-        digests.push(...(await outsideDigest(tree, link, resolved.path)));
+        digests.push(...(await outsideDigest(tree, link, resolved.path, failure)));
     }
     return digestOfJson(digests);
   }
@@ -176,8 +179,8 @@ function linksMatched(entries: Iterable<Entry>, folder: string, rest: string): s
 }
 
 /** Of what is at `path`, behind links, unless it is in `folder`, or is not there. */
-async function outsideDigest(tree: Tree, path: string, folder: string): Promise<string[]> {
-  const { path: real, entry } = await resolvePath(tree, path);
+async function outsideDigest(tree: Tree, path: string, folder: string, failure: string): Promise<string[]> {
+  const { path: real, entry } = await resolvePath(tree, path, { failure });
   const isInside = folder === "" || real === folder || real.startsWith(`${folder}/`);
   return entry === undefined || isInside ? [] : [`${real} ${treeDigest(await tree.walk(real))}`];
 }

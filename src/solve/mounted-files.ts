@@ -9,7 +9,7 @@ import { resolvePath } from "../rootfs/resolve.ts";
 import type { Entry } from "../tree/entry.ts";
 import { arrayOf } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
-import { missingSource } from "./file/select.ts";
+import { missingSource, noChecksum } from "./file/select.ts";
 
 /** What `source` names in a tree. */
 export interface MountedFiles {
@@ -62,7 +62,7 @@ export function cacheStart(
 
 /** Fails with `source` where there is no such path. */
 export async function selectMountedFiles(tree: Tree, source: string, label: string): Promise<MountedFiles> {
-  const resolved = await resolvePath(tree, relativePath(source), { followLast: true });
+  const resolved = await resolvePath(tree, relativePath(source), { failure: noChecksum(label) });
   if (!resolved.entry) throw await missingSource(tree, resolved.path, label);
   const walked = await tree.walk(resolved.path);
   const entries = await Promise.all(arrayOf(walked).map((entry) => withBytes(tree, entry)));

@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import type { LayerFacts } from "../compare/image-facts.ts";
 import { resolved } from "./causes.ts";
 import type { Circumstances, Explanation } from "./explained.ts";
-import { dockerFailure, tsbuildFailures } from "./failures.ts";
+import { dockerFailure, failureDifferences, tsbuildFailures } from "./failures.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { flagValues, instructionsOf, type Written } from "./lineage.ts";
 import { isExcluded, matches } from "./patterns.ts";
@@ -29,7 +29,7 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
   {
     row: "T32",
     why: "BuildKit 0.25 does not find a dangling link that COPY --exclude comes upon (moby/buildkit#4946)",
-    holds: ({ where, docker = "", tsbuild }, { each }) => {
+    holds: ({ where, docker = "", tsbuild }, { each, base }) => {
       const copy = blamed(docker, each);
       const path = /failed to calculate checksum of ref: "\/([^"]*)": not found$/.exec(
         dockerFailure(docker).sentence,
@@ -42,6 +42,7 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         flagValues(copy, "--exclude").length > 0 &&
         (each.files.some((file) => file.kind === "symlink" && targetOf(file.path, file.target) === path) ||
           isDanglingAtTop(path, copy, each) ||
+          isDanglingInBase(path, copy, base) ||
           isDanglingInWildcard(path, copy, each))
       );
     },
@@ -114,6 +115,15 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
           isBehindLinkOfContext(missing, gone, each)
         );
       });
+    },
+  },
+  {
+    row: "L09",
+    why: "BuildKit takes each byte of a flag for a character, so that what is not ASCII in it is several; tsbuild reads the character",
+    holds: ({ where, docker = "", tsbuild = "" }, { each }) => {
+      const meant = docker.replace(/^ERROR: .*$/m, (line) => Buffer.from(line, "latin1").toString());
+      const isInFlag = blamed(docker, each)?.flags.some((flag) => /[^ -~]/.test(flag)) === true;
+      return where === "error" && meant !== docker && isInFlag && failureDifferences(meant, tsbuild).length === 0;
     },
   },
   {
@@ -249,6 +259,15 @@ function isLinkTo(path: string, target: string, each: FuzzCase, base: readonly L
 /** A link right in the context's root, which docker names by itself: it leads nowhere, and the copy does not ask for it by name. */
 function isDanglingAtTop(path: string, copy: Written, each: FuzzCase): boolean {
   return !path.includes("/") && !copy.text.includes(path) && isDangling(path, copy, each);
+}
+
+/** The same of a root that a copy takes from a stage or an image: the base has the link, and not what it leads to. */
+function isDanglingInBase(path: string, copy: Written, base: readonly LayerFacts[]): boolean {
+  const tree = new Map(base.flatMap((layer) => Object.entries(layer)));
+  const isLink = tree.get(`/${path}`)?.startsWith("link ") === true && !tree.has(resolved(tree, `/${path}`));
+  const sources = copy.text.split(/[\s",[\]]+/).filter((word) => word !== "");
+  const isRoot = sources.slice(0, -1).some((word) => posix.resolve("/", word) === "/");
+  return isLink && isRoot && !path.includes("/") && flagValues(copy, "--from").length > 0;
 }
 
 /** A link that leads nowhere, which a wildcard matches and --exclude leaves out. */

@@ -2,6 +2,7 @@
 import type { Difference } from "../compare/differences.ts";
 import { causeOf } from "./causes.ts";
 import type { Circumstances, Explanation } from "./explained.ts";
+import { tsbuildFailures } from "./failures.ts";
 import { chainOf, instructionsOf, parentOf, type Written } from "./lineage.ts";
 import { isWithin, treeAfter } from "./trees.ts";
 
@@ -96,13 +97,15 @@ function isOnTheWay({ where, docker, tsbuild }: Difference, circumstances: Circu
 /** `EXPOSE x${NOPE:-82}`: docker has the port 82. */
 function isPortCutShort({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
   if (where === "build" && docker === "an image") {
-    const found = /Dockerfile:(\d+):\d+: error: .*\[InvalidPort\][^]*?buildkit: invalid containerPort: (\S+)/.exec(
-      tsbuild ?? "",
-    );
-    const blamed = instructionsOf(circumstances.each).find(
-      ({ lines }) => lines[0] <= Number(found?.[1]) && Number(found?.[1]) <= lines[1],
-    );
-    return blamed !== undefined && cutEnds(blamed).some((end) => found![2]!.endsWith(end));
+    return tsbuildFailures(tsbuild ?? "").every(({ sentence, lines }) => {
+      const port =
+        /\[InvalidPort\][^]*?buildkit: invalid containerPort: (\S+)/.exec(sentence)?.[1] ??
+        /error: invalid port: "(.*)": .* \[InvalidPort\]/.exec(sentence)?.[1];
+      const from = instructionsOf(circumstances.each).find(
+        (one) => lines && one.lines[0] <= lines[0] && lines[0] <= one.lines[1],
+      );
+      return port !== undefined && from !== undefined && cutEnds(from).some((end) => port.endsWith(end));
+    });
   }
   if (where.startsWith("history")) return isCutShort(causeOf(where, circumstances)?.instruction, docker, tsbuild);
   const port = /^config\.config\.ExposedPorts\.(.*)$/s.exec(where)?.[1];

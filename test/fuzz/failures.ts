@@ -45,6 +45,7 @@ export function tsbuildFailures(error: string): Failure[] {
 function withoutChance(text: string): string {
   return text
     .replace(/checksum of ref .*?: "(?=\/)/, 'checksum of ref: "')
+    .replace(/checksum of ref \S+: (?=too many links$)/m, "checksum of ref: ")
     .replace(/\/\S*\/cachemounts\/buildkit\d+(?=\/)/, "")
     .replace(/(?<=lint violation found for rules: )[\w, ]*/, (rules) => rules.split(", ").toSorted().join(", "))
     .replace(/ \(did you mean \S+\?\)$/, "")

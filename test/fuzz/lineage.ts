@@ -76,8 +76,8 @@ function takenApart(line: string): Pick<Written, "name" | "flags" | "text"> {
 /** The target's stage and those that it starts from, lowest first: indexes. */
 export function chainOf(each: FuzzCase): number[] {
   const stages = instructionsOf(each).filter(({ name }) => name === "FROM");
-  const target = each.args.findLast((word) => word.startsWith("--target="))?.slice("--target=".length);
-  const asked = stages.findLastIndex((from) => target === undefined || nameOf(from) === target.toLowerCase());
+  const target = each.args.findLast((word) => word.startsWith("--target="))?.slice("--target=".length) ?? "";
+  const asked = stages.findLastIndex((from) => target === "" || nameOf(from) === target.toLowerCase());
   const chain: number[] = [];
   for (let stage = asked; stage !== -1; stage = parentOf(stages[stage]!, stages)) chain.unshift(stage);
   return chain;

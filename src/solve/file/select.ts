@@ -56,21 +56,21 @@ export function hasWildcards(pattern: string): boolean {
  * but a wildcard does not look behind them. Fails with `source` where a path without wildcards, or a match that is a symlink, leads nowhere.
  */
 export async function selectSources(tree: Tree, base: string, options: SelectOptions): Promise<SelectedSource[]> {
-  const paths = options.isWildcardAllowed && hasWildcards(base) ? await expand(tree, base, options.exclude) : [base];
+  const paths = options.isWildcardAllowed && hasWildcards(base) ? await expand(tree, base, options) : [base];
   const selected: SelectedSource[] = [];
   for (const path of paths) {
-    const { path: real, entry } = await resolvePath(tree, path);
+    const { path: real, entry } = await resolvePath(tree, path, { failure: noChecksum(options.label) });
     if (!entry) throw await missingSource(tree, path, options.label);
     selected.push({ path: real, name: baseName(path), entry });
   }
   return selected;
 }
 
-async function expand(tree: Tree, pattern: string, exclude: PatternMatcher | undefined): Promise<string[]> {
+async function expand(tree: Tree, pattern: string, { exclude, label }: SelectOptions): Promise<string[]> {
   const parts = pattern.split("/");
   const firstWild = parts.findIndex(hasWildcards);
   const literal = parts.slice(0, firstWild).join("/");
-  const start = await resolvePath(tree, literal);
+  const start = await resolvePath(tree, literal, { failure: noChecksum(label) });
   if (!start.entry) {
     const reason = start.blockedBy === undefined ? "no such file or directory" : "not a directory";
     throw new BuildError("source", `lstat /${start.path}: ${reason}`, { help: "only file names may match nothing" });
@@ -113,21 +113,21 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
   const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
   const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
   const similar = suggest(baseName(path), names);
-  const isContext = label === "the build context";
   const shown = (at: string): string => (/^(?:stage|image) /.test(label) ? `/${at}` : at);
   const near = shown(joinRelative(parent.path, similar ?? ""));
   const why = similar?.toLowerCase() === baseName(path).toLowerCase() ? " Only upper and lower case differ" : "";
+  return new BuildError("source", `${noChecksum(label)}${JSON.stringify(`/${path}`)}: not found`, {
+    summary: `there is no "${shown(path)}" in ${label}`,
+    help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
+    details: { word: path },
+  });
+}
+
+/** How BuildKit begins to say why it cannot have a source. */
+export function noChecksum(label: string): string {
   // BuildKit's names of refs are two random words.
-  const ref = isContext ? "local::context" : label.replaceAll('"', "").replaceAll(" ", "::");
-  return new BuildError(
-    "source",
-    `failed to compute cache key: failed to calculate checksum of ref ${ref}: ${JSON.stringify(`/${path}`)}: not found`,
-    {
-      summary: `there is no "${shown(path)}" in ${label}`,
-      help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
-      details: { word: path },
-    },
-  );
+  const ref = label === "the build context" ? "local::context" : label.replaceAll('"', "").replaceAll(" ", "::");
+  return `failed to compute cache key: failed to calculate checksum of ref ${ref}: `;
 }
 
 function whereItLooked(label: string): string {

@@ -46,6 +46,12 @@ const MISTAKES: readonly Mistake[] = [
     says: ['failed to parse check option "error=maybe"', "InvalidCheckOption", "help:"],
   },
   {
+    name: "K30: … together with all else that is wrong",
+    files: { Dockerfile: "# check=error=maybe\nFROM busybox\nRUNN a\n" },
+    code: 1,
+    says: ['failed to parse check option "error=maybe"', "unknown instruction: RUNN"],
+  },
+  {
     name: "an unknown flag",
     files: { Dockerfile: "FROM busybox\n" },
     args: ["--tga", "x"],
@@ -92,13 +98,18 @@ const MISTAKES: readonly Mistake[] = [
     name: "links in a circle, in a COPY",
     files: { Dockerfile: "FROM busybox\nCOPY --chmod=644 round/x /x\n", round: { link: "round" } },
     code: 1,
-    says: ['too many links in "/round/x"', "Dockerfile:2:18", "points at itself"],
+    says: [
+      'too many links in "/round/x"',
+      "Dockerfile:2:18",
+      "points at itself",
+      "failed to compute cache key: failed to calculate checksum of ref local::context: too many links",
+    ],
   },
   {
     name: "M11: links in a circle, in a mount",
     files: { Dockerfile: "FROM busybox\nRUN --mount=source=round,target=/m true\n", round: { link: "round" } },
     code: 1,
-    says: ['too many links in "/round"', "Dockerfile:2:20"],
+    says: ['too many links in "/round"', "Dockerfile:2:20", "calculate checksum of ref local::context: too many links"],
   },
   {
     name: "O06: an unknown user",

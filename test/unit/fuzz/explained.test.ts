@@ -10,6 +10,7 @@ interface Scene {
   readonly parts: readonly string[];
   readonly files?: readonly ContextFile[];
   readonly ignore?: readonly string[];
+  readonly args?: readonly string[];
   /** `created_by` of the instructions, for both; docker's where it has others. "" before the text = no layer. */
   readonly history?: readonly string[];
   readonly dockerHistory?: readonly string[];
@@ -36,6 +37,7 @@ function rowOf(scene: Scene, difference: Partial<Difference>): string | undefine
     parts,
     files = [],
     ignore = [],
+    args = [],
     history = [],
     dockerHistory = history,
     layers = [[], []],
@@ -43,7 +45,7 @@ function rowOf(scene: Scene, difference: Partial<Difference>): string | undefine
     before,
   } = scene;
   const circumstances: Circumstances = {
-    each: { parts, lineEnd: "\n", files, ignore, args: [] },
+    each: { parts, lineEnd: "\n", files, ignore, args },
     docker: outcome({ facts: factsOf(dockerHistory, layers[1]) }),
     tsbuild: outcome({ facts: factsOf(history, layers[0]) }),
     before: before && outcome({ steps: before }),
@@ -88,6 +90,10 @@ describe("metadata", () => {
     { where: "history[1].created_by", docker: pointer, tsbuild: fields(3) },
     { where: "history[1].created_by", docker: pointer, tsbuild: fields(4) },
   );
+
+  const targeted = (target: string): Scene => ({ ...health, args: ["--target=x", `--target=${target}`] });
+  const healthText = { where: "history[1].created_by", docker: pointer, tsbuild: fields(3) };
+  shows("HI13", targeted(""), healthText, targeted("y"));
 
   const workdir = { parts: ["FROM busybox", "WORKDIR //w/"], history: ["WORKDIR /w"] };
   const written = { where: "history[1].created_by", docker: '"WORKDIR //w/"', tsbuild: '"WORKDIR /w"' };
@@ -217,6 +223,22 @@ describe("metadata", () => {
     docker: "an image",
     tsbuild: `/x/Dockerfile:${line}:8: error: "${of}" is not a port number [InvalidPort]\n  buildkit: invalid containerPort: ${of}`,
   });
+  const portless = (of: string) => ({
+    docker: "an image",
+    tsbuild: `/x/Dockerfile:2:8: error: invalid port: "${of}": no port specified [InvalidPort]`,
+  });
+  const both = (...ports: readonly string[]) => ({
+    docker: "an image",
+    tsbuild: ports.map((port) => portless(port).tsbuild).join("\n"),
+  });
+  shows(
+    "V24",
+    cut,
+    both("/lib-82", "a/b82"),
+    both("/lib-82", "/lib-83"),
+    { ...both("/lib-82"), docker: "no" },
+    { docker: "an image", tsbuild: `${portless("/lib-82").tsbuild}\n/x/Dockerfile:1:1: error: no` },
+  );
   shows("V24", cut, invalid(2, "~82"), invalid(2, "~83"), invalid(1, "~82"));
 
   const children = (label: string): Scene => ({
@@ -446,6 +468,23 @@ describe("errors", () => {
     atTop("COPY . /w"),
   );
 
+  const inBase = (copy: string, base: LayerFacts = { "/dead": "link 0777 0:0 -> /nowhere" }): Scene => ({
+    parts: ["FROM busybox", copy, "RUN x"],
+    base,
+  });
+  shows(
+    "T32",
+    inBase('COPY --exclude=x --from=s [ "//../", "/dead"]'),
+    notFound(2, "/dead"),
+    notFound(2, "/nowhere"),
+    notFound(3, "/dead"),
+    inBase('COPY --from=s ["/", "/dead"]'),
+    inBase('COPY --exclude=x ["/", "/dead"]'),
+    inBase("COPY --exclude=x --from=s /dead /w"),
+    inBase("COPY --exclude=x --from=s / /w", { "/dead": "link 0777 0:0 -> /n", "/n": "directory 0755 0:0" }),
+    inBase("COPY --exclude=x --from=s / /w", { "/dead": 'file 0644 0:0 ""' }),
+  );
+
   const inWildcard = (flags: string, source = "src/*/*"): Scene => ({
     parts: ["FROM busybox", `COPY --exclude=${flags} ${source} /w/`, "RUN x"],
     files: [{ kind: "symlink", path: "src/d/l", target: "nowhere" }, text("src/d/a")],
@@ -587,6 +626,23 @@ describe("errors", () => {
     tsbuild: `/c/Dockerfile:${own}:1: error: invalid chmod parameter: 'u'. it should be octal string`,
   });
   shows("C11", chmod("u"), syntax(2, 2), syntax(3, 3), syntax(2, 3), chmod("755"));
+
+  const mangled = (name: string, own = "é", line = 2) => ({
+    where: "error",
+    docker: failed(2, `failed to process "${name}\${": no`),
+    tsbuild: `/c/Dockerfile:${line}:1: error: no\n  buildkit: failed to process "${own}\${": no`,
+  });
+  const unusual: Scene = { parts: ["FROM busybox", "RUN --mount=target=é${ x", "RUN x"] };
+  const twiceEncoded = Buffer.from("é").toString("latin1");
+  shows(
+    "L09",
+    unusual,
+    mangled(twiceEncoded),
+    mangled(twiceEncoded, "è"),
+    mangled(twiceEncoded, "é", 3),
+    mangled("è"),
+    { ...unusual, parts: ["FROM busybox", "COPY é${ x"] },
+  );
 
   const twice = (line: number, own: number, name = "escape") => ({
     where: "error",

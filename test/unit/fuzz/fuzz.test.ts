@@ -129,6 +129,9 @@ describe("the judge", () => {
       });
     expect(await findings(builder(said(2, "none")), builder(triggered(2)))).toEqual([]);
     expect(await findings(builder(said(1, "none")), builder(triggered(2)))).toMatchObject([found]);
+    const links = (ref: string) => `failed to calculate checksum of ref ${ref}: too many links`;
+    expect(await findings(builder(said(2, links("x::y"))), builder(own(2, links("local::context"))))).toEqual([]);
+    expect(await findings(builder(said(2, links("x::y"))), builder(own(2, "too many links")))).toMatchObject([found]);
     const status = (code: number) => `invalid response status ${code}`;
     const loading = (text: string) => builder(said(2, `failed to load cache key: ${text}`));
     expect(await findings(loading(status(404)), builder(own(2, status(404))))).toEqual([]);

@@ -59,7 +59,8 @@ test("C08 a file with something behind it blocks the way and says so", async () 
 test("C08, T19 links that never end are an error, a long chain is not", async () => {
   await expect(resolvePath(tree, "l1/x")).rejects.toMatchObject({
     code: "source",
-    message: 'too many links in "/l1/x"',
+    message: "too many links",
+    summary: 'too many links in "/l1/x"',
   });
   const chain = Array.from({ length: 255 }, (_, i) => `c${i} symlink 0777 0:0 -> ${i === 254 ? "end" : `c${i + 1}`}`);
   const long = new MemoryTree(parseEntries([...chain, 'end file 0644 0:0 "e"']));
