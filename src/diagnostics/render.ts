@@ -34,11 +34,11 @@ export function renderPlace(
   span: Span,
   options: RenderOptions,
 ): { readonly location: string; readonly excerpt: readonly string[] } {
-  const { isOption, runBy, text } = span.source;
+  const { isOption, trigger, text } = span.source;
   if (isOption === true) return { location: "", excerpt: [] };
   const place = writtenPlace(span);
   const excerpt = text === "" ? [] : [renderExcerpt(place, options)];
-  const from = runBy ? [renderRelated({ span: runBy, message: "this FROM runs it" }, options)] : [];
+  const from = trigger ? [renderRelated({ span: trigger.runBy, message: "this FROM runs it" }, options)] : [];
   return { location: formatLocation(place), excerpt: [...excerpt, ...from] };
 }
 

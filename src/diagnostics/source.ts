@@ -6,10 +6,17 @@ export interface SourceFile {
   readonly text: string;
   /** A flag of the command line: it has no lines that anyone could go to. */
   readonly isOption?: true;
-  /** Of an ONBUILD trigger: the FROM that runs it, which is what BuildKit blames. */
-  readonly runBy?: Span;
-  /** Where it is written in another text: there as it is, if the lengths are equal. */
-  readonly within?: Span;
+  /** The text is an ONBUILD trigger. */
+  readonly trigger?: TriggerPlace;
+}
+
+export interface TriggerPlace {
+  /** The FROM that runs it, which is what BuildKit blames. */
+  readonly runBy: Span;
+  /** How many triggers that FROM runs before it. */
+  readonly index: number;
+  /** Where it is written in the Dockerfile: there as it is, if the lengths are equal. Undefined = an image has it. */
+  readonly written?: Span;
 }
 
 /** Half-open range of UTF-16 offsets in a source's text. */
@@ -21,10 +28,10 @@ export interface Span {
 
 /** The place where a person finds what the span points at. */
 export function writtenPlace({ source, start, end }: Span): Span {
-  const { within, text } = source;
-  if (!within) return { source, start, end };
-  const isLiteral = within.end - within.start === text.length;
-  return isLiteral ? { ...within, start: within.start + start, end: within.start + end } : within;
+  const written = source.trigger?.written;
+  if (!written) return { source, start, end };
+  const isLiteral = written.end - written.start === source.text.length;
+  return isLiteral ? { ...written, start: written.start + start, end: written.start + end } : written;
 }
 
 /** One-based line, one-based column in UTF-16 units. */

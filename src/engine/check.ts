@@ -58,6 +58,7 @@ export function check(parts: EngineParts, options: BuildOptions): Promise<CheckR
       diagnostics: [],
       stages: [],
       shellBases: new Set(),
+      triggers: new Map(),
       contextCopies: [],
     };
     let failure: BuildError | undefined;
@@ -97,7 +98,7 @@ function errorLines(dockerfile: Dockerfile, error: BuildError): LineRange | unde
 
 /** The whole instruction around a place; of an empty continuation the instruction's last line; of a trigger the FROM that runs it. */
 function linesOf(dockerfile: Dockerfile, span: Span, code?: string): LineRange {
-  const { source, start, end } = span.source.runBy ?? span;
+  const { source, start, end } = span.source.trigger?.runBy ?? span;
   const line = (offset: number): number => positionAt(source, offset).line;
   const node = source === dockerfile.source ? instructionAt(dockerfile, start) : undefined;
   if (!node || code === "NoEmptyContinuation")

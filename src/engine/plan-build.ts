@@ -4,7 +4,7 @@ import { goQuote } from "../base/go-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
-import { spanText } from "../diagnostics/source.ts";
+import { spanText, type Span } from "../diagnostics/source.ts";
 import type { Dockerfile, ParseResult } from "../frontend/ast.ts";
 import { lint } from "../frontend/lint/lint.ts";
 import {
@@ -168,20 +168,25 @@ export async function planInputs(
 /** Errors and warnings in the order in which BuildKit finds them, without what the user silenced; `failure` where `error=true` makes warnings fatal. */
 export function judge(
   { parsed, contexts }: BuildInputs,
-  result: Pick<PlanResult, "diagnostics" | "stages" | "shellBases" | "contextCopies">,
+  result: Pick<PlanResult, "diagnostics" | "stages" | "shellBases" | "triggers" | "contextCopies">,
   options: BuildOptions,
   isEveryStageShown = false,
 ): CheckedDiagnostics {
   const { dockerfile } = parsed;
   const needed = new Set(result.stages.filter(({ isNeeded }) => isNeeded).map(({ index }) => index));
-  const linted = lint(dockerfile, ({ index }) => isEveryStageShown || needed.has(index), result.shellBases);
+  const linted = lint(dockerfile, ({ index }) => isEveryStageShown || needed.has(index), result);
   const found = [
     ...parsed.diagnostics,
     ...linted,
     ...notIn(linted, result.diagnostics),
     ...ignoredCopies(result, contexts),
-  ];
+  ].filter(({ span }) => isTriggered(span, result.stages));
   return applyChecks(dockerfile, inFindingOrder(dockerfile, found), checkOverride(options.buildArgs, dockerfile));
+}
+
+/** BuildKit looks at all stages, but runs the triggers of those only that the target needs. */
+function isTriggered({ source: { trigger } }: Span, stages: PlanResult["stages"]): boolean {
+  return !trigger || stages.some(({ span, isNeeded }) => isNeeded && span === trigger.runBy);
 }
 
 /** `planned` without what the text alone showed in the same word. */

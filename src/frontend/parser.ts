@@ -2,7 +2,7 @@
 // Expands nothing and looks nothing up. Reference 1.1–1.3, 1.11; messages contain BuildKit's texts.
 import { createDiagnostic } from "../diagnostics/catalog.ts";
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
-import { positionAt, type SourceFile, type Span } from "../diagnostics/source.ts";
+import { positionAt, type SourceFile, type Span, type TriggerPlace } from "../diagnostics/source.ts";
 import type { ArgInstruction, Directive, FromInstruction, Instruction, ParseResult, Stage, Word } from "./ast.ts";
 import { isDockerfileSyntax, parseDirectives, requestedSyntax } from "./directives.ts";
 import { nearestInstruction, readHead, reportUnknown, type Head } from "./draft.ts";
@@ -53,9 +53,9 @@ export function parseDockerfile(source: SourceFile, { ignoresSyntax = false }: P
 export function parseTrigger(
   text: string,
   origin: string,
-  place: Pick<SourceFile, "runBy" | "within"> = {},
+  place?: TriggerPlace,
 ): { readonly instruction: Instruction | undefined; readonly diagnostics: readonly Diagnostic[] } {
-  const source: SourceFile = { path: origin, text, ...place };
+  const source: SourceFile = { path: origin, text, ...(place && { trigger: place }) };
   const diagnostics: Diagnostic[] = [];
   checkLineLengths(source, diagnostics);
   const reader = new LineReader({ source, escape: "\\", start: 0 });

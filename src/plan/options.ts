@@ -1,6 +1,7 @@
 // What the planner takes and gives. Data only; the one door to the world is `resolveImage`.
 import type { Diagnostic } from "../diagnostics/diagnostic.ts";
 import type { Span } from "../diagnostics/source.ts";
+import type { Instruction } from "../frontend/ast.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
 import type { GitOp, HttpOp, LocalOp, Ulimit } from "../graph/op.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -91,6 +92,7 @@ export interface StageSummary {
   /** As written. */
   readonly platform?: string;
   readonly isTarget: boolean;
+  /** By the target, even where more is planned. */
   readonly isNeeded: boolean;
   /** A named context stands in for it. */
   readonly isReplaced: boolean;
@@ -114,6 +116,8 @@ export interface PlanResult {
   readonly needs: ReadonlyMap<number, StageNeeds>;
   /** Indices of stages that were walked and begin with a SHELL of their base image. */
   readonly shellBases: ReadonlySet<number>;
+  /** Index of a stage that was resolved → the triggers of its base, which run before its own instructions. */
+  readonly triggers: ReadonlyMap<number, readonly Instruction[]>;
   readonly contextCopies: readonly ContextCopy[];
   /** Names of the local contexts that the plan reads. */
   readonly localContexts: readonly string[];

@@ -3,7 +3,7 @@
 // Reference 1.4–1.8, 1.11–1.14. Knows no cache, no layers and no files.
 import { BuildError } from "../diagnostics/build-error.ts";
 import { spanText, type Span } from "../diagnostics/source.ts";
-import type { Dockerfile, OnbuildInstruction } from "../frontend/ast.ts";
+import type { Dockerfile, Instruction, OnbuildInstruction } from "../frontend/ast.ts";
 import { parseTrigger } from "../frontend/parser.ts";
 import { GraphBuilder } from "../graph/graph.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
@@ -35,6 +35,7 @@ class Planner {
   readonly #catalog: SourceCatalog;
   /** Instructions of each stage with their links; triggers come in front once the base is known. */
   readonly #prepared = new Map<number, readonly PreparedInstruction[]>();
+  readonly #triggers = new Map<number, readonly Instruction[]>();
   readonly #contextCopies: ContextCopy[] = [];
   readonly #needs = new Map<number, StageNeeds>();
   readonly #shellBases = new Set<number>();
@@ -54,9 +55,10 @@ class Planner {
     const target = findTarget(this.#nodes, this.#options.target, this.#reporter);
     const isCyclic = checkCycles(this.#nodes, (node) => this.#edgesOf(node), this.#reporter);
     if (!target || isCyclic) return this.#result(undefined, target, new Set());
-    const needed = await this.#resolve(target);
-    if (!needed) return this.#result(undefined, target, this.#reachable(target));
-    const states = this.#walk(needed);
+    const planned = await this.#resolve(target);
+    const needed = this.#reachable([target.index]);
+    if (!planned) return this.#result(undefined, target, needed);
+    const states = this.#walk(planned);
     const state = states.get(target.index);
     const isSound = state !== undefined && !this.#reporter.hasErrors;
     return this.#result(isSound ? this.#plan(state, [...states.values()]) : undefined, target, needed);
@@ -84,24 +86,24 @@ class Planner {
     return edges;
   }
 
-  /** Stages that the target needs by what is known now (F08). */
-  #reachable(target: StageNode): Set<number> {
+  /** These stages and all that they need by what is known now (F08). */
+  #reachable(wanted: readonly number[]): Set<number> {
     const reached = new Set<number>();
     const visit = (index: number): void => {
       if (reached.has(index)) return;
       reached.add(index);
       for (const { to } of this.#edgesOf(this.#nodes[index]!)) visit(to);
     };
-    if (this.#options.isEveryStagePlanned) this.#nodes.forEach(({ index }) => visit(index));
-    visit(target.index);
+    wanted.forEach(visit);
     return reached;
   }
 
   /** Pins what the needed stages are built from, all at once; triggers may need more, so again until nothing is new. Undefined: text errors say why. */
   async #resolve(target: StageNode): Promise<ReadonlySet<number> | undefined> {
     const done = new Set<number>();
+    const wanted = this.#options.isEveryStagePlanned ? [...this.#nodes.keys()] : [target.index];
     for (;;) {
-      const needed = this.#reachable(target);
+      const needed = this.#reachable(wanted);
       const fresh = [...needed].filter((index) => !done.has(index)).sort((a, b) => a - b);
       if (fresh.length === 0) return needed;
       const nodes = fresh.map((index) => this.#nodes[index]!);
@@ -135,11 +137,16 @@ class Planner {
     if (node.isReplaced) return [];
     const triggers: PreparedInstruction[] = [];
     const runBy = node.stage.from.span;
-    for (const { text, origin, within } of this.#triggersOf(node)) {
-      const { instruction, diagnostics } = parseTrigger(text, origin, { runBy, ...(within && { within }) });
+    for (const [index, { text, origin, written }] of this.#triggersOf(node).entries()) {
+      const place = { runBy, index, ...(written && { written }) };
+      const { instruction, diagnostics } = parseTrigger(text, origin, place);
       this.#reporter.add(diagnostics);
       if (instruction) triggers.push(this.#prepareOne(instruction, true));
     }
+    this.#triggers.set(
+      node.index,
+      triggers.map(({ instruction }) => instruction),
+    );
     this.#prepared.set(node.index, [...triggers, ...(this.#prepared.get(node.index) ?? [])]);
     return triggers;
   }
@@ -150,12 +157,12 @@ class Planner {
     if (stage && !stage.isReplaced) {
       const origin = `ONBUILD of stage ${stage.displayName}`;
       return stage.stage.instructions.flatMap((each) =>
-        each.kind === "onbuild" ? [{ text: each.trigger, origin, within: placeOf(each) }] : [],
+        each.kind === "onbuild" ? [{ text: each.trigger, origin, written: placeOf(each) }] : [],
       );
     }
     const image = this.#catalog.image(stage ? stage.base : base);
     const texts = image?.config.config?.OnBuild ?? [];
-    return texts.map((text) => ({ text, origin: `ONBUILD of ${image!.reference}`, within: undefined }));
+    return texts.map((text) => ({ text, origin: `ONBUILD of ${image!.reference}`, written: undefined }));
   }
 
   /** Walks the needed stages in file order. */
@@ -224,6 +231,7 @@ class Planner {
       stages: this.#nodes.map((node) => summaryOf(node, target, needed)),
       needs: this.#needs,
       shellBases: this.#shellBases,
+      triggers: this.#triggers,
       contextCopies: this.#contextCopies,
       localContexts: vertices.flatMap(({ op }) => (op.kind === "local" ? [op.name] : [])),
     };
@@ -235,7 +243,7 @@ interface Trigger {
   /** Names the text in messages. */
   readonly origin: string;
   /** Where it is written in the Dockerfile; undefined = in an image. */
-  readonly within: Span | undefined;
+  readonly written: Span | undefined;
 }
 
 /** Continued lines are joined in a trigger, and comments in it are dropped: such a text does not stand there as it is. */

@@ -76,7 +76,7 @@ export function rawJsonProgress(target: ProgressTarget): ProgressRenderer {
 /** BuildKit's VertexWarning, without the LLB definition of the source. */
 function rawWarning({ code, message, url, description, span }: Diagnostic): object {
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
-  const { source, start, end } = span.source.runBy ?? span;
+  const { source, start, end } = span.source.trigger?.runBy ?? span;
   const line = (offset: number): number => positionAt(source, offset).line;
   const [first, last] = [line(start), line(Math.max(start, end - 1))];
   return {

@@ -55,6 +55,10 @@ function placeOf(dockerfile: Dockerfile, diagnostic: Diagnostic): Place {
   const pass = known < 0 ? stagePass : known;
   // a repeated instruction is found at the second one
   const span = code === "MultipleInstructionsDisallowed" ? (related?.[0]?.span ?? diagnostic.span) : diagnostic.span;
+  const { trigger } = span.source;
+  // a stage's triggers are looked at right after its FROM
+  if (trigger)
+    return { pass: stagePass, start: trigger.runBy.end, part: "", rank: trigger.index, at: stageRules.indexOf(code) };
   if (span.source !== dockerfile.source) return { pass: stagePass, start: Infinity, part: "", rank: 0, at: 0 };
   const node = instructionAt(dockerfile, span.start);
   const start = node?.span.start ?? span.start;

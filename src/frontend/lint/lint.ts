@@ -1,6 +1,7 @@
 // All build checks that need no evaluation, in file order. Which of them the user wants to see is check-directive.ts's matter.
+import { catalogEntry } from "../../diagnostics/catalog.ts";
 import type { Diagnostic } from "../../diagnostics/diagnostic.ts";
-import type { Dockerfile, Stage } from "../ast.ts";
+import type { Dockerfile, Instruction, Stage } from "../ast.ts";
 import { cacheCommentRules } from "./cache-comments.ts";
 import { casingRules } from "./casing.ts";
 import { instructionLintRules } from "./instructions.ts";
@@ -17,18 +18,25 @@ export const lintRules: readonly LintRule[] = [
   ...cacheCommentRules,
 ];
 
-const noStages: ReadonlySet<number> = new Set();
+/** What the text alone does not show of the stages' bases. */
+export interface LintBases {
+  /** Indices of stages whose base image has a SHELL: there the shell form is meant (K07). */
+  readonly shellBases: ReadonlySet<number>;
+  /** Index of a stage → the triggers of its base, which BuildKit checks as if they stood before its instructions. */
+  readonly triggers: ReadonlyMap<number, readonly Instruction[]>;
+}
 
-/**
- * Warnings of the file. `isReachable` leaves out stages that the build does not need, for the checks that BuildKit leaves out there;
- * `shellBases` are the indices of stages whose base image has a SHELL: there the shell form is meant (K07).
- */
+const nothingKnown: LintBases = { shellBases: new Set(), triggers: new Map() };
+
+/** Warnings of the file. `isReachable` leaves out stages that the build does not need, for the checks that BuildKit leaves out there. */
 export function lint(
   dockerfile: Dockerfile,
   isReachable: (stage: Stage) => boolean = () => true,
-  shellBases: ReadonlySet<number> = noStages,
+  { shellBases, triggers }: LintBases = nothingKnown,
 ): readonly Diagnostic[] {
-  const stages = dockerfile.stages.filter(isReachable);
+  const stages = dockerfile.stages
+    .filter(isReachable)
+    .map((stage) => ({ ...stage, instructions: [...(triggers.get(stage.index) ?? []), ...stage.instructions] }));
   const found = lintRules.flatMap((rule) =>
     rule.scope === "file"
       ? [...rule.run(dockerfile)]
@@ -36,5 +44,11 @@ export function lint(
           rule.code === "JSONArgsRecommended" && shellBases.has(stage.index) ? [] : [...rule.run(stage, dockerfile)],
         ),
   );
-  return found.sort((a, b) => a.span.start - b.span.start);
+  const isOurs = ({ code, span }: Diagnostic): boolean =>
+    span.source === dockerfile.source || catalogEntry(code)?.category !== "hint";
+  return found.filter(isOurs).sort((a, b) => placeInFile(a) - placeInFile(b));
+}
+
+function placeInFile({ span }: Diagnostic): number {
+  return (span.source.trigger?.runBy ?? span).start;
 }

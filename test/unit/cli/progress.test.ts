@@ -125,8 +125,8 @@ test("U21: a build check in rawjson is BuildKit's VertexWarning, with its line a
   });
   written = "";
   const runBy = { ...span, start: 0, end: 20 };
-  const trigger = { source: { path: "ONBUILD of a", text: "\n\nMAINTAINER b", runBy }, start: 2, end: 12 };
-  renderer.event({ kind: "diagnostic", diagnostic: { ...found, span: trigger } });
+  const source = { path: "ONBUILD of a", text: "\n\nMAINTAINER b", trigger: { runBy, index: 0 } };
+  renderer.event({ kind: "diagnostic", diagnostic: { ...found, span: { source, start: 2, end: 12 } } });
   expect(JSON.parse(written)).toMatchObject({
     warnings: [{ sourceInfo: { filename: "Dockerfile" }, range: [{ start: { line: 1 } }] }],
   });

@@ -32,11 +32,12 @@ describe("renderDiagnostic", () => {
 
   test("O12: a trigger's fault is shown where the trigger is written, with the FROM that runs it", () => {
     const file = "FROM a AS b\nONBUILD USER x\nFROM b\n";
-    const trigger = (within?: Span): Diagnostic => {
-      const source = { path: "ONBUILD of b", text: "USER x", runBy: mark(file, "FROM b"), ...(within && { within }) };
+    const diagnosed = (written?: Span): Diagnostic => {
+      const trigger = { runBy: mark(file, "FROM b"), index: 0, ...(written && { written }) };
+      const source = { path: "ONBUILD of b", text: "USER x", trigger };
       return { code: "C", severity: "error", message: "no", span: { source, start: 5, end: 6 } };
     };
-    const shown = (within?: Span): string[] => renderDiagnostic(trigger(within), plain).split("\n");
+    const shown = (written?: Span): string[] => renderDiagnostic(diagnosed(written), plain).split("\n");
     const last = "    ╰─ Dockerfile:3:1: this FROM runs it";
     expect([shown()[0], shown()[2], shown().at(-1)]).toEqual([
       "ONBUILD of b:1:6: error: no [C]",

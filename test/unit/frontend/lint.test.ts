@@ -1,10 +1,11 @@
 // The checks that the text alone shows, and what silences them: reference 2.1, 2.2. Whole files are in fixtures/dockerfiles/lint.
 import { describe, expect, test } from "vitest";
-import { positionAt } from "../../../src/diagnostics/source.ts";
+import { positionAt, spanText } from "../../../src/diagnostics/source.ts";
 import type { ParseResult } from "../../../src/frontend/ast.ts";
 import { applyChecks, parseCheckOptions } from "../../../src/frontend/lint/check-directive.ts";
 import { lint } from "../../../src/frontend/lint/lint.ts";
-import { parseDockerfile } from "../../../src/frontend/parser.ts";
+import { inFindingOrder } from "../../../src/frontend/lint/finding-order.ts";
+import { parseDockerfile, parseTrigger } from "../../../src/frontend/parser.ts";
 
 function parse(text: string): ParseResult {
   return parseDockerfile({ path: "Dockerfile", text });
@@ -114,6 +115,26 @@ describe("check directives", () => {
     const wrong = parse("# check=bogus=1\nFROM a\n").dockerfile;
     expect(applyChecks(wrong, []).found.map(({ code }) => code)).toEqual(["InvalidCheckOption"]);
     expect("message" in override ? override : applyChecks(wrong, [], override).found).toEqual([]);
+  });
+
+  test("O12: triggers are looked at one by one right after the FROM that runs them, for BuildKit's checks only", () => {
+    const { dockerfile } = parse("FROM a\nENV a b\nCMD c\n");
+    const [stage] = dockerfile.stages;
+    const triggers = ["CMD d", "RUN <<E\nx\ny\nE", "ENV e f", "CMD g"].flatMap((text, index) => {
+      const { instruction } = parseTrigger(text, "ONBUILD of a", { runBy: stage!.from.span, index });
+      return instruction ?? [];
+    });
+    const found = lint(dockerfile, () => true, { shellBases: new Set(), triggers: new Map([[0, triggers]]) });
+    const shown = inFindingOrder(dockerfile, found).map(({ code, span }) => [code, spanText(span)]);
+    expect(shown).toEqual([
+      ["JSONArgsRecommended", "CMD d"],
+      ["LegacyKeyValueFormat", "ENV e f"],
+      ["MultipleInstructionsDisallowed", "CMD d"],
+      ["JSONArgsRecommended", "CMD g"],
+      ["LegacyKeyValueFormat", "ENV a b"],
+      ["MultipleInstructionsDisallowed", "CMD g"],
+      ["JSONArgsRecommended", "CMD c"],
+    ]);
   });
 
   test("K34: checks of stages that are not needed are left out, checks of the file are not", () => {

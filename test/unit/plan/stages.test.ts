@@ -152,7 +152,14 @@ describe("F08, T45: only what the target needs", () => {
   });
 
   test("is what the summary says", async () => {
+    const images = [
+      imageWith("docker.io/library/missing:latest", {}),
+      imageWith("docker.io/library/busybox:latest", {}),
+    ];
+    const every = await plan(text, { images, isEveryStagePlanned: true });
+    expect(execs(every.plan!).map(({ args }) => args[2])).toContain("no");
     const { stages } = await plan(text);
+    expect(every.stages).toEqual(stages);
     expect(stages.map(({ isNeeded, isTarget }) => [isNeeded, isTarget])).toEqual([
       [false, false],
       [true, false],
@@ -362,8 +369,8 @@ describe("O12: ONBUILD", () => {
     const { diagnostics } = await plan("FROM base", base("USER ${"));
     const { source } = diagnostics[0]!.span;
     expect(source).toMatchObject({ path: "ONBUILD of docker.io/library/base:latest", text: "USER ${" });
-    expect(source.runBy && spanText(source.runBy)).toBe("FROM base");
-    expect(source.within).toBeUndefined();
+    expect(source.trigger && spanText(source.trigger.runBy)).toBe("FROM base");
+    expect(source.trigger?.written).toBeUndefined();
   });
 
   test.for([
@@ -376,7 +383,7 @@ describe("O12: ONBUILD", () => {
     const { diagnostics } = await plan(`FROM busybox AS a\n${trigger}\nFROM a AS b\nFROM a`);
     const { span } = diagnostics[0]!;
     expect(spanText(writtenPlace(span))).toBe(place);
-    expect(span.source.runBy && spanText(span.source.runBy)).toBe("FROM a");
+    expect(span.source.trigger && spanText(span.source.trigger.runBy)).toBe("FROM a");
   });
 });
 
