@@ -1,5 +1,5 @@
 // HEALTHCHECK: its type, its command, its limits. Reference O11.
-import { spanIn, trimRange } from "./logical-line.ts";
+import { spanIn, trimRange, type Range } from "./logical-line.ts";
 import type { HealthcheckInstruction, Word } from "./ast.ts";
 import { flagWord } from "./flags.ts";
 import { readCommand, readJson, wordAt, type Draft } from "./draft.ts";
@@ -8,11 +8,8 @@ import { goQuote } from "../base/go-text.ts";
 
 /** The node; undefined: reported. */
 export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefined {
-  const { line, args, base, report } = draft;
-  const text = line.text.slice(args.start, args.end);
-  const length = text.search(/\s/);
-  const type = wordAt(line, { start: args.start, end: length < 0 ? args.end : args.start + length });
-  const rest = trimRange(line.text, { start: args.start + type.text.length, end: args.end });
+  const { line, base, report } = draft;
+  const { type, rest } = typeAndRest(draft);
   const hasRest = rest.end > rest.start;
   const kind = type.text.toUpperCase();
   if (kind === "") {
@@ -45,6 +42,17 @@ export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefin
     retries: retries(draft),
   };
   return command && !isEmpty ? { kind: "healthcheck", ...base, command, ...limits } : undefined;
+}
+
+/** Reports a list of other things than strings, which is wrong of every type. */
+export function checkHealthcheckJson(head: Draft): void {
+  readJson(head, typeAndRest(head).rest);
+}
+
+function typeAndRest({ line, args }: Draft): { readonly type: Word; readonly rest: Range } {
+  const length = line.text.slice(args.start, args.end).search(/\s/);
+  const type = wordAt(line, { start: args.start, end: length < 0 ? args.end : args.start + length });
+  return { type, rest: trimRange(line.text, { start: args.start + type.text.length, end: args.end }) };
 }
 
 /** NONE has none: what its flags say is not looked at. */

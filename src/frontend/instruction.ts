@@ -17,7 +17,7 @@ import {
   type Head,
 } from "./draft.ts";
 import { checkFlags, flagBool, flagWord, flagWords } from "./flags.ts";
-import { buildHealthcheck } from "./healthcheck.ts";
+import { buildHealthcheck, checkHealthcheckJson } from "./healthcheck.ts";
 import { parseHeredocWord } from "./heredoc.ts";
 import { firstWord, listWords, quotedWords } from "./lexer.ts";
 import { spanIn, trimSpace, type LogicalLine, type Range } from "./logical-line.ts";
@@ -292,6 +292,7 @@ function buildOnbuild(draft: Draft): Instruction | undefined {
   if (inner.rule?.form === "pairs" && inner.args.end > inner.args.start)
     buildPairs({ ...draft, ...inner, rule: inner.rule, heredocs: [], report: reportNow }, "env");
   else if (inner.rule && ["command", "json", "paths"].includes(inner.rule.form)) readJson(draft, inner.args);
+  else if (name === "HEALTHCHECK") checkHealthcheckJson({ ...draft, args: inner.args });
   const bodies = heredocs.map(({ bodySpan, name: word }) => {
     const { source, start, end } = bodySpan;
     return `\n${source.text.slice(start, end)}${word}`;

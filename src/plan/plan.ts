@@ -154,13 +154,14 @@ class Planner {
   #triggersOf(node: StageNode): readonly Trigger[] {
     const { base } = node;
     const stage = base.kind === "stage" ? this.#nodes[base.index] : undefined;
-    if (stage && !stage.isReplaced) {
+    // Also where a named context stands in for the stage: its text counts, and what that brings does not.
+    if (stage) {
       const origin = `ONBUILD of stage ${stage.displayName}`;
       return stage.stage.instructions.flatMap((each) =>
         each.kind === "onbuild" ? [{ text: each.trigger, origin, written: placeOf(each) }] : [],
       );
     }
-    const image = this.#catalog.image(stage ? stage.base : base);
+    const image = this.#catalog.image(base);
     const texts = image?.config.config?.OnBuild ?? [];
     return texts.map((text) => ({ text, origin: `ONBUILD of ${image!.reference}`, written: undefined }));
   }

@@ -3,7 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Instruction } from "../frontend/ast.ts";
 import type { GraphBuilder } from "../graph/graph.ts";
 import type { GlobalArgs } from "./global-args.ts";
-import { beginStage, scratchState, type ImageState } from "./image-state.ts";
+import { beginStage, scratchState, withConfig, type ImageState } from "./image-state.ts";
 import { checkBasePlatform } from "./lint.ts";
 import type { Link, Links } from "./links.ts";
 import type { CacheControl, LinkedSource, LowerContext } from "./lower/context.ts";
@@ -58,8 +58,8 @@ export function walkStage(
   const naming = namingOf(node, instructions, scope);
   const below = baseState(node, naming, scope);
   if (!below) return undefined;
-  // A context that stands in for a stage is taken as it is.
-  if (node.isReplaced) return below;
+  // A context that stands in for a stage is taken as it is, but for its triggers, which nobody runs.
+  if (node.isReplaced) return withConfig(below, { OnBuild: [] });
   if ((below.config.Shell ?? []).length > 0) scope.shellBases.add(node.index);
   const started = beginStage(below);
   let state: ImageState = { ...started, stepCount: node.base.kind === "image" && below.base ? 1 : 0 };

@@ -65,6 +65,11 @@ test.each([
   ["LABEL a=b c", [`Syntax error - can't find = in "c". Must be of the form: name=value`]],
   ["ENV a", ["ENV must have two arguments"]],
   ["LABEL a", ["LABEL must have two arguments"]],
+  // The word is quoted as Go quotes it
+  [
+    'ENV a=b "c\u00e9\u200b"',
+    [`Syntax error - can't find = in "\\"c\u00e9\\u200b\\"". Must be of the form: name=value`],
+  ],
   ["ENV =b", ["ENV names can not be blank"]],
   ["LABEL =b", ["LABEL names can not be blank"]],
   ["ENV a b=c", []],

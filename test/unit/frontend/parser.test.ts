@@ -295,7 +295,7 @@ test("P05: a JSON file names its frontend in its key; a broken one, or one witho
 });
 
 describe("ONBUILD triggers (O12)", () => {
-  test.each(["COPY", "VOLUME", "ENTRYPOINT", "SHELL"])(
+  test.each(["COPY", "VOLUME", "ENTRYPOINT", "SHELL", "HEALTHCHECK CMD", "healthcheck none"])(
     "a list of other things than strings is wrong in %s at once",
     (name) => {
       expect(messages(`FROM a\nONBUILD ${name} ["a", 1]\n`)).toEqual([
@@ -303,6 +303,17 @@ describe("ONBUILD triggers (O12)", () => {
       ]);
     },
   );
+
+  test("O12: what it is forbidden to be, it is in any case of letters; what is found when it runs is not found now", () => {
+    const forbidden = messages("FROM a\nONBUILD onbuild RUN x\nONBUILD maintainer x\nONBUILD From x\n");
+    expect(forbidden.map((message) => message.replace(/^dockerfile parse error on line \d: /, ""))).toEqual([
+      "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+      "MAINTAINER isn't allowed as an ONBUILD trigger",
+      "FROM isn't allowed as an ONBUILD trigger",
+    ]);
+    for (const trigger of ["ENV =b", "COPY a", "FOO", "EXPOSE x", "USER ${", "RUN --mount=type=x a", "HEALTHCHECK FOO"])
+      expect([trigger, messages(`FROM a\nONBUILD ${trigger}\n`)]).toEqual([trigger, []]);
+  });
 
   test("a stored trigger parses back, heredoc included", () => {
     const { dockerfile } = parse("FROM a\nONBUILD RUN --mount=type=cache,target=/c <<E\nmake\nE\n");

@@ -356,6 +356,19 @@ describe("O12: ONBUILD", () => {
     expect(createdBy(await planned(text))).toEqual(["ENV T=1"]);
   });
 
+  test("what stands in for a stage brings no triggers; those of the stage's text run", async () => {
+    const text = "FROM busybox AS a\nONBUILD ENV T=1\nFROM a AS b\nLABEL l=1\nFROM b";
+    const given = { images: [imageWith("docker.io/library/other:latest", { OnBuild: ["ENV OTHER=1"] })] };
+    const replacing = (name: string) => ({
+      ...given,
+      contexts: new Map([[name, { kind: "image", reference: "other" } as const]]),
+    });
+    expect(createdBy(await planned(text, replacing("a")))).toEqual(["ENV T=1", "LABEL l=1"]);
+    expect(createdBy(await planned(text, replacing("b")))).toEqual([]);
+    const whole = await planned("FROM other AS b", replacing("b"));
+    expect([createdBy(whole), whole.config.OnBuild]).toEqual([[], undefined]);
+  });
+
   test("a trigger may need an image that is then resolved", async () => {
     const asked: string[] = [];
     await planned("FROM base", {
