@@ -12,8 +12,6 @@ import { listXattrs, readLayerXattrs, readOverlayState, type XattrNamespace } fr
 
 export interface ScanOptions {
   readonly xattrNamespace: XattrNamespace;
-  /** Told of paths that overlayfs copied from a lower layer, and which may be as they were there. */
-  readonly onCopiedUp?: (path: string) => void;
   /** `names`: files without sha256, and without the look whether they change. */
   readonly depth?: "contents" | "names";
   readonly signal?: AbortSignal;
@@ -39,7 +37,6 @@ const TYPES: Readonly<Record<number, EntryType>> = {
 class UpperScan {
   readonly #dir: string;
   readonly #namespace: XattrNamespace;
-  readonly #onCopiedUp: ((path: string) => void) | undefined;
   readonly #depth: "contents" | "names";
   readonly #pace: Pace;
   readonly #hasher: FileHasher;
@@ -50,7 +47,6 @@ class UpperScan {
   constructor(dir: string, options: ScanOptions) {
     this.#dir = dir;
     this.#namespace = options.xattrNamespace;
-    this.#onCopiedUp = options.onCopiedUp;
     this.#depth = options.depth ?? "contents";
     this.#pace = new Pace({ signal: options.signal });
     this.#hasher = new FileHasher({ pace: this.#pace });
@@ -89,7 +85,6 @@ class UpperScan {
     if (state?.foreign !== undefined) throw foreignState(path, state.foreign);
     if (state?.isWhiteout === true && type === "file" && stat.size === 0n) return { path, type: "whiteout" };
     assertNotReserved(path);
-    if (state?.isCopiedUp === true) this.#onCopiedUp?.(path);
     const first = type !== "dir" && stat.nlink > 1n ? this.#linked.get(inodeOf(stat)) : undefined;
     if (first) return { ...first, path, hardlink: first.path };
 

@@ -49,8 +49,6 @@ export function writeLayerXattrs(
 export interface OverlayState {
   readonly isOpaque: boolean;
   readonly isWhiteout: boolean;
-  /** Whether it came from a lower layer. Not known of every such object: not of files with several names there. */
-  readonly isCopiedUp: boolean;
   /** Name of an attribute that makes the object meaningless without the layers below it. */
   readonly foreign?: string;
 }
@@ -62,17 +60,16 @@ export function readOverlayState(
   namespace: XattrNamespace,
 ): OverlayState {
   const prefix = `${namespace}.overlay.`;
-  let [isOpaque, isWhiteout, isCopiedUp] = [false, false, false];
+  let [isOpaque, isWhiteout] = [false, false];
   for (const name of names) {
     if (!name.startsWith(prefix)) continue;
     const key = name.slice(prefix.length);
-    if (key === "metacopy" || key === "redirect") return { isOpaque, isWhiteout, isCopiedUp, foreign: name };
+    if (key === "metacopy" || key === "redirect") return { isOpaque, isWhiteout, foreign: name };
     if (key === "whiteout") isWhiteout = true;
-    if (key === "origin") isCopiedUp = true;
     // "x" means only that the directory may hold whiteouts made of attributes.
     if (key === "opaque") isOpaque = lgetxattr(path, name)?.[0] === "y".charCodeAt(0);
   }
-  return { isOpaque, isWhiteout, isCopiedUp };
+  return { isOpaque, isWhiteout };
 }
 
 /** Makes the directory `path` hide what lower layers have in it. */

@@ -2,22 +2,18 @@
 import type { Difference } from "../compare/differences.ts";
 import type { LayerFacts } from "../compare/image-facts.ts";
 import type { Outcome } from "./builders.ts";
-import { causeOf, copiedWords, resolved, type Cause } from "./causes.ts";
+import { causeOf, copiedWords, type Cause } from "./causes.ts";
 import type { Circumstances, Explanation } from "./explained.ts";
 import { flagValues, type Written } from "./lineage.ts";
 import { isExcluded, matches } from "./patterns.ts";
-import { isWithin, linkTarget, treeAfter } from "./trees.ts";
+import { linkTarget, treeAfter } from "./trees.ts";
 
 export const EXPLAINED_FILES: readonly Explanation[] = [
   {
-    row: "T01",
-    why: "what was written again as it was: docker's layer leaves it out, tsbuild's names it; the trees are equal",
-    holds: isWrittenAgain,
-  },
-  {
     row: "T04",
-    why: "a new name of an old file: docker writes a second copy of it, tsbuild both names of one file",
-    holds: isNewNameOfOldFile,
+    why: "a new name of an old file: docker writes a second copy of it and leaves out the old name, which is as it was; tsbuild's layer has all names of one file",
+    holds: (difference, circumstances) =>
+      isNewNameOfOldFile(difference, circumstances) || isOldNameOfLinkedFile(difference, circumstances),
   },
   {
     row: "T25",
@@ -123,38 +119,22 @@ function pathsOf(layers: readonly LayerFacts[]): Set<string> {
   return new Set(layers.flatMap((layer) => Object.keys(layer)));
 }
 
-/** An entry of tsbuild's layer that changes nothing, at a place that the layer's instruction writes to. */
-function isWrittenAgain({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
+/** An entry of tsbuild's layer that changes nothing, and is there for a name that the layer's RUN links to it, or stands above nothing else. */
+function isOldNameOfLinkedFile({ where, docker, tsbuild }: Difference, circumstances: Circumstances): boolean {
   const { tsbuild: side, base } = circumstances;
   const cause = causeOf(where, circumstances);
   if (!where.startsWith("layer") || cause?.layer === undefined || docker !== undefined || tsbuild === undefined)
     return false;
-  return isUnchanged(side, base, cause.layer, cause.path) && isWrittenTo(cause, circumstances);
-}
-
-function isWrittenTo(cause: Cause, circumstances: Circumstances): boolean {
-  const { path, instruction, created } = cause;
-  const entries = Object.entries(layerAt(circumstances.tsbuild, cause.layer!));
-  // A directory stands before what is in it.
-  const below = entries.filter(([other]) => other.startsWith(`${path}/`));
-  switch (instruction.name) {
-    case "COPY":
-    case "ADD": {
-      const { dest } = copiedWords(cause, circumstances);
-      return isWithin(path, dest) || isWithin(dest, path);
-    }
-    case "WORKDIR":
-      return isWithin(created.slice("WORKDIR ".length), path) || below.length > 0;
-    case "RUN": {
-      const tree = treeAfter(circumstances.tsbuild, circumstances.base, cause.layer!);
-      const text = [...instruction.flags, instruction.text, ...instruction.body].join("\n");
-      const named = [...text.matchAll(/(?<![\w.])\/[^\s;"',<>|&)*]*/g)].map(([word]) => resolved(tree, word));
-      const isNamed = named.some((word) => isWithin(path, word) || isWithin(word, path));
-      return isNamed || below.length > 0 || sameFile(entries, path).length > 1;
-    }
-    default:
-      return false;
-  }
+  const { layer, path } = cause;
+  if (!isUnchanged(side, base, layer, path)) return false;
+  if (!tsbuild.startsWith("directory")) return isLinkedBy(cause, circumstances);
+  const inside = Object.entries(layerAt(side, layer)).filter(([other]) => other.startsWith(`${path}/`));
+  const files = inside.filter(([, text]) => !text.startsWith("directory"));
+  return (
+    files.length > 0 &&
+    inside.every(([other]) => isUnchanged(side, base, layer, other)) &&
+    files.every(([other]) => isLinkedBy({ ...cause, path: other }, circumstances))
+  );
 }
 
 function layerAt({ facts }: Outcome, at: number): LayerFacts {
@@ -187,7 +167,7 @@ export function isNewNameOfOldFile({ where, docker, tsbuild }: Difference, circu
   const count = where.startsWith("layer") ? cause.layer + 1 : Number.POSITIVE_INFINITY;
   const [a, b] = [treeAfter(theirs, base, count).get(cause.path), treeAfter(ours, base, count).get(cause.path)];
   if (a === undefined || withoutTime(a) !== withoutTime(b ?? "")) return false;
-  // What docker links, tsbuild may have apart only because a layer of tsbuild's names the file again as it was.
+  // What docker links, tsbuild may have apart only because a layer of tsbuild's says the old name again.
   if (linkTarget(tsbuild) !== undefined) return isLinkedBy(cause, circumstances);
   return linkTarget(docker) !== undefined && namesAgain(theirs, ours, base, cause.path);
 }

@@ -39,12 +39,10 @@ export async function unpackArchive(
       continue;
     }
     const path = joinRelative(parent, baseName(entry.path));
-    if ((await draft.lstat(path))?.type === "dir") await draft.clear(path);
-    if (entry.type !== "file") draft.put({ ...owned, path }, undefined);
-    else {
-      const inode = inodeOf(archive, entry, inodes);
-      draft.put({ ...owned, path }, inode);
-    }
+    const existing = await draft.lstat(path);
+    if (existing?.type === "dir") await draft.clear(path);
+    const inode = entry.type === "file" ? inodeOf(archive, entry, inodes) : undefined;
+    draft.put({ ...owned, path }, inode, existing?.type === "dir" ? undefined : existing);
   }
 }
 

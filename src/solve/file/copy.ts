@@ -236,7 +236,7 @@ class Copy {
       const summary = `/${entry.path} is a directory in this stage, and what is copied there is not`;
       throw this.#cannotCopy(`cannot replace to directory /${entry.path} with file`, summary);
     }
-    this.draft.put(entry, inode);
+    this.draft.put(entry, inode, existing);
   }
 
   #ontoOther(path: string, source: Entry, existing: Entry): BuildError {

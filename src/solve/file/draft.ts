@@ -7,6 +7,7 @@ import { assertNotReserved } from "../../layer/names.ts";
 import type { PathLookup } from "../../rootfs/resolve.ts";
 import type { Entry, FileBytes, LayerEntry } from "../../tree/entry.ts";
 import { mapped, type Sequence } from "../../tree/sequence.ts";
+import { isSameObject } from "../../tree/same.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { MergedEntries, Segment, type SegmentOptions } from "./segment.ts";
 
@@ -25,7 +26,7 @@ export interface Owner {
 interface Node {
   entry: Entry;
   readonly inode: Inode | undefined;
-  /** The directory below that this one is; undefined = made here, so that nothing below shows in it. */
+  /** What is at this path below: the directory that this one is, or what a file or link takes the place of. Undefined = nothing, or a directory made here, so that nothing below shows in it. */
   readonly original: Entry | undefined;
 }
 
@@ -111,14 +112,25 @@ export class Draft implements PathLookup {
     });
   }
 
-  /** Puts an object where no directory is. Its parent exists. A directory is new here: nothing below shows in it. Fails with `unsupported` for names that layers reserve. */
-  put(entry: Entry, inode: Inode | undefined): void {
+  /**
+   * Puts an object where no directory is. Its parent exists. A directory is new here: nothing below shows in it.
+   * `existing`: what {@link lstat} says of its path. Fails with `unsupported` for names that layers reserve.
+   */
+  put(entry: Entry, inode: Inode | undefined, existing?: Entry): void {
     assertNotReserved(entry.path);
     assert(
       (entry.type === "file") === (inode !== undefined),
       `"${entry.path}" has an inode of its own exactly if it is a file`,
     );
-    this.#nodes.set(entry.path, { entry, inode, original: undefined });
+    const original = entry.type === "dir" ? undefined : this.#originalOf(entry.path, existing);
+    this.#nodes.set(entry.path, { entry, inode, original });
+  }
+
+  /** What is below where the draft has `existing`. */
+  #originalOf(path: string, existing: Entry | undefined): Entry | undefined {
+    const node = this.#nodes.get(path);
+    if (node) return node.original;
+    return this.#inSegments(path) ? undefined : existing;
   }
 
   /** {@link put} for many, where nothing is; their paths are allowed and their files hashed. */
@@ -133,7 +145,7 @@ export class Draft implements PathLookup {
     const entry = { ...existing, ...changes };
     if (node) node.entry = entry;
     else {
-      const original = this.#inSegments(existing.path) ? undefined : existing;
+      const original = this.#originalOf(existing.path, existing);
       this.#nodes.set(existing.path, { entry, inode: undefined, original });
     }
   }
@@ -141,7 +153,7 @@ export class Draft implements PathLookup {
   /** Removes the directory at `path` with everything in it; something else is put there next. */
   async clear(path: string): Promise<void> {
     this.#dissolveSegments();
-    const original = this.#nodes.has(path) ? this.#nodes.get(path)!.original : await this.lstat(path);
+    const original = this.#originalOf(path, await this.lstat(path));
     if (original) this.#cleared.add(path);
     this.#nodes.delete(path);
     for (const other of this.#nodes.keys()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other);
@@ -163,9 +175,10 @@ export class Draft implements PathLookup {
   async finish(): Promise<Manifest> {
     const said: Node[] = [];
     const parents = new Map<string, Node>();
+    const changed = changedInodes([...this.#nodes.values()]);
     let known = "";
     for (const [path, node] of this.#nodes) {
-      if (path === "" || !isChanged(node)) continue;
+      if (path === "" || !(isChanged(node) || (node.inode && changed.has(node.inode)))) continue;
       said.push(node);
       const parent = parentPath(path);
       if (parent === known) continue;
@@ -190,17 +203,27 @@ export class Draft implements PathLookup {
   }
 }
 
-/** Whether the layer must say it. A directory that is as it was below and has nothing new in it is no change: BuildKit's differ leaves it out, too. */
+/** Whether the layer must say it. What is as it was below, a directory with nothing new in it among them, is no change: BuildKit's differ leaves it out, too. */
 function isChanged({ entry, original }: Node): boolean {
-  if (!original) return true;
-  const isSame = entry.mode === original.mode && entry.uid === original.uid && entry.gid === original.gid;
-  return !isSame || !sameXattrs(entry.xattrs ?? {}, original.xattrs ?? {});
+  return original === undefined || !isSameObject(entry, original);
 }
 
-function sameXattrs(a: Readonly<Record<string, Uint8Array>>, b: Readonly<Record<string, Uint8Array>>): boolean {
-  const names = Object.keys(a);
-  if (names.length !== Object.keys(b).length) return false;
-  return names.every((name) => b[name] !== undefined && Buffer.compare(a[name]!, b[name]) === 0);
+/** Inodes with several names of which the layer says all: where one name has changed, the others link to it, and where they were not links of one another below, they are now. */
+function changedInodes(nodes: readonly Node[]): ReadonlySet<Inode> {
+  const [seen, changed] = [new Set<Inode>(), new Set<Inode>()];
+  const groups = new Map<Inode, Node[]>();
+  for (const { inode } of nodes) {
+    if (inode && seen.has(inode)) groups.set(inode, []);
+    else if (inode) seen.add(inode);
+  }
+  if (groups.size === 0) return changed;
+  for (const node of nodes) if (node.inode) groups.get(node.inode)?.push(node);
+  for (const [inode, names] of groups) {
+    const [first, ...others] = names.sort((a, b) => comparePaths(a.entry.path, b.entry.path));
+    const areLinks = others.every(({ original }) => original?.hardlink === first!.entry.path);
+    if (!areLinks || names.some(isChanged)) changed.add(inode);
+  }
+  return changed;
 }
 
 function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manifest {

@@ -278,27 +278,6 @@ describe("files", () => {
     layers: [[of[0]], [of[1]]],
     base,
   });
-  const again = copied("COPY a /d/ # buildkit", [{ "/d/a": file, "/etc/x": file }, {}], {
-    "/d/a": file,
-    "/etc/x": file,
-    "/d/b": file,
-  });
-  shows(
-    "T01",
-    again,
-    { where: "layer 1 /d/a", tsbuild: file },
-    { where: "layer 1 /etc/x", tsbuild: file },
-    { where: "layer 1 /d/b", docker: file },
-    copied("COPY a /d/ # buildkit", [{ "/d/a": file }, {}], { "/d/a": 'file 0600 0:0 "x"' }),
-  );
-  const touched = (command: string): Scene => ({
-    parts: ["FROM busybox", `RUN ${command}`],
-    history: [`RUN /bin/sh -c ${command} # buildkit`],
-    layers: [[{ "/d/a": file }], [{}]],
-    base: { "/d/a": file },
-  });
-  shows("T01", touched("touch /d/a"), { where: "layer 1 /d/a", tsbuild: file }, touched("touch /e/a"));
-
   const link = "hard link 0644 0:0 -> d/a";
   const linked = (command: string, base: LayerFacts): Scene => ({
     parts: ["FROM busybox", command],
@@ -314,6 +293,26 @@ describe("files", () => {
     linked("RUN cp /d/a /n", { "/d/a": file }),
     linked("RUN ln /d/a /n", {}),
     linked("COPY a n /", { "/d/a": file }),
+  );
+  const others = { "/d": "directory 0755 0:0", "/d/a": file };
+  const old = (command: string, base: LayerFacts, more: LayerFacts = {}): Scene => ({
+    ...linked(command, base),
+    layers: [[{ ...others, "/n": link, ...more }], [{ "/n": file }]],
+  });
+  for (const [path, text] of Object.entries(others))
+    shows(
+      "T04",
+      old("RUN ln /d/a /n", others),
+      { where: `layer 1 ${path}`, tsbuild: text },
+      old("RUN cp /d/a /n", others),
+      old("RUN ln /d/a /n", { ...others, [path]: text.replace("0:0", "1:0") }),
+      { where: `layer 1 ${path}`, docker: text },
+    );
+  shows(
+    "T04",
+    old("RUN ln /d/a /n", others),
+    { where: "layer 1 /d", tsbuild: "directory 0755 0:0" },
+    old("RUN ln /d/a /n", { ...others, "/d/b": file }, { "/d/b": file }),
   );
   shows(
     "T04",
