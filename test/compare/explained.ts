@@ -39,11 +39,6 @@ const EXPLANATIONS: readonly Explanation[] = [
     why: "--exclude leaves out what a wildcard matches, as it is documented (C14, moby/buildkit#5489)",
   },
   {
-    cases: /^copy-existing$|^copy-symlinks$|^empty-steps$/,
-    where: /^layer /,
-    why: "what was written again as it was: docker's layer leaves it out, tsbuild's names it, so that a COPY's layer does not hang on what is below; the final trees are equal",
-  },
-  {
     cases: /^copy-mode$/,
     where: / \/both$/,
     why: "docker's daemon applies its umask to --chmod of the destination directory; tsbuild's modes are those that were given (T25)",
