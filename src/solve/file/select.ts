@@ -6,7 +6,7 @@ import { BuildError } from "../../diagnostics/build-error.ts";
 import { resolvePath } from "../../rootfs/resolve.ts";
 import type { Entry } from "../../tree/entry.ts";
 import type { Sequence } from "../../tree/sequence.ts";
-import { compileGlob } from "../../tree/glob.ts";
+import { badPattern, compileGlob } from "../../tree/glob.ts";
 import { PatternMatcher } from "../../tree/patterns.ts";
 import type { Tree } from "../../tree/tree.ts";
 
@@ -67,7 +67,8 @@ export async function selectSources(tree: Tree, base: string, options: SelectOpt
 }
 
 async function expand(tree: Tree, pattern: string, { exclude, label }: SelectOptions): Promise<string[]> {
-  const parts = pattern.split("/");
+  if (!compileGlob(pattern)) throw brokenPattern(pattern, label);
+  const parts = namePatterns(pattern);
   const firstWild = parts.findIndex(hasWildcards);
   const literal = parts.slice(0, firstWild).join("/");
   const start = await resolvePath(tree, literal, { failure: noChecksum(label) });
@@ -79,8 +80,7 @@ async function expand(tree: Tree, pattern: string, { exclude, label }: SelectOpt
   if (start.entry.type !== "dir") return [];
   let matches = [start.path];
   for (const [i, part] of parts.slice(firstWild).entries()) {
-    // A bad pattern matches nothing (Go's Match fails, and nobody looks at the error).
-    const isMatch = compileGlob(part) ?? (() => false);
+    const isMatch = compileGlob(part)!;
     const isLast = firstWild + i === parts.length - 1;
     const next: string[] = [];
     for (const directory of matches) {
@@ -94,6 +94,27 @@ async function expand(tree: Tree, pattern: string, { exclude, label }: SelectOpt
   }
   const prefix = start.path === "" ? 0 : start.path.length + 1;
   return matches.filter((path) => !exclude?.excludes(path.slice(prefix)));
+}
+
+/** The pattern of each name: a slash within a class divides nothing. */
+function namePatterns(pattern: string): string[] {
+  const parts: string[] = [];
+  let open = "";
+  for (const part of pattern.split("/")) {
+    const whole = open + part;
+    open = compileGlob(whole) ? "" : `${whole}/`;
+    if (open === "") parts.push(whole);
+  }
+  return parts;
+}
+
+function brokenPattern(pattern: string, label: string): BuildError {
+  const where = isInImage(label) ? noChecksum(label) : `invalid includepatterns: [${pattern}]: `;
+  return new BuildError("source", `${where}${badPattern}`, {
+    summary: `"${pattern}" is no pattern for file names`,
+    help: "end a class with ], or write [[] for a name that has a [",
+    details: { word: pattern },
+  });
 }
 
 /** Makes sure that a --parents source without wildcards is there, itself and not behind a symlink, which would not be looked behind. Fails with `source`. */
@@ -113,7 +134,7 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
   const parent = await resolvePath(tree, path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
   const names = parent.entry?.type === "dir" ? await tree.readdir(parent.path) : [];
   const similar = suggest(baseName(path), names);
-  const shown = (at: string): string => (/^(?:stage|image) /.test(label) ? `/${at}` : at);
+  const shown = (at: string): string => (isInImage(label) ? `/${at}` : at);
   const near = shown(joinRelative(parent.path, similar ?? ""));
   const why = similar?.toLowerCase() === baseName(path).toLowerCase() ? " Only upper and lower case differ" : "";
   return new BuildError("source", `${noChecksum(label)}${JSON.stringify(`/${path}`)}: not found`, {
@@ -121,6 +142,10 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
     help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
     details: { word: path },
   });
+}
+
+function isInImage(label: string): boolean {
+  return /^(?:stage|image) /.test(label);
 }
 
 /** How BuildKit begins to say why it cannot have a source. */

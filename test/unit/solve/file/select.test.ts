@@ -26,6 +26,24 @@ test("C07 a wildcard in what is a file matches nothing; what is not there is nam
   await failing("l/x/*", "lstat /f/x: not a directory");
 });
 
+test("C07 what is no pattern fails, and says so as BuildKit does; a slash within a class divides nothing", async () => {
+  const input = ['a file 0644 0:0 "a"', "d dir 0755 0:0", 'd/[b file 0644 0:0 "b"'];
+  const failure = (pattern: string, label: string) =>
+    expect(copyManifest(copyAction({ from: [pattern] }), { ...options(input), labels: [label] })).rejects;
+  for (const pattern of ["[a", "d/[b", "[]", "*[-]", "[/a", "d/*\\"]) {
+    await failure(pattern, "the build context").toMatchObject({
+      code: "source",
+      message: `invalid includepatterns: [${pattern}]: syntax error in pattern`,
+      summary: `"${pattern}" is no pattern for file names`,
+    });
+    await failure(pattern, 'stage "s"').toThrow(
+      "failed to calculate checksum of ref stage::s: syntax error in pattern",
+    );
+  }
+  expect(await copy({ from: ["d/[[]b"] }, input)).toContain('n/[b file 0644 0:0 "b"');
+  expect(await copy({ from: ["[a,/]"] }, input)).toContain('n/a file 0644 0:0 "a"');
+});
+
 test("C07 a source that is missing is named as BuildKit names it, with the nearest name that is there", async () => {
   const error = await copy({ from: ["a/bb"] }, SOURCE).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(BuildError);
