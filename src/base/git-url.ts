@@ -113,8 +113,9 @@ function withOptions({ remote, query, fragment }: UrlParts): GitUrl {
   if (branch !== "") setRef(url, qualified("refs/heads/", branch));
   if (url.isFetchedByCommit && url.checksum === undefined)
     throw new QueryError("fetch-by-commit requires a checksum", "write ?checksum=<commit> as well");
-  // A checksum alone names the commit.
-  if (url.checksum !== undefined && (url.isFetchedByCommit || url.ref === undefined)) url.ref = url.checksum;
+  // A whole checksum alone names the commit; the start of one is what the default branch must have.
+  const isWhole = url.checksum !== undefined && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(url.checksum);
+  if (url.isFetchedByCommit || (url.ref === undefined && isWhole)) url.ref = url.checksum!;
   return url;
 }
 

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { parseGoBool } from "../base/go-text.ts";
 import { parseLifetime } from "../base/lifetime.ts";
-import { BuildError, type BuildOptions, type PullPolicy } from "../index.ts";
+import { BuildError, type BuildOptions, type PullPolicy, type SecretSource, type SshSource } from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
 import { parseCall, type CallRequest } from "./call/request.ts";
 import { csvFields } from "./csv.ts";
@@ -32,6 +32,8 @@ export interface BuildArguments {
   readonly hasNoProcessSandbox: boolean;
   /** Bytes. */
   readonly cacheMaxSize: number | undefined;
+  /** What was asked for and has no effect. */
+  readonly notes: readonly string[];
 }
 
 /** Words after `tsbuild [build]` → options. Wrong ones are a BuildError of code "usage"; a text is the help that was asked for. */
@@ -79,6 +81,7 @@ function buildArguments(
 ): BuildArguments {
   refuseOnline(given);
   refuseLater(given);
+  refuseConflicts(given);
   const contexts = given._.map(String);
   if (contexts.length !== 1) throw notOneContext(contexts);
   const outputs = parseOutputs({
@@ -89,6 +92,10 @@ function buildArguments(
     tags: given.tag,
     cwd,
   });
+  if (given.iidfile !== undefined && outputs.some(({ kind }) => kind === "local" || kind === "tar"))
+    throw new BuildError("usage", "local and tar exporters are incompatible with image ID file", {
+      help: "leave --iidfile out: files alone have no image id",
+    });
   const maxSize = given["cache-max-size"];
   const network = networkOf(given.network);
   return {
@@ -100,11 +107,11 @@ function buildArguments(
       platforms: given.platform.flatMap((text) => text.split(",")),
       cache: given["no-cache"] ? "ignore" : "use",
       noCacheFilter: given["no-cache-filter"].flatMap((text) => text.split(",")),
-      addHosts: given["add-host"],
+      addHosts: given["add-host"].flatMap((text) => csvFields(text)),
       network,
       ulimits: given.ulimit.map(parseUlimit),
-      secrets: given.secret.map((text) => parseSecret(text, cwd, environment)),
-      ssh: given.ssh.map((text) => parseSsh(text, cwd)),
+      secrets: lastById(given.secret.map((text) => parseSecret(text, cwd, environment))),
+      ssh: eachOnce(given.ssh.map((text) => parseSsh(text, cwd))),
       outputs,
       ...known,
       pull: pullPolicy(given.pull),
@@ -120,7 +127,19 @@ function buildArguments(
     runtime: given.runtime,
     isOffline: given.offline,
     hasNoProcessSandbox: given["no-process-sandbox"],
+    notes: notesOn(given),
   };
+}
+
+/** Of flags that docker still takes (U30), those that somebody may count on. */
+function notesOn(given: GivenFlags): readonly string[] {
+  return [
+    ...(given.squash ? ["--squash has no effect: squash by a last stage that copies what it needs"] : []),
+    ...(given["security-opt"].length > 0 ? ["--security-opt has no effect: write RUN --security=insecure"] : []),
+    ...(/^(?:default)?$/.test(given.builder ?? "")
+      ? []
+      : [`--builder ${given.builder} has no effect: tsbuild builds on this machine`]),
+  ];
 }
 
 /** SOURCE_DATE_EPOCH of the environment is one where none was given. */
@@ -139,7 +158,7 @@ function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
     ...(resources ? { resources } : {}),
     ...(given.file === undefined ? {} : { dockerfile: given.file }),
     ...(given.target === undefined ? {} : { target: given.target }),
-    ...(given["shm-size"] === undefined ? {} : { shmSize: parseSize("--shm-size", given["shm-size"]) }),
+    ...shmSizeOf(given["shm-size"]),
     ...(given["cgroup-parent"] === undefined ? {} : { cgroupParent: given["cgroup-parent"] }),
     ...(given["metadata-file"] === undefined ? {} : { metadataFile: resolve(cwd, given["metadata-file"]) }),
     ...(given.iidfile === undefined ? {} : { iidFile: resolve(cwd, given.iidfile) }),
@@ -148,6 +167,25 @@ function optionalFields(given: GivenFlags, cwd: string): Partial<BuildOptions> {
     ...(given["context-mode"] === "git" ? { contextMode: "git" } : {}),
     ...(given.jobs === undefined ? {} : { jobs: positiveInteger("--jobs", given.jobs) }),
   };
+}
+
+/** Of secrets with one id the last counts, as in docker. */
+function lastById(secrets: readonly SecretSource[]): SecretSource[] {
+  return [...new Map(secrets.map((secret) => [secret.id, secret])).values()];
+}
+
+function eachOnce(agents: readonly SshSource[]): readonly SshSource[] {
+  const again = agents.find(({ id }, at) => agents.findIndex((agent) => agent.id === id) < at);
+  if (!again) return agents;
+  throw new BuildError("usage", `duplicate agent ID ${JSON.stringify(again.id)}`, {
+    help: "name all keys of one agent in one --ssh, or give them ids of their own",
+  });
+}
+
+/** 0 is the standard size, as in docker. */
+function shmSizeOf(text: string | undefined): { readonly shmSize?: number } {
+  const shmSize = text === undefined ? 0 : parseSize("--shm-size", text);
+  return shmSize === 0 ? {} : { shmSize };
 }
 
 /** Flags of features to come refuse; the values that switch them off are fine. */
@@ -213,6 +251,13 @@ function pullPolicy(text: string | undefined): PullPolicy {
   throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for --pull`, {
     help: "one of missing, always, newer, never",
   });
+}
+
+function refuseConflicts(given: GivenFlags): void {
+  if (given["no-cache"] && given["no-cache-filter"].length > 0)
+    throw new BuildError("usage", "--no-cache and --no-cache-filter cannot currently be used together", {
+      help: "leave one of them out: --no-cache is for all stages",
+    });
 }
 
 /** What only a network can give is no part of an offline build. */

@@ -18,7 +18,8 @@ type Many =
   | "cache-to"
   | "cache-from"
   | "allow"
-  | "attest";
+  | "attest"
+  | "security-opt";
 type One =
   | "file"
   | "target"
@@ -36,12 +37,16 @@ type One =
   | "jobs"
   | "cache-max-size"
   | "provenance"
-  | "sbom";
+  | "sbom"
+  | "builder"
+  | "isolation";
 /** docker's own flags for what `--resource` says in one. */
 export type LimitFlag =
   "memory" | "memory-swap" | "cpu-shares" | "cpu-period" | "cpu-quota" | "cpuset-cpus" | "cpuset-mems";
 type Defaulted = "network" | "call";
-type Toggle = "no-cache" | "push" | "load" | "offline" | "no-process-sandbox" | "check" | "quiet";
+type Toggle = "no-cache" | "push" | "load" | "offline" | "no-process-sandbox" | "check" | "quiet" | IdleToggle;
+/** What says nothing to BuildKit either (U30); `--debug` speaks of its own logs. */
+type IdleToggle = "compress" | "debug" | "force-rm" | "rm" | "squash";
 
 /** What was written, by flag; `_` is what is no flag. */
 export type GivenFlags = Readonly<Record<Many, readonly string[]>> &
@@ -146,6 +151,14 @@ export const FLAGS: Readonly<Record<Many | One | Defaulted | Toggle | "progress"
     "Ceiling of everything that tsbuild keeps, as 20g (default: $TSBUILD_CACHE_MAX_SIZE, else the store's config.json, else none)",
   ),
   jobs: one("RUN steps at once (default: from the CPUs and memory)"),
+  builder: one("For docker's scripts: there is one builder", { hidden: true }),
+  compress: toggle("For docker's scripts: no effect", { hidden: true }),
+  debug: toggle("For docker's scripts: no effect", { alias: "D", hidden: true }),
+  "force-rm": toggle("For docker's scripts: no effect", { hidden: true }),
+  isolation: one("For docker's scripts: no effect", { hidden: true }),
+  rm: toggle("For docker's scripts: no effect", { hidden: true }),
+  "security-opt": many("For docker's scripts: no effect", { hidden: true }),
+  squash: toggle("For docker's scripts: no effect", { hidden: true }),
 };
 
 const NAMED: ReadonlyMap<string, readonly [name: string, option: Flag]> = new Map(

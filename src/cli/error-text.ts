@@ -25,7 +25,7 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
   } else lines.push(head);
   for (const cause of causesOf(error)) lines.push(`  because: ${cause}`);
   if (lastOutput !== undefined && lastOutput.length > 0) {
-    lines.push("------", ` > ${step ?? "step"}:`);
+    lines.push("------", ...(step === undefined ? [] : [` > ${step}:`]));
     if (outputBefore > 0) lines.push(linesBefore(outputBefore, logPath));
     lines.push(...lastOutput, "------");
   }

@@ -1,11 +1,12 @@
 // yargs, for the words that build-flags.ts does not read by itself: uncommon forms, mistakes, --help.
 import yargs from "yargs";
+import { parseGoBool } from "../base/go-text.ts";
 import { BuildError, suggest } from "../index.ts";
 import { FLAGS, type Flag, type GivenFlags } from "./build-flags.ts";
 
 /** Reads any words. Wrong ones are a BuildError of code "usage"; a text is the help that was asked for. */
 export async function parseFlags(words: readonly string[]): Promise<GivenFlags | string> {
-  const parser = yargs(withDashes(words))
+  const parser = yargs(withValues(words))
     .scriptName("tsbuild")
     .usage(
       "tsbuild [build] [flags] CONTEXT\n\nBuilds the image that a Dockerfile describes. CONTEXT is a directory, a git or http URL, or - for standard input.",
@@ -25,21 +26,67 @@ export async function parseFlags(words: readonly string[]): Promise<GivenFlags |
       throw usageError(message, error);
     });
   if (words.some((word) => word === "--help" || word === "-h")) return parser.getHelp();
-  return lastOfRepeated(await parser.help(false).parseAsync());
+  return withoutEmpty(lastOfRepeated(await parser.help(false).parseAsync()));
 }
 
-/** yargs takes no "-" for the value of a flag that repeats, as in `-o -`, unless it is in the same word. */
-function withDashes(words: readonly string[]): string[] {
-  const taking = Object.entries<Flag>(FLAGS).filter(([, flag]) => flag.requiresArg === true);
-  const names = new Set(
-    taking.flatMap(([name, { alias }]) => [`--${name}`, ...(alias === undefined ? [] : [`-${alias}`])]),
-  );
+/** What yargs takes otherwise than docker: "-" as the value of a flag that repeats, as in `-o -`, an empty choice, and what a switch may be set to. */
+function withValues(words: readonly string[]): string[] {
+  const taking = namesOf(({ requiresArg }) => requiresArg === true);
+  const switches = namesOf(({ type }) => type === "boolean");
   const joined: string[] = [];
   for (const word of words) {
-    if (word === "-" && names.has(joined.at(-1) ?? "")) joined.push(`${joined.pop()!}=-`);
+    const before = joined.at(-1) ?? "";
+    const cut = word.indexOf("=");
+    if (word === "-" && taking.has(before)) joined.push(`${joined.pop()!}=-`);
+    else if (word === "" && before === "--progress") joined.pop();
+    else if (word === "--progress=") continue;
+    else if (cut > 0 && switches.has(word.slice(0, cut)) && !taking.has(before))
+      joined.push(`${word.slice(0, cut)}=${switchValue(word.slice(0, cut), word.slice(cut + 1))}`);
     else joined.push(word);
   }
   return joined;
+}
+
+function namesOf(isMeant: (flag: Flag) => boolean): ReadonlySet<string> {
+  const meant = Object.entries<Flag>(FLAGS).filter(([, flag]) => isMeant(flag));
+  return new Set(meant.flatMap(([name, { alias }]) => [`--${name}`, ...(alias === undefined ? [] : [`-${alias}`])]));
+}
+
+function switchValue(name: string, text: string): boolean {
+  const value = parseGoBool(text);
+  if (value !== undefined) return value;
+  throw new BuildError("usage", `invalid value ${JSON.stringify(text)} for ${name}`, { help: "true or false" });
+}
+
+/** Of these an empty value says nothing, as of docker's: the variable of a script is not set. */
+const MAY_BE_EMPTY: ReadonlySet<string> = new Set([
+  "add-host",
+  "allow",
+  "annotation",
+  "build-context",
+  "cache-from",
+  "cache-to",
+  "call",
+  "cgroup-parent",
+  "iidfile",
+  "metadata-file",
+  "network",
+  "output",
+  "progress",
+  "report",
+  "secret",
+  "target",
+]);
+
+function withoutEmpty(given: GivenFlags): GivenFlags {
+  const kept = Object.entries(given).flatMap(([name, value]): [string, unknown][] => {
+    if (!MAY_BE_EMPTY.has(name)) return [[name, value]];
+    if (Array.isArray(value)) return [[name, value.filter((one) => one !== "")]];
+    if (value !== "") return [[name, value]];
+    const standard = FLAGS[name as keyof typeof FLAGS].default;
+    return standard === undefined ? [] : [[name, standard]];
+  });
+  return Object.fromEntries(kept) as GivenFlags;
 }
 
 /** Of an option that takes one value and was given twice, the last value counts. */

@@ -135,7 +135,8 @@ export function parseLabels(texts: readonly string[]): Map<string, string> {
   return new Map(
     texts.map((text) => {
       const cut = text.indexOf("=");
-      if (cut === 0) throw new BuildError("usage", `invalid label ${JSON.stringify(text)}: the name is missing`);
+      if (cut === 0 || text === "")
+        throw new BuildError("usage", `invalid label ${JSON.stringify(text)}: the name is missing`);
       return cut < 0 ? [text, ""] : [text.slice(0, cut), text.slice(cut + 1)];
     }),
   );

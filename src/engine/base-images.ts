@@ -233,8 +233,9 @@ function isFor({ os, architecture, variant }: ImageConfig, platform: Platform): 
 }
 
 function pickTag(index: Index, { tag }: LayoutReference): Descriptor | undefined {
-  if (tag === undefined && index.manifests.length === 1) return index.manifests[0];
   const refName = (descriptor: Descriptor) => descriptor.annotations?.["org.opencontainers.image.ref.name"];
+  const [only, ...more] = index.manifests;
+  if (only && more.length === 0 && (tag === undefined || refName(only) === undefined)) return only;
   return index.manifests.find((descriptor) => {
     const name = refName(descriptor);
     return name === (tag ?? "latest") || (name !== undefined && parseReference(name)?.tag === (tag ?? "latest"));

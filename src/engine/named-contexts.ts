@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { BuildError } from "../diagnostics/build-error.ts";
 import { parseDigest } from "../oci/digest.ts";
+import { parseReference } from "../oci/reference.ts";
 import { gitOp } from "../plan/git-source.ts";
 import type { NamedContext } from "../plan/options.ts";
 import { parseContext } from "../source/context.ts";
@@ -22,12 +23,25 @@ export function namedContexts(texts: ReadonlyMap<string, string>, cwd: string): 
   const contexts = new Map<string, NamedContext>();
   const locals = new Map<string, LocalContext>();
   for (const [name, text] of texts) {
+    assertName(name);
     contexts.set(name, namedContext(name, text, cwd));
     const root = resolve(cwd, text);
     if (contexts.get(name)?.kind === "local")
       locals.set(name, { kind: "directory", root, ignore: () => contextIgnore(root, undefined)?.matcher });
   }
   return { contexts, locals };
+}
+
+/** A name that no stage and no image can have is a mistake. `::` and a platform may follow. */
+function assertName(name: string): void {
+  const image = name.split("::")[0] ?? "";
+  if (parseReference(image)) return;
+  const lower = image.toLowerCase();
+  throw new BuildError("usage", `invalid context name ${name}: invalid reference format`, {
+    help: parseReference(lower)
+      ? `write ${JSON.stringify(lower)}: names of stages and images are compared in lower case`
+      : "it is the name of a stage or of an image",
+  });
 }
 
 function namedContext(name: string, text: string, cwd: string): NamedContext {

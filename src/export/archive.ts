@@ -31,6 +31,7 @@ export interface ArchiveOptions {
 
 const IMAGE_NAME = "io.containerd.image.name";
 const REF_NAME = "org.opencontainers.image.ref.name";
+const UNNAMED_TAG = "latest";
 
 /** A file of the layout: bytes made here, or a blob of the store. */
 type LayoutFile =
@@ -93,9 +94,9 @@ async function otherImages({ names, image }: ArchiveOptions, dest: string): Prom
     });
   return manifests.filter(({ digest, annotations }) => {
     const name = annotations?.[IMAGE_NAME];
-    return name === undefined
-      ? digest !== image.manifestDescriptor.digest && !names.some((own) => annotations?.[REF_NAME] === tagOf(own))
-      : !names.includes(name);
+    if (name !== undefined) return !names.includes(name);
+    const tags = names.length === 0 ? [UNNAMED_TAG] : names.map(tagOf);
+    return digest !== image.manifestDescriptor.digest && !tags.some((tag) => annotations?.[REF_NAME] === tag);
   });
 }
 
@@ -125,7 +126,8 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size;
 }
 
-function layoutFiles(options: ArchiveOptions, others: readonly Descriptor[] = []): LayoutFile[] {
+/** `others` only of a directory. */
+function layoutFiles(options: ArchiveOptions, others?: readonly Descriptor[]): LayoutFile[] {
   const { image, names, isDocker } = options;
   const files = new Map<string, LayoutFile>();
   const add = (file: LayoutFile): void => {
@@ -145,18 +147,22 @@ function layoutFiles(options: ArchiveOptions, others: readonly Descriptor[] = []
   return [...files.values()];
 }
 
-function layoutIndex(options: ArchiveOptions, others: readonly Descriptor[]): Index {
+function layoutIndex(options: ArchiveOptions, others: readonly Descriptor[] | undefined): Index {
   const { image, names, descriptorAnnotations, createdAt } = options;
+  const { platform, ...descriptor } = image.manifestDescriptor;
+  // A directory is looked into by tag, so an image without a name has one there, as with buildx.
+  const unnamed = others === undefined ? {} : { [REF_NAME]: UNNAMED_TAG };
   const described = (name: string | undefined): Descriptor => ({
-    ...image.manifestDescriptor,
+    ...descriptor,
     annotations: {
-      ...(name === undefined ? {} : { [IMAGE_NAME]: name, [REF_NAME]: tagOf(name) }),
-      "org.opencontainers.image.created": createdAt,
+      ...(name === undefined ? unnamed : { [IMAGE_NAME]: name, [REF_NAME]: tagOf(name) }),
+      "org.opencontainers.image.created": createdAt.replace(/\.\d+Z$/, "Z"),
       ...descriptorAnnotations,
     },
+    ...(platform === undefined ? {} : { platform }),
   });
   const own = names.length === 0 ? [described(undefined)] : names.map(described);
-  return { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [...others, ...own] };
+  return { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [...(others ?? []), ...own] };
 }
 
 function blobName(digest: Digest): string {

@@ -3,7 +3,7 @@ import { isoOfMs, msOfIso } from "../base/clock.ts";
 import { encodeGoJson } from "../base/go-json.ts";
 import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOf, type Digest } from "../oci/digest.ts";
-import type { Descriptor, HistoryEntry, ImageConfig, Manifest } from "../oci/image.ts";
+import type { Descriptor, DescriptorPlatform, HistoryEntry, ImageConfig, Manifest } from "../oci/image.ts";
 import { DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, type ImageFormat } from "../oci/media-type.ts";
 
 /** One layer, ready to be named by a manifest. */
@@ -60,8 +60,19 @@ export function assembleImage(
     mediaType: manifestValue.mediaType,
     digest: digestOf(manifest),
     size: manifest.length,
+    platform: descriptorPlatform(plan),
   };
   return { config, configDescriptor, manifest, manifestDescriptor, layers };
+}
+
+/** What an index says of the image (N02). */
+function descriptorPlatform({ platform: { os, architecture, variant, osVersion } }: ImagePlan): DescriptorPlatform {
+  return {
+    architecture,
+    os,
+    ...(osVersion === undefined ? {} : { "os.version": osVersion }),
+    ...(variant === undefined ? {} : { variant }),
+  };
 }
 
 function imageConfig(plan: ImagePlan, layers: readonly AssembledLayer[], createdAt: string): ImageConfig {

@@ -1,6 +1,6 @@
 // Finds and reads the Dockerfile and the .dockerignore that belongs to it, as texts with a name (reference X01, X06, I01). What they say is the frontend's business.
 // Both are read beside the context's tree, so that a Dockerfile which .dockerignore names still works (I05).
-import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { suggest } from "../base/suggest.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
@@ -45,7 +45,7 @@ export async function readDockerfile(options: ReadDockerfileOptions): Promise<Do
     const text = readTextIfExists(path, "Dockerfile");
     if (text !== undefined) return { source: { path: shownPath(path, cwd), text }, path };
   }
-  if (contextDir !== undefined && !existsSync(contextDir)) throw noContext(contextDir, cwd);
+  if (contextDir !== undefined) assertDirectory(contextDir, cwd);
   throw missing(file ?? NAMES[0], places[0] ?? resolve(cwd, NAMES[0]));
 }
 
@@ -81,6 +81,17 @@ function shownPath(path: string, from: string): string {
   return shown === "" || shown.startsWith("..") || isAbsolute(shown) ? path : shown;
 }
 
+function assertDirectory(contextDir: string, cwd: string): void {
+  const stat = statSync(contextDir, { throwIfNoEntry: false });
+  if (stat === undefined) throw noContext(contextDir, cwd);
+  if (stat.isDirectory()) return;
+  const shown = shownPath(contextDir, cwd);
+  throw new BuildError("source", `unable to prepare context: path "${shown}" not found`, {
+    summary: `the context "${shown}" is a file, not a directory`,
+    help: `if it is the Dockerfile: -f ${shown}, and the directory that COPY copies from, ${dirname(shown)} for example`,
+  });
+}
+
 function noContext(contextDir: string, cwd: string): BuildError {
   const shown = shownPath(contextDir, cwd);
   const near = suggest(basename(contextDir), directoriesIn(dirname(contextDir)));
@@ -102,12 +113,27 @@ function directoriesIn(path: string): readonly string[] {
 }
 
 function missing(name: string, looked: string): BuildError {
+  const message = `failed to read dockerfile: open ${name}: no such file or directory`;
+  const target = linkTarget(looked);
+  if (target !== undefined)
+    return new BuildError("source", message, {
+      summary: `"${basename(looked)}" in ${dirname(looked)} is a link to what is not there: ${target}`,
+      help: "correct the link, or name the Dockerfile with -f",
+    });
   const near = nearby(looked);
   const help = near === undefined ? "name the Dockerfile with -f" : `did you mean "${near}"? Add -f ${near}`;
-  return new BuildError("source", `failed to read dockerfile: open ${name}: no such file or directory`, {
+  return new BuildError("source", message, {
     summary: `there is no file "${basename(looked)}" in ${dirname(looked)}`,
     help,
   });
+}
+
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A file beside the missing one that may be what was meant: spelt almost so, else some Dockerfile. */

@@ -17,6 +17,7 @@ export async function build(words: readonly string[], terminal: Terminal): Promi
 }
 
 async function run(given: BuildArguments, terminal: Terminal): Promise<number> {
+  if (!given.isQuiet) for (const note of given.notes) terminal.stderr.write(`warning: ${note}\n`);
   const warnings: Diagnostic[] = [];
   const renderer = await createRenderer(given.progress, terminal.stderr, terminal.environment);
   const onEvent = (event: BuildEvent): void => {

@@ -192,6 +192,40 @@ test("a layout's files are its own, and other images in it stay", async () => {
   expect([code, stderr.includes("is no image index")]).toEqual([1, true]);
 });
 
+test("N02, N09: an index says for which platform its image is; in a directory an image without a name is called latest", async () => {
+  const [layout, archive] = [path("unnamed"), path("unnamed.tar")];
+  const write = (from: string, ...flags: readonly string[]) =>
+    rig.must(["-q", "-o", `type=oci,tar=false,dest=${layout}`, ...flags, from]);
+  const entries = (text: string): readonly object[] => (JSON.parse(text) as { manifests: object[] }).manifests;
+  const inLayout = (): readonly object[] => entries(readFileSync(join(layout, "index.json"), "utf8"));
+  const seconds = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as unknown;
+  const created = { "org.opencontainers.image.created": seconds };
+  const platform = { architecture: "amd64", os: "linux" };
+  const latest = { platform, annotations: { ...created, "org.opencontainers.image.ref.name": "latest" } };
+  const metadata = path("unnamed.json");
+  await write(context, "--metadata-file", metadata, "-o", `type=oci,dest=${archive}`);
+  expect(inLayout()).toEqual([expect.objectContaining(latest)]);
+  expect(entries(await accepted("tar", ["-xOf", archive, "index.json"]))).toEqual([
+    expect.objectContaining({ platform, annotations: created }),
+  ]);
+  expect(JSON.parse(readFileSync(metadata, "utf8"))).toMatchObject({ "containerimage.descriptor": { platform } });
+  // Found by that tag, as buildx does; another image takes its place, one with a name stays beside it.
+  const child = rig.context({ Dockerfile: "FROM base\nLABEL l=1\n" });
+  await rig.must(["-q", "--build-context", `base=oci-layout://${layout}:latest`, child]);
+  await write(rig.context({ Dockerfile: "FROM scratch\nLABEL l=2\n" }));
+  expect(inLayout()).toEqual([expect.objectContaining(latest)]);
+  await write(context, "-t", "named:1");
+  expect(inLayout()).toHaveLength(2);
+  // One image that no tag names is meant by any; one with another tag is not.
+  const index = join(layout, "index.json");
+  const [only] = inLayout();
+  writeFileSync(index, JSON.stringify({ schemaVersion: 2, manifests: [{ ...only, annotations: {} }] }));
+  await rig.must(["-q", "--build-context", `base=oci-layout://${layout}:v1`, child]);
+  writeFileSync(index, JSON.stringify({ schemaVersion: 2, manifests: [only] }));
+  const { code, stderr } = await rig.tsbuild(["-q", "--build-context", `base=oci-layout://${layout}:v1`, child]);
+  expect([code, stderr.includes("no image tagged v1")]).toEqual([1, true]);
+});
+
 test("an archive replaces a file, follows a link, and is written into a pipe or a device that is there", async () => {
   const [link, target, fifo] = [path("link.tar"), path("target.tar"), path("pipe")];
   writeFileSync(target, "old");

@@ -50,7 +50,15 @@ test.each<[string, Partial<GitUrl> & { readonly remote: string }]>([
   ["https://h/r.git?tag=v1", { remote: "https://h/r.git", ref: "refs/tags/v1" }],
   ["https://h/r.git?tag=refs/tags/v1#refs/tags/v1", { remote: "https://h/r.git", ref: "refs/tags/v1" }],
   ["https://h/r.git?branch=v1", { remote: "https://h/r.git", ref: "refs/heads/v1" }],
-  ["https://h/r.git?checksum=abc", { remote: "https://h/r.git", checksum: "abc", ref: "abc" }],
+  ["https://h/r.git?checksum=abc", { remote: "https://h/r.git", checksum: "abc" }],
+  [
+    `https://h/r.git?checksum=${"a".repeat(40)}`,
+    { remote: "https://h/r.git", checksum: "a".repeat(40), ref: "a".repeat(40) },
+  ],
+  [
+    `https://h/r.git?commit=${"b".repeat(64)}`,
+    { remote: "https://h/r.git", checksum: "b".repeat(64), ref: "b".repeat(64) },
+  ],
   ["https://h/r.git?commit=abc#v1", { remote: "https://h/r.git", checksum: "abc", ref: "v1" }],
   ["https://h/r.git?keep-git-dir", { remote: "https://h/r.git", keepGitDir: true }],
   ["https://h/r.git?keep-git-dir=0&submodules=F", { remote: "https://h/r.git", keepGitDir: false, submodules: false }],

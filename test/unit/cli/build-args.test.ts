@@ -61,3 +61,81 @@ test.each([
 ])("PV01, PV03, SB01: %s switches off what is not built", async (line) => {
   expect((await parse(line)).build.context).toBe(".");
 });
+
+async function parseWords(...words: string[]): Promise<Parsed> {
+  const parsed = await parseBuildArguments([...words, "."], "/w", {});
+  if (typeof parsed === "string") throw new Error("help");
+  return parsed;
+}
+
+test("U17: of secrets with one id the last counts; an id of --ssh is given once", async () => {
+  const { build } = await parse("--secret id=a,src=x --secret id=b,env=B --secret id=a,env=A");
+  expect(build.secrets).toEqual([
+    { id: "a", env: "A" },
+    { id: "b", env: "B" },
+  ]);
+  expect((await parse("--ssh default --ssh deploy=key")).build.ssh.map(({ id }) => id)).toEqual(["default", "deploy"]);
+  await expect(parse("--ssh default --ssh default=key")).rejects.toThrow('duplicate agent ID "default"');
+});
+
+test("U13: --no-cache and --no-cache-filter exclude each other", async () => {
+  await expect(parse("--no-cache --no-cache-filter a")).rejects.toThrow(
+    "--no-cache and --no-cache-filter cannot currently be used together",
+  );
+  expect((await parse("--no-cache=false --no-cache-filter a")).build).toMatchObject({ noCacheFilter: ["a"] });
+});
+
+test.each(["-o out", "-o type=local,dest=out", "-o type=tar,dest=out.tar -t a", "-o type=oci,dest=a.tar -o out"])(
+  "U12: --iidfile with %s is refused, where no id would be written",
+  async (line) => {
+    await expect(parse(`--iidfile id ${line}`)).rejects.toThrow(
+      "local and tar exporters are incompatible with image ID file",
+    );
+    expect((await parse(line)).build.iidFile).toBeUndefined();
+  },
+);
+
+test("U18, U20: --add-host takes a comma list, --shm-size 0 is the standard size", async () => {
+  expect((await parse("--add-host a:1.2.3.4,b=[::1] --add-host c:5.6.7.8")).build.addHosts).toEqual([
+    "a:1.2.3.4",
+    "b=[::1]",
+    "c:5.6.7.8",
+  ]);
+  expect((await parse("--shm-size 0")).build.shmSize).toBeUndefined();
+  expect((await parse("--shm-size 1m")).build.shmSize).toBe(1024 ** 2);
+});
+
+test("flags whose value is a variable that is not set say nothing", async () => {
+  const nothing = await parse("");
+  const flags = "output iidfile metadata-file report cache-from cache-to add-host allow annotation build-context".split(
+    " ",
+  );
+  for (const flag of [...flags, "network", "call", "target", "cgroup-parent", "secret", "progress"]) {
+    expect(await parseWords(`--${flag}`, ""), flag).toEqual(nothing);
+    expect(await parseWords(`--${flag}=`), flag).toEqual(nothing);
+  }
+  // Where docker refuses an empty value, so do we.
+  for (const flag of ["ulimit", "build-arg", "label"])
+    await expect(parseWords(`--${flag}`, ""), flag).rejects.toThrow();
+});
+
+test("a switch is set to what Go reads as true or false, and to nothing else", async () => {
+  for (const [text, cache] of Object.entries({ "1": "ignore", T: "ignore", true: "ignore", "0": "use", False: "use" }))
+    expect((await parse(`--no-cache=${text}`)).build.cache, text).toBe(cache);
+  expect((await parse("-q=t")).isQuiet).toBe(true);
+  for (const line of ["--no-cache=yes", "--push=maybe", "--check=", "-q=no"])
+    await expect(parse(line), line).rejects.toThrow(/^invalid value ".*" for --?\w/);
+  expect([...(await parse("--build-arg A=--push=maybe")).build.buildArgs]).toEqual([["A", "--push=maybe"]]);
+});
+
+test("U29, U30: flags that say nothing to BuildKit are taken, with a note where somebody may count on them", async () => {
+  const idle = "--rm=false --force-rm --compress --isolation default -D --builder default";
+  expect((await parse(idle)).notes).toEqual([]);
+  const { notes, build } = await parse("--squash --security-opt seccomp=x --builder arm");
+  expect(notes.map((note) => note.replace(/:.*/, ""))).toEqual([
+    "--squash has no effect",
+    "--security-opt has no effect",
+    "--builder arm has no effect",
+  ]);
+  expect(build).toEqual((await parse("")).build);
+});

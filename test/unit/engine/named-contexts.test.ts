@@ -55,3 +55,18 @@ test.each([
   const failure = { code: "usage", message, help: expect.stringContaining(help) as unknown };
   expect(() => read(value)).toThrow(expect.objectContaining(failure));
 });
+
+test("X05: names are those of stages and images", () => {
+  for (const name of ["a", "debian:12", "docker.io/library/debian", "base::linux/arm64", "x.y/z@" + DIGEST])
+    expect([...namedContexts(new Map([[name, "lib"]]), "/cwd").contexts.keys()], name).toEqual([name]);
+  for (const [name, help] of [
+    ["Base", 'write "base"'],
+    ["a b", "it is the name of a stage"],
+    ["::linux/amd64", "it is the name of a stage"],
+  ] as const) {
+    const message = `invalid context name ${name}: invalid reference format`;
+    expect(() => namedContexts(new Map([[name, "lib"]]), "/cwd"), name).toThrow(
+      expect.objectContaining({ code: "usage", message, help: expect.stringContaining(help) as unknown }),
+    );
+  }
+});

@@ -186,10 +186,7 @@ describe("ADD", () => {
     ["git@h:me/r.git#v1", { remote: "git@h:me/r.git", ref: "v1" }],
     ["https://h/r.git?tag=v1&subdir=s", { remote: "https://h/r.git", ref: "refs/tags/v1", subdir: "s" }],
     ["https://h/r.git?branch=b&submodules=0", { remote: "https://h/r.git", ref: "refs/heads/b", submodules: false }],
-    [
-      "https://h/r.git?commit=abc&keep-git-dir",
-      { remote: "https://h/r.git", ref: "abc", checksum: "abc", keepGitDir: true },
-    ],
+    ["https://h/r.git?commit=abc&keep-git-dir", { remote: "https://h/r.git", checksum: "abc", keepGitDir: true }],
     [
       "https://h/r.git?ref=v1&checksum=ab&mtime=commit",
       { remote: "https://h/r.git", ref: "v1", checksum: "ab", mtime: "commit" },

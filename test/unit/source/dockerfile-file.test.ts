@@ -56,6 +56,20 @@ test("X01: a missing one is told in BuildKit's words, with what may have been me
   await expect(readDockerfile({ contextDir, cwd })).rejects.toMatchObject({ message, help });
 });
 
+test("X01: a context that is a file, and a Dockerfile that is a link to nothing, are told as what they are", async () => {
+  writeFileSync(join(contextDir, "file"), "FROM a\n");
+  await expect(readDockerfile({ contextDir: join(contextDir, "file"), cwd })).rejects.toMatchObject({
+    message: 'unable to prepare context: path "app/file" not found',
+    summary: 'the context "app/file" is a file, not a directory',
+    help: expect.stringContaining("-f app/file, and the directory that COPY copies from, app for") as unknown,
+  });
+  symlinkSync("nowhere", join(contextDir, "Dockerfile"));
+  await expect(readDockerfile({ contextDir, cwd })).rejects.toMatchObject({
+    message: "failed to read dockerfile: open Dockerfile: no such file or directory",
+    summary: `"Dockerfile" in ${contextDir} is a link to what is not there: nowhere`,
+  });
+});
+
 test("a directory, a huge file and other encodings are refused by name", async () => {
   mkdirSync(join(contextDir, "Dockerfile"));
   await expect(readDockerfile({ contextDir, cwd })).rejects.toMatchObject({
