@@ -62,7 +62,7 @@ Commands:
   tag IMAGE NAME               give an image another name
   rmi IMAGE…                   remove names of images; prune frees what no name keeps
   push IMAGE                   push an image to its registry
-  pull IMAGE                   fetch an image into the store
+  pull [--platform P] IMAGE    fetch an image into the store
   check [--fix] [flags] CONTEXT|FILE
                                check a Dockerfile, build nothing; --fix corrects what is certain
   fmt [--write] FILE           print a Dockerfile in canonical form, or rewrite it

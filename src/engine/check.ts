@@ -90,7 +90,20 @@ function isHint({ code }: Diagnostic): boolean {
   return catalogEntry(code)?.category === "hint";
 }
 
+/** Where nothing is, BuildKit names no line, and of comments alone the last one. */
+const WITHOUT_LINE: ReadonlySet<string> = new Set([
+  "the Dockerfile cannot be empty",
+  "dockerfile contains no stages to build",
+]);
+
 function errorLines(dockerfile: Dockerfile, error: BuildError): LineRange | undefined {
+  const { source } = dockerfile;
+  const { message } = error.diagnostics[0] ?? error;
+  if (WITHOUT_LINE.has(message)) return undefined;
+  if (message === "file with no instructions") {
+    const last = positionAt(source, Math.max(0, source.text.length - 1)).line;
+    return { source, first: last, last };
+  }
   const span = error.diagnostics[0]?.span ?? error.span;
   const lines = span && linesOf(dockerfile, span);
   return lines?.source === dockerfile.source ? lines : undefined;

@@ -12,7 +12,7 @@ import type { CheckReport, OutlineReport, TargetList } from "./check.ts";
 import type { BuildForecast } from "./forecast.ts";
 import type { GraphReport } from "./graph-report.ts";
 import type { FixReport } from "./check-fix.ts";
-import { ImageCommands } from "./images.ts";
+import { ImageCommands, type PullOptions } from "./images.ts";
 import { createClient } from "./client.ts";
 import { readRecords } from "./past-builds.ts";
 import type { ClientKind, EngineParts } from "./parts.ts";
@@ -161,8 +161,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Fetches an image, layers included; resolves to the manifest's digest. */
-  pull(name: string, options: { readonly signal: AbortSignal }): Promise<string> {
-    return this.#images.pull(name, options.signal);
+  pull(name: string, options: PullOptions): Promise<string> {
+    return this.#images.pull(name, options);
   }
 
   /** What the store holds; `filters` as in `docker buildx prune`, all of which have to be true. */

@@ -4,7 +4,7 @@ import { BuildError } from "../diagnostics/build-error.ts";
 import { msOfIso, nowMs } from "../base/clock.ts";
 import { digestOfJson, parseDigest, type Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../oci/image.ts";
-import { formatPlatform, hostPlatform, normalizePlatform } from "../oci/platform.ts";
+import { formatPlatform, normalizePlatform } from "../oci/platform.ts";
 import {
   familiarReference,
   formatReference,
@@ -17,6 +17,13 @@ import { readReference, familiarName } from "./references.ts";
 import type { EngineParts } from "./parts.ts";
 import type { ImageSummary } from "./options.ts";
 import { Session } from "./session.ts";
+import { targetPlatform } from "./target-platform.ts";
+
+export interface PullOptions {
+  /** As `--platform`; absent = this machine's. */
+  readonly platform?: string;
+  readonly signal: AbortSignal;
+}
 
 /** An image of the store, read. */
 export interface StoredImageData {
@@ -132,7 +139,7 @@ export class ImageCommands {
   }
 
   /** Fetches an image with all its layers, verified, and gives it its name. */
-  async pull(name: string, signal: AbortSignal): Promise<string> {
+  async pull(name: string, { platform: text, signal }: PullOptions): Promise<string> {
     const { store, options } = this.#parts;
     const reference = readReference(name);
     const client = () => this.#parts.client();
@@ -146,7 +153,7 @@ export class ImageCommands {
       signal,
     });
     await session.protect();
-    const platform = hostPlatform();
+    const platform = targetPlatform(text === undefined ? [] : [text]);
     const vertex = digestOfJson(["pull", name]);
     options.onEvent({ kind: "vertex-added", vertex, name: `pulling ${familiarReference(reference)}`, inputs: [] });
     options.onEvent({ kind: "vertex-started", vertex, atMs: nowMs() });

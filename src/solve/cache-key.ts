@@ -52,11 +52,19 @@ function mountPart(mount: MountOp): KeyPart {
       };
     case "secret": {
       const { id, target = "", env = "", mode, uid, gid } = mount;
-      return { name: `secret ${id}`, value: JSON.stringify([target, env, mode, uid, gid]) };
+      return { name: `secret ${id}`, value: JSON.stringify([target, env, mode, uid, gid, ...needOf(mount)]) };
     }
     case "ssh":
-      return { name: `ssh ${mount.id}`, value: JSON.stringify([mount.target, mount.mode, mount.uid, mount.gid]) };
+      return {
+        name: `ssh ${mount.id}`,
+        value: JSON.stringify([mount.target, mount.mode, mount.uid, mount.gid, ...needOf(mount)]),
+      };
   }
+}
+
+/** What a step made without its secret is no result of one that must have it. */
+function needOf({ required }: { readonly required: boolean }): readonly string[] {
+  return required ? ["required"] : [];
 }
 
 /** What a COPY, ADD or WORKDIR is, without its inputs. The directory a source lies in is no part: only its last name can show in the result (Q05). */

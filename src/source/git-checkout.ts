@@ -208,7 +208,7 @@ async function materialise(job: Job, commit: string, staging: string): Promise<s
   const hasSubmodules = job.submodules && (await hasGitmodules(job, commit));
   if (isGitDirKept || hasSubmodules) await cloneInto(job, commit, tree, { isGitDirKept, hasSubmodules });
   else await writeFiles(job, commit, tree, join(staging, "index"));
-  const root = job.subdir === undefined ? tree : subdirectory(tree, job.subdir);
+  const root = job.subdir === undefined ? tree : subdirectory(tree, job.subdir, job.remote);
   chmodSync(root, 0o755);
   if (job.mtime === "commit") {
     setTimes(root, BigInt(await commitSeconds(job, commit)) * 1_000_000_000n);
@@ -291,14 +291,20 @@ function removeGitDirs(directory: string): void {
 }
 
 /** Only real directories on the way: a link in the repository must not lead out of it. */
-function subdirectory(tree: string, subdir: string): string {
+function subdirectory(tree: string, subdir: string, remote: string): string {
   let path = tree;
   for (const name of subdir.split("/")) {
     path = join(path, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory()) continue;
-    const problem = stat === undefined ? "no such file or directory" : "not a directory";
-    throw new BuildError("source", `failed to open subdir ${subdir}: ${problem}`, {
+    const isMissing = stat === undefined;
+    const reason = isMissing
+      ? `failed to lstat "${name}": statat ${name}: no such file or directory`
+      : `git subpath "/${subdir}" contains non-directory "${name}"`;
+    throw new BuildError("source", `invalid subdir /${subdir}: ${reason}`, {
+      summary: isMissing
+        ? `there is no directory "${subdir}" in ${redactUrls(remote)}`
+        : `"${name}" of "${subdir}" in ${redactUrls(remote)} is no directory`,
       help: "the subdirectory is looked up in the repository's root at that commit",
     });
   }

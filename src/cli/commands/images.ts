@@ -57,8 +57,20 @@ export async function push(words: readonly string[], terminal: Terminal): Promis
 }
 
 export async function pull(words: readonly string[], terminal: Terminal): Promise<number> {
-  const [name = ""] = operands("pull IMAGE", words, 1, 1);
-  return transfer(terminal, (engine) => engine.pull(name, { signal: terminal.signal }));
+  const { rest, platform } = withoutPlatform(words);
+  const [name = ""] = operands("pull [--platform OS/ARCH] IMAGE", rest, 1, 1);
+  const { signal } = terminal;
+  return transfer(terminal, (engine) => engine.pull(name, { ...(platform === undefined ? {} : { platform }), signal }));
+}
+
+/** Takes `--platform` and its value out of the words. */
+function withoutPlatform(words: readonly string[]): { readonly rest: readonly string[]; readonly platform?: string } {
+  const at = words.findIndex((word) => word === "--platform" || word.startsWith("--platform="));
+  if (at < 0) return { rest: words };
+  const cut = words[at]!.indexOf("=");
+  const platform = cut < 0 ? words[at + 1] : words[at]!.slice(cut + 1);
+  if (platform === undefined) throw new BuildError("usage", "flag needs an argument: --platform");
+  return { rest: words.toSpliced(at, cut < 0 ? 2 : 1), platform };
 }
 
 async function transfer(terminal: Terminal, work: (engine: Engine) => Promise<string>): Promise<number> {

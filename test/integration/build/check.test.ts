@@ -75,6 +75,24 @@ describe("--check", () => {
     });
   });
 
+  test("K42, K46: a file without instructions has its last line, nothing and no stage have none", async () => {
+    const located = async (text: string): Promise<unknown> => {
+      const { stdout } = await inDockerfile(text, "--call=check,format=json");
+      const { buildError } = JSON.parse(stdout) as { buildError: { message: string; location: object } };
+      return [buildError.message, buildError.location];
+    };
+    expect(await located("")).toEqual(["the Dockerfile cannot be empty", {}]);
+    expect(await located("# c\nARG A=1\n")).toEqual(["dockerfile contains no stages to build", {}]);
+    for (const [text, line] of [
+      ["# only", 1],
+      ["# a\n# b\n", 2],
+      ["# x\n\n# y\n\n", 4],
+    ] as const) {
+      const location = { ranges: [{ start: { line }, end: { line } }] };
+      expect(await located(text), text).toEqual(["file with no instructions", location]);
+    }
+  });
+
   test("K33: a build with error=true fails with the warnings, and with the rules in BuildKit's words", async () => {
     const { code, stderr } = await inDockerfile("# check=error=true\nFROM busybox AS Z\nCMD a\nMAINTAINER me\nCMD b\n");
     expect(code).toBe(1);

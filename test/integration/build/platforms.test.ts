@@ -129,6 +129,22 @@ test("F06, K14: a name of the store that means an image for another platform is 
   );
 });
 
+test("U08: pull fetches the image for this machine, or for the platform that is named", async () => {
+  await pushIndex("several", [`linux/${HERE}`, FOREIGN]);
+  const image = `${registry.host}/several`;
+  const pulled = async (...words: readonly string[]): Promise<string> => {
+    await rig.must(["pull", ...words]);
+    return (await configOf(image)).architecture;
+  };
+  expect(await pulled(image)).toBe(HERE);
+  expect(await pulled("--platform", FOREIGN, image)).toBe(FOREIGN.split("/")[1]);
+  expect(await pulled(image, `--platform=linux/${HERE}`)).toBe(HERE);
+  const missing = await rig.tsbuild(["pull", "--platform", "linux/riscv64", image]);
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("has no version for linux/riscv64")]);
+  for (const words of [["--platform"], ["--platform", "a/b/c/d", image], ["--os", "linux", image]])
+    expect((await rig.tsbuild(["pull", ...words])).code, words.join(" ")).toBe(2);
+});
+
 /** Programs of a machine that there is not: ELF headers with nothing behind them. */
 function program(machine: number): Buffer {
   const head = Buffer.alloc(64);

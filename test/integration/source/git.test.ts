@@ -123,10 +123,10 @@ test("AD07: a subdirectory becomes the root; links are not followed on the way",
   const { directory } = await checkout({ subdir: "sub/dir" });
   expect(readdirSync(directory)).toEqual(["a"]);
   await expect(checkout({ subdir: "out" })).rejects.toMatchObject({
-    message: "failed to open subdir out: not a directory",
+    message: 'invalid subdir /out: git subpath "/out" contains non-directory "out"',
   });
   await expect(checkout({ subdir: "sub/no" })).rejects.toMatchObject({
-    message: "failed to open subdir sub/no: no such file or directory",
+    message: 'invalid subdir /sub/no: failed to lstat "no": statat no: no such file or directory',
   });
 });
 

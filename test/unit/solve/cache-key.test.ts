@@ -54,7 +54,7 @@ test("Q06, T1: each thing that a RUN can see is in its key", () => {
   expect(new Set(changes.map(runKey)).size).toBe(changes.length);
 });
 
-test("Q06: mounts by target, type and options; ids of secrets, not whether they are required", () => {
+test("Q06: mounts by target, type and options; ids of secrets, and whether they are required", () => {
   const mounts: readonly MountOp[] = [
     { kind: "bind", target: "/c", input: 1, source: "", writable: false },
     { kind: "bind", target: "/c", input: 1, source: "", writable: true },
@@ -72,7 +72,9 @@ test("Q06: mounts by target, type and options; ids of secrets, not whether they 
     { ...SECRET, uid: 5 },
     { ...SECRET, gid: 5 },
     { ...SECRET, target: "/t" },
+    { ...SECRET, required: true },
     SSH,
+    { ...SSH, required: true },
     { ...SSH, id: "t" },
     { ...SSH, target: "/t" },
     { ...SSH, mode: 0o644 },
@@ -80,7 +82,6 @@ test("Q06: mounts by target, type and options; ids of secrets, not whether they 
     { ...SSH, gid: 5 },
   ];
   expect(new Set(mounts.map(mountKey)).size).toBe(mounts.length);
-  expect(mountKey({ ...SECRET, required: true })).toBe(mountKey(SECRET));
   expect(mountKey({ ...CACHE, sharing: "locked", isLockedByDefault: true })).toBe(mountKey(CACHE));
 });
 
