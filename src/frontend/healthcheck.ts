@@ -26,6 +26,7 @@ export function buildHealthcheck(draft: Draft): HealthcheckInstruction | undefin
     return { kind: "healthcheck", ...base, command: undefined, ...noLimits };
   }
   if (kind !== "CMD") {
+    if (readJson(draft, rest).kind === "mixed") return undefined;
     report("InvalidHealthcheck", type.span, `Unknown type ${goQuote(kind)} in HEALTHCHECK (try CMD)`, {
       help: "write CMD before the command",
     });

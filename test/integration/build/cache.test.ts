@@ -105,7 +105,7 @@ test("T2: a stage that is copied from counts by its content", async () => {
 test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them; what lies on new results is not taken for cached", async () => {
   const context = rig.context({
     Dockerfile:
-      "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /t\nFROM busybox AS two\nRUN echo two\nCOPY --from=one /t /t\nFROM two AS three\nRUN echo three\n",
+      "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /t\nFROM busybox AS two\nRUN echo two\nWORKDIR /w\nCOPY --from=one /t /t\nFROM two AS three\nRUN echo three\n",
   });
   const dest = join(rig.root, "q30");
   /** What the first step drew, after a build that ended so. */
@@ -116,13 +116,18 @@ test("Q30, Q31: --no-cache and --no-cache-filter run steps again and store them;
   };
   const [one, two, copy, three] = [
     "[one 2/2] RUN cat /proc/sys/kernel/random/uuid > /t",
-    "[two 2/3] RUN echo two",
-    "[two 3/3] COPY --from=one /t /t",
+    "[two 2/4] RUN echo two",
+    "[two 4/4] COPY --from=one /t /t",
     "[three 1/1] RUN echo three",
   ] as const;
-  const cached = { [one]: "cached", [two]: "cached", [copy]: "cached", [three]: "cached" };
+  // Makes what it made before, and runs all the same.
+  const same = "[two 3/4] WORKDIR /w";
+  const cached = { [same]: "cached", [one]: "cached", [two]: "cached", [copy]: "cached", [three]: "cached" };
   const first = await drawn({});
-  const second = await drawn({ [one]: "ran", [two]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache");
+  const second = await drawn(
+    { [one]: "ran", [two]: "ran", [same]: "ran", [copy]: "ran", [three]: "ran" },
+    "--no-cache",
+  );
   expect(second).not.toBe(first);
   expect(await drawn(cached)).toBe(second);
   const third = await drawn({ ...cached, [one]: "ran", [copy]: "ran", [three]: "ran" }, "--no-cache-filter", "no,ONE");

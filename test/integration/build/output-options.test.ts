@@ -266,7 +266,7 @@ describe("where images go", () => {
     expect((await rig.tsbuild(["pull", `${registry.host}/by-digest:latest`])).code).toBe(3);
   });
 
-  test("E04: docker's archive has manifest.json, docker's media types unless told otherwise, and one platform", async () => {
+  test("E04, N09: docker's archive has manifest.json, docker's media types unless told otherwise, and one platform", async () => {
     const read = async (options: string): Promise<{ manifest: { mediaType: string }; tags: string[] }> => {
       const [tar, folder] = [path(`docker${String(count++)}.tar`), path(`docker${String(count)}`)];
       await rig.must(["-q", "-t", "team/app:2", "-o", `type=docker,dest=${tar}${options}`, context]);
@@ -278,7 +278,10 @@ describe("where images go", () => {
       ];
       for (const name of [Config, ...Layers]) expect(existsSync(join(folder, name))).toBe(true);
       const [entry] = (json("index.json") as { manifests: Described[] }).manifests;
-      return { manifest: json(blob(entry!.digest)) as { mediaType: string }, tags: RepoTags };
+      const manifest = json(blob(entry!.digest)) as { mediaType: string; config: Described; layers: Described[] };
+      expect([Config, ...Layers]).toEqual([manifest.config, ...manifest.layers].map(({ digest }) => blob(digest)));
+      expect(json("oci-layout")).toEqual({ imageLayoutVersion: "1.0.0" });
+      return { manifest, tags: RepoTags };
     };
     const plain = await read("");
     expect(plain.tags).toEqual(["team/app:2"]);

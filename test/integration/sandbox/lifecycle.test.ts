@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { StepBrake } from "../../../src/sandbox/brake.ts";
+import { runContainer } from "../../../src/sandbox/container.ts";
 import { reapLeftovers } from "../../../src/sandbox/sandbox.ts";
 import { mountsBelow } from "../../../src/sandbox/reap.ts";
 import { cgroupsNamed, processesMentioning, Rig } from "./rig.ts";
@@ -43,6 +44,25 @@ test.each([0, 1, 5, 10, 15, 20, 30, 40, 60])(
     clearTimeout(timer);
   },
 );
+
+test.each([
+  // The step itself may have filled the disk that the runtime keeps its state on.
+  [1, "write /run/x/state.json: No space left on device", 1],
+  [1, "exec /nope: executable file `/nope` not found in $PATH", 1],
+  [3, "mount proc: it does not work here", 3],
+  [1, "", 1],
+  [1, "mount proc: it does not work here", "crun could not run the container: mount proc: it does not work here"],
+])("R03, S15: a runtime that ends with %i and says %j", async (code, said, expected) => {
+  const bundle = rig.directory("bundle");
+  const path = join(bundle, "crun");
+  const log = said === "" ? "" : `printf '%s' '${JSON.stringify({ level: "error", msg: said })}' > "$2"`;
+  writeFileSync(path, `#!/bin/sh\nuntil [ "$1" = --log ]; do shift; done\n${log}\nexit ${code}\n`, { mode: 0o755 });
+  const runtime = { name: "crun", path, version: "1" };
+  const invocation = { runtime, root: bundle, layout: "v2", isSystemdCgroup: false, disguise: [] } as const;
+  const ended = runContainer({ id: "c", bundle, invocation, onOutput: () => undefined });
+  if (typeof expected === "number") expect(await ended).toBe(expected);
+  else await expect(ended).rejects.toMatchObject({ code: "runtime", message: expected });
+});
 
 test("a signal that fired before is obeyed before anything is made", async () => {
   await expect(rig.run("true", { signal: AbortSignal.abort(new Error("before")) })).rejects.toThrow("before");

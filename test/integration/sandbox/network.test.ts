@@ -1,12 +1,14 @@
 // Networks of steps: what is reachable and what is not. Reference S50, S52, S53, pain 14.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runProcess } from "../../../src/base/process.ts";
+import { NetworkPool } from "../../../src/sandbox/network.ts";
 import { mountsBelow } from "../../../src/sandbox/reap.ts";
-import { processesMentioning, Rig } from "./rig.ts";
+import { DEFAULT_SEARCH_PATH } from "../../../src/sandbox/runtime.ts";
+import { commandsMentioning, processesMentioning, Rig } from "./rig.ts";
 
 let rig: Rig;
 let server: Server;
@@ -72,13 +74,63 @@ test("S50, S51: steps in a row share a namespace, steps at once do not, an insec
   expect(await rig.output("ip -o addr show dev lo | grep -c 192.0.2.99 || true", { network: "default" })).toBe("0\n");
 });
 
-test("S53, pain 14: a resolver on the machine's loopback is reached by its forwarder, and no other is invented", async () => {
-  // A machine of its own kind: in a mount namespace whose resolv.conf names a name server that listens on loopback.
-  const dir = rig.directory("dns");
-  writeFileSync(join(dir, "resolv.conf"), "search example.test\nnameserver 127.0.0.77\noptions ndots:2\n");
-  const source = join(import.meta.dirname, "../../../src/sandbox/sandbox.ts");
-  const request = rig.request("cat /etc/resolv.conf; nslookup build.test. 2>&1 | tail -4", { network: "default" });
+test("S50: a machine that has a way out by IPv6 alone has one", async () => {
+  const dir = rig.directory("six");
+  const source = join(import.meta.dirname, "../../../src/sandbox/network.ts");
   const script = `
+    import { NetworkPool } from ${JSON.stringify(source)};
+    await using pool = new NetworkPool({ searchPath: "/nowhere", stateDir: ${JSON.stringify(dir)}, onNotice: () => undefined });
+    console.log((await pool.acquire()).isConnected);`;
+  const route = "ip -6 route add default via fd00::1 dev v0";
+  const away = "ip -6 route add unreachable default dev lo metric 4096";
+  for (const [how, isConnected] of [
+    [route, "true"],
+    [away, "false"],
+  ] as const) {
+    const command = `ip link add v0 type veth peer name v1; ip link set lo up; ip link set v1 up; ip link set v0 up
+      ip -6 addr add fd00::2/64 dev v0 nodad; ${how}; exec "$0" "$@"`;
+    const node = [process.execPath, "--input-type=module", "-e", script];
+    const { stdout } = await runProcess("unshare", ["--net", "sh", "-ec", command, ...node]);
+    expect(stdout).toBe(`${isConnected}\n`);
+  }
+});
+
+test("S51: the namespace that is warmed is the one that the first step gets; one whose helper has died serves nobody", async () => {
+  const stateDir = rig.directory("warm");
+  const onNotice = (): undefined => undefined;
+  await using pool = new NetworkPool({ searchPath: DEFAULT_SEARCH_PATH, stateDir, onNotice });
+  pool.warm();
+  const first = await pool.acquire();
+  expect(readdirSync(stateDir).filter((name) => /^netns-\w+$/.test(name))).toHaveLength(1);
+  pool.release(first, false);
+  const again = await pool.acquire();
+  expect(again.path).toBe(first.path);
+  pool.release(again, false);
+  for (const pid of commandsMentioning(stateDir).keys()) process.kill(pid, "SIGKILL");
+  const next = async (): Promise<string | undefined> => {
+    const network = await pool.acquire();
+    pool.release(network, false);
+    return network.path;
+  };
+  await expect.poll(next).not.toBe(first.path);
+});
+
+test.each([
+  ["pasta", "169.254.1.1"],
+  ["slirp4netns", "10.0.2.3"],
+])(
+  "S53, pain 14: a resolver on the machine's loopback is reached by %s's forwarder, and no other is invented",
+  async (helper, forwarder) => {
+    // A machine of its own kind: in a mount namespace whose resolv.conf names a name server that listens on loopback.
+    const dir = rig.directory("dns");
+    const searchPath = join(dir, "bin");
+    mkdirSync(searchPath);
+    for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc", `/usr/bin/${helper}`])
+      if (existsSync(path)) symlinkSync(path, join(searchPath, basename(path)));
+    writeFileSync(join(dir, "resolv.conf"), "search example.test\nnameserver 127.0.0.77\noptions ndots:2\n");
+    const source = join(import.meta.dirname, "../../../src/sandbox/sandbox.ts");
+    const request = rig.request("cat /etc/resolv.conf; nslookup build.test. 2>&1 | tail -4", { network: "default" });
+    const script = `
     import { createSocket } from "node:dgram";
     import { createSandbox } from ${JSON.stringify(source)};
     const dns = createSocket("udp4", (query, from) => {
@@ -89,17 +141,25 @@ test("S53, pain 14: a resolver on the machine's loopback is reached by its forwa
     });
     await new Promise((resolve) => dns.bind(53, "127.0.0.77", resolve));
     {
-      await using sandbox = await createSandbox({ stateDir: ${JSON.stringify(dir)}, isRootless: false, onNotice: console.log });
+      const places = { stateDir: ${JSON.stringify(dir)}, searchPath: ${JSON.stringify(searchPath)} };
+      await using sandbox = await createSandbox({ ...places, isRootless: false, onNotice: console.log });
       await sandbox.run({ ...${JSON.stringify(request)}, onOutput: (_stream, chunk) => process.stdout.write(chunk) });
     }
     dns.close();`;
-  const command = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
-  const isolated = ["--mount", "--propagation", "private", "sh", "-c", command, join(dir, "resolv.conf")];
-  const { stdout } = await runProcess("unshare", [...isolated, process.execPath, "--input-type=module", "-e", script]);
-  expect(stdout).toContain("nameserver 169.254.1.1\nsearch example.test\noptions ndots:2\n");
-  expect(stdout).not.toContain("8.8.8.8");
-  expect(stdout).toContain("10.9.8.7");
-});
+    const command = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+    const isolated = ["--mount", "--propagation", "private", "sh", "-c", command, join(dir, "resolv.conf")];
+    const { stdout } = await runProcess("unshare", [
+      ...isolated,
+      process.execPath,
+      "--input-type=module",
+      "-e",
+      script,
+    ]);
+    expect(stdout).toContain(`nameserver ${forwarder}\nsearch example.test\noptions ndots:2\n`);
+    expect(stdout).not.toContain("8.8.8.8");
+    expect(stdout).toContain("10.9.8.7");
+  },
+);
 
 test("S53: behind systemd-resolved's stub are its servers; in the host's own network the stub is what it is there", async () => {
   const dir = rig.directory("resolved");
@@ -126,9 +186,14 @@ test("S55: no helper: the host's network, said once", async () => {
   await using bare = await Rig.open({ searchPath: bin });
   expect(await bare.output(fetchFrom("127.0.0.1"), { network: "default" })).toBe("hello from the host\n");
   await bare.output("true", { network: "default" });
-  expect(bare.notices).toEqual([
-    "neither pasta (package passt) nor slirp4netns is installed: RUN uses the network of this machine",
-  ]);
+  const said = ["neither pasta (package passt) nor slirp4netns is installed: RUN uses the network of this machine"];
+  expect(bare.notices).toEqual(said);
+  // Also where several find out at the same time.
+  const notices: string[] = [];
+  const stateDir = bare.directory("pool");
+  await using pool = new NetworkPool({ searchPath: bin, stateDir, onNotice: (text) => notices.push(text) });
+  await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
+  expect(notices).toEqual(said);
 });
 
 test("S55: slirp4netns does where pasta is not installed", async () => {
@@ -148,7 +213,9 @@ test("S55: a helper that fails is said with its reason, once, and leaves no name
   const bin = rig.directory("bin");
   for (const path of ["/usr/bin/crun", "/usr/bin/unshare", "/usr/sbin/runc"])
     if (existsSync(path)) symlinkSync(path, join(bin, basename(path)));
-  writeFileSync(join(bin, "pasta"), "#!/bin/sh\necho no /dev/net/tun here >&2; exit 1\n", { mode: 0o755 });
+  const starts = join(bin, "starts");
+  const broken = `#!/bin/sh\necho >> ${starts}; echo no /dev/net/tun here >&2; exit 1\n`;
+  writeFileSync(join(bin, "pasta"), broken, { mode: 0o755 });
   const namespaces = (dir: string): readonly string[] =>
     readdirSync(join(dir, "state")).filter((name) => name.startsWith("netns-"));
   await using bare = await Rig.open({ searchPath: bin });
@@ -161,7 +228,11 @@ test("S55: a helper that fails is said with its reason, once, and leaves no name
   await using other = await Rig.open({ searchPath: bin });
   expect(await other.output("ip -o link | grep -c tap0", { network: "default" })).toBe("1\n");
   expect([other.notices, namespaces(other.dir).length]).toEqual([[], 1]);
-  expect(mountsBelow(other.dir)).toHaveLength(1);
+  // What has failed once is not started again.
+  writeFileSync(starts, "");
+  await Promise.all([1, 2].map(() => other.output("sleep 0.2", { network: "default" })));
+  expect([readFileSync(starts, "utf8"), namespaces(other.dir).length]).toEqual(["", 2]);
+  expect(mountsBelow(other.dir)).toHaveLength(2);
   await other.sandbox[Symbol.asyncDispose]();
   expect([namespaces(other.dir), mountsBelow(other.dir)]).toEqual([[], []]);
 });

@@ -160,11 +160,16 @@ export function cgroupsNamed(id: string): readonly string[] {
 
 /** Command lines of living processes, other than this one, that contain `text`. */
 export function processesMentioning(text: string): readonly string[] {
-  const found: string[] = [];
+  return [...commandsMentioning(text).values()];
+}
+
+/** Process id → command line. */
+export function commandsMentioning(text: string): ReadonlyMap<number, string> {
+  const found = new Map<number, string>();
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      if (line.includes(text)) found.push(line);
+      if (line.includes(text)) found.set(Number(pid), line);
     } catch {
       // Gone meanwhile.
     }

@@ -88,6 +88,7 @@ test("L13: what has no = in its first word is one name and the rest of the line,
 test.each([
   ["ENV a", "ENV must have two arguments"],
   ["LABEL a=b c", `Syntax error - can't find = in "c". Must be of the form: name=value`],
+  ["HEALTHCHECK FOO [1]", "when using JSON array syntax, arrays must be comprised of strings only"],
   ["HEALTHCHECK CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"],
   ["ONBUILD RUN [1]", "when using JSON array syntax, arrays must be comprised of strings only"],
   ["RUN <<E", "unterminated heredoc"],

@@ -25,7 +25,7 @@ test("M20, M25, Q34: a cache is global by id and initial content, and persists",
   await release(again, otherId, otherSeed);
 });
 
-test("M21: shared users are in one directory, private ones each in their own, and free ones are used again", async () => {
+test("M21, Q34: shared users are in one directory, private ones each in their own, and free ones are used again", async () => {
   using temp = tempStore();
   const [one, two] = [await acquire(temp), await acquire(temp)];
   expect(two.path).toBe(one.path);
@@ -37,7 +37,7 @@ test("M21: shared users are in one directory, private ones each in their own, an
   await release(again);
 });
 
-test("M21: locked users wait for one another and can give up", async () => {
+test("M21, Q34: locked users wait for one another and can give up", async () => {
   using temp = tempStore();
   const first = await acquire(temp, { sharing: "locked" });
   const controller = new AbortController();
