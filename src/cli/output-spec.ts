@@ -161,10 +161,9 @@ function outputOf(
     case "docker":
       return dockerOutput(path, attributes, names, image);
     case "local":
-      checkSplit(attributes);
-      return { kind: "local", dest: needsDest(), mode: modeOf(path, attributes), ...epochOf(attributes) };
+      return { kind: "local", dest: needsDest(), ...modeOf(path, attributes), ...epochOf(attributes) };
     case "tar":
-      checkSplit(attributes);
+      isSplit(attributes);
       return { kind: "tar", dest: path ?? "-", ...epochOf(attributes) };
     default:
       return { kind: "cacheonly" };
@@ -195,10 +194,18 @@ function dockerOutput(
   };
 }
 
-function modeOf(dest: string | undefined, attributes: ReadonlyMap<string, string | undefined>): "copy" | "delete" {
+function modeOf(
+  dest: string | undefined,
+  attributes: ReadonlyMap<string, string | undefined>,
+): Pick<Extract<OutputSpec, { kind: "local" }>, "mode" | "isSplit"> {
   if (dest === "-") throw new BuildError("usage", "a local output needs a directory, not -");
   const mode = attributes.get("mode") ?? "copy";
-  if (mode === "copy" || mode === "delete") return mode;
+  const split = isSplit(attributes) ? ({ isSplit: true } as const) : {};
+  if (mode === "delete" && split.isSplit)
+    throw new BuildError("unsupported", "mode=delete with platform-split=true is not built yet", {
+      help: "leave platform-split out: one platform needs no directory of its own",
+    });
+  if (mode === "copy" || mode === "delete") return { mode, ...split };
   throw new BuildError("usage", `invalid mode ${JSON.stringify(mode)} for local output`, { help: "copy or delete" });
 }
 
@@ -223,9 +230,9 @@ function storeOptions(
   };
 }
 
-/** One platform has no directory of its own, whatever is asked for, as with BuildKit; more are refused elsewhere. */
-function checkSplit(attributes: ReadonlyMap<string, string | undefined>): void {
-  if (attributes.has("platform-split")) booleanAttribute("platform-split", attributes.get("platform-split"));
+/** Of one platform BuildKit heeds it for a directory, and not for a tar; more are refused elsewhere. */
+function isSplit(attributes: ReadonlyMap<string, string | undefined>): boolean {
+  return attributes.has("platform-split") && booleanAttribute("platform-split", attributes.get("platform-split"));
 }
 
 /** `source-date-epoch`: an output's own time; empty = none, whatever the build has (E26). */

@@ -92,6 +92,8 @@ export type OutputSpec =
       readonly dest: string;
       /** "delete" = what the result does not have is removed from `dest`. */
       readonly mode: "copy" | "delete";
+      /** Into a directory of `dest` that is called after the platform. */
+      readonly isSplit?: true;
       readonly epoch?: number | null;
     }
   /** `dest` "-" = standard output. */

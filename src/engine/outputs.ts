@@ -1,5 +1,5 @@
 // Makes what was asked for of a solved image: in the store, in archives, in registries, in docker or podman, or as plain files.
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { nowIso, nowMs } from "../base/clock.ts";
 import { writeFileAtomic } from "../base/fs-atomic.ts";
 import { skipBytes } from "../base/streams.ts";
@@ -8,6 +8,7 @@ import { assembleImage, type AssembledImage, type AssembledLayer } from "../expo
 import type { ImagePlan } from "../graph/image-plan.ts";
 import { digestOfJson, type Digest } from "../oci/digest.ts";
 import { layerCompression } from "../oci/media-type.ts";
+import { formatPlatform } from "../oci/platform.ts";
 import { checkAnnotatedPlatforms, describeLayers, formatOf } from "./described-layers.ts";
 import type { EventSink } from "../progress/events.ts";
 import type { PushOptions } from "../export/push.ts";
@@ -109,8 +110,12 @@ export class Outputs {
       case "local": {
         await this.#fetchCached();
         const { writeTree } = await import("../export/files.ts");
-        const { epoch } = withEpoch(this.#solved.plan, output.epoch);
-        await writeTree(this.#view(), output.dest, { epoch, isMirror: output.mode === "delete", signal });
+        const { plan } = this.#solved;
+        const { epoch } = withEpoch(plan, output.epoch);
+        const dest = output.isSplit
+          ? join(output.dest, formatPlatform(plan.platform).replaceAll("/", "_"))
+          : output.dest;
+        await writeTree(this.#view(), dest, { epoch, isMirror: output.mode === "delete", signal });
         return undefined;
       }
       case "tar": {

@@ -294,10 +294,29 @@ describe("where images go", () => {
     await refused(["-o", "type=docker,dest=x,context=y"], 2, "exclude each other");
   });
 
-  test("E05, E06: platform-split means nothing for one platform", async () => {
+  test("E05, E06: platform-split=true gives one platform a directory of its own, in a directory and not in a tar", async () => {
     const folder = path("split");
-    await rig.must(["-q", "-o", `type=local,dest=${folder},platform-split=true`, context]);
+    const tar = path("split.tar");
+    const files = rig.context({ Dockerfile: "FROM scratch\nCOPY a /d/a\n", a: "a" });
+    const write = (value: string, platform: string) =>
+      rig.must([
+        "-q",
+        "--platform",
+        platform,
+        "-o",
+        `type=local,dest=${folder},platform-split=${value}`,
+        "-o",
+        `type=tar,dest=${tar},platform-split=${value}`,
+        files,
+      ]);
+    await write("true", "linux/amd64");
+    await write("true", "linux/arm/v7");
+    expect(readdirSync(folder).sort()).toEqual(["linux_amd64", "linux_arm_v7"]);
+    expect(readdirSync(join(folder, "linux_arm_v7"))).toContain("d");
+    expect(execFileSync("tar", ["-tf", tar], { encoding: "utf8" })).toMatch(/^d\/$/m);
+    await write("false", "linux/amd64");
     expect(readdirSync(folder)).toContain("d");
+    await refused(["-o", `type=local,dest=${folder},platform-split=true,mode=delete`], 1, "mode=delete with platform-");
     await refused(["-o", `type=tar,dest=${path("x.tar")},platform-split=2`], 2, "non-bool value");
   });
 });
