@@ -62,16 +62,17 @@ function causesOf(error: BuildError): string[] {
   let said = `${error.summary ?? ""}\n${error.message}`;
   for (let cause = error.cause; cause instanceof Error && causes.length < 3; cause = cause.cause) {
     const text = cause.message.split("\n")[0]!;
-    if (text === "" || said.includes(text) || isSystemCall(text)) continue;
+    if (text === "" || said.includes(text) || isSystemCall(text, said)) continue;
     causes.push(text);
     said += text;
   }
   return causes;
 }
 
-/** What Node says of a failed system call (`connect ECONNREFUSED …`) is in the message already, in words. */
-function isSystemCall(text: string): boolean {
-  return /^(?:connect|getaddrinfo) E[A-Z_]+ /.test(text);
+/** What Node says of a failed system call is in the message already, in words: `connect ECONNREFUSED …`, and `EACCES: permission denied, open …` where the same reason is. */
+function isSystemCall(text: string, said: string): boolean {
+  const reason = /^E[A-Z0-9]+: ([^,]+), /.exec(text)?.[1];
+  return /^(?:connect|getaddrinfo) E[A-Z_]+ /.test(text) || (reason !== undefined && said.includes(reason));
 }
 
 function bugText(error: unknown, version: string): string {

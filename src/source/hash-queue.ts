@@ -1,7 +1,7 @@
 // Gets the digests of a tree's files: a few here, many on threads while the walk goes on, with what is under way bounded.
 // A file that changes while it is read gets a second chance; see hash-file.ts for how that is noticed.
 import { setImmediate as breathe } from "node:timers/promises";
-import { BuildError } from "../diagnostics/build-error.ts";
+import { BuildError, messageOf } from "../diagnostics/build-error.ts";
 import { hashFile, READ_SIZE, type HashedFile } from "./hash-file.ts";
 import { HashPool, threadsOf, type HashPoolOptions } from "./hash-pool.ts";
 import type { UnreadFile } from "./hash-worker.ts";
@@ -131,7 +131,7 @@ export class HashQueue {
       return hashed ?? { code: "", message: "it changed" };
     } catch (error) {
       if (errnoOf(error) === "") throw error;
-      return { code: errnoOf(error), message: String(error) };
+      return { code: errnoOf(error), message: messageOf(error) };
     }
   }
 
