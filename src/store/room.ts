@@ -184,7 +184,8 @@ export class Room implements AsyncDisposable {
         lastLooks = isAlone || isInTheWay ? lastLooks + 1 : 0;
         if (lastLooks >= LAST_LOOKS) {
           if (isAlone && least < needed && this.#ledger.tryClaim(least, this.#limit)) return least;
-          throw this.#tooSmall(what, least);
+          // What is written may have its room, and there is none to go on writing.
+          throw this.#tooSmall(what, least > 0 ? least : needed);
         }
         if (!isTold && !isAlone)
           onNotice(

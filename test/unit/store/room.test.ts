@@ -35,9 +35,9 @@ async function openBuild(temp: TempStore, maxSize: number, signal?: AbortSignal)
   };
 }
 
-/** A layer of `size` bytes with a record, made as a build makes it. */
-async function makeLayer({ store, lease, room }: Build, name: string, size: number): Promise<string> {
-  await using _claim = await room.claim(name, size);
+/** A layer of `size` bytes with a record, made as a build makes it; `isClaimed` false: as what nobody knows of before it is there. */
+async function makeLayer({ store, lease, room }: Build, name: string, size: number, isClaimed = true): Promise<string> {
+  await using _claim = isClaimed ? await room.claim(name, size) : undefined;
   const { id } = store.transaction(() => {
     const layer = store.layers.create({ createdBy: name });
     lease.pin("layer", layer.id);
@@ -73,6 +73,18 @@ test("pain 3: what cannot fit is refused with the sizes and the remedy; what a l
     help: expect.stringMatching(/^allow at least 12.\dMB, /) as string,
   });
   expect(build.store.layers.directory(kept)).toBeDefined();
+});
+
+test("pain 3: work that has written nothing is refused, too, where what nobody claimed leaves no room to go on", async () => {
+  using temp = tempStore();
+  await using build = await openBuild(temp, 10 * MIB);
+  await makeLayer(build, "kept", 9 * MIB);
+  const claim = await build.room.claim("RUN make", 0);
+  await makeLayer(build, "unclaimed", MIB, false);
+  await expect(claim.atLeast(0, { ahead: 2 * MIB, reserve: MIB })).rejects.toMatchObject({
+    message: expect.stringMatching(/^RUN make needs 1.05MB more, but 10.\dMB of the 10.5MB /) as string,
+    help: expect.stringMatching(/^allow at least 11.\dMB, /) as string,
+  });
 });
 
 test("pain 3: the work that writes past the ceiling is stopped, and what it wrote counts while it runs", async () => {
