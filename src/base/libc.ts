@@ -31,8 +31,8 @@ const POSIX_SPAWN_SETSIGMASK = 0x8;
 const POSIX_SPAWN_SETSID = 0x80;
 /** More than glibc's and musl's posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t need. */
 const SPAWN_STRUCT_SIZE = 512;
-/** Of the signals 1 to 31 all but SIGKILL and SIGSTOP, as the first word of a sigset_t. */
-const CATCHABLE_SIGNALS = 0x7fff_ffff & ~((1 << 8) | (1 << 18));
+/** Of the signals 1 to 64 all but SIGKILL and SIGSTOP, as the first word of a sigset_t: with libc's own, 32 and 33, which posix_spawn ignores where they are not named. */
+const CATCHABLE_SIGNALS = 0xffff_ffff_ffff_ffffn & ~((1n << 8n) | (1n << 18n));
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -318,7 +318,7 @@ function spawnAttributes(): Buffer {
   const { attributesInit, setFlags, setSigDefault, setSigMask } = load();
   const attributes = Buffer.alloc(SPAWN_STRUCT_SIZE);
   const [none, all] = [Buffer.alloc(SPAWN_STRUCT_SIZE), Buffer.alloc(SPAWN_STRUCT_SIZE)];
-  all.writeUInt32LE(CATCHABLE_SIGNALS);
+  all.writeBigUInt64LE(CATCHABLE_SIGNALS);
   attributesInit(attributes);
   setFlags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   setSigDefault(attributes, all);
