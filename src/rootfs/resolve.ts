@@ -1,6 +1,6 @@
 // Symlink resolution strictly inside a tree: absolute targets start at its root and ".." stops there (T29). The same rules as continuity's fs.RootPath,
 // because BuildKit's results depend on them: what does not exist is kept as text, so that it can be made.
-import { parentPath } from "../base/container-path.ts";
+import { joinRelative, parentPath, relativePath } from "../base/container-path.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { Entry } from "../tree/entry.ts";
 
@@ -60,6 +60,23 @@ export async function resolvePath(
   const missing = missingFrom === undefined ? "" : at.slice(missingFrom === "" ? 0 : missingFrom.length + 1);
   if (missing !== "") return { path: at, entry: undefined, missing, blockedBy };
   return { path: at, entry: at === "" ? await tree.lstat("") : entry, missing, blockedBy };
+}
+
+/** Of a path that is blocked, the one that BuildKit asks for in vain: what follows a link it looks up behind the link's target before it resolves that. */
+export async function refusedPath(tree: PathLookup, path: string): Promise<string> {
+  let wanted = relativePath(path);
+  for (let links = 0; links <= MAX_LINKS; links++) {
+    let at = "";
+    for (const name of components(wanted)) {
+      const next = joinRelative(at, name);
+      const { entry, blockedBy } = await resolvePath(tree, next, { followLast: false });
+      if (blockedBy !== undefined) return next;
+      const target = entry?.type === "symlink" ? (entry.linkname ?? "") : undefined;
+      at = target === undefined ? next : relativePath(target.startsWith("/") ? target : `${at}/${target}`);
+    }
+    wanted = at;
+  }
+  return wanted;
 }
 
 interface State {

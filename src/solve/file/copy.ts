@@ -5,7 +5,7 @@ import { assert } from "../../base/assert.ts";
 import { baseName, cleanPath, joinRelative, parentPath } from "../../base/container-path.ts";
 import { BuildError } from "../../diagnostics/build-error.ts";
 import type { CopyAction, CopySource } from "../../graph/op.ts";
-import { resolvePath, type ResolvedPath } from "../../rootfs/resolve.ts";
+import { refusedPath, resolvePath, type ResolvedPath } from "../../rootfs/resolve.ts";
 import { assertNotReserved } from "../../layer/names.ts";
 import type { RootfsView } from "../../rootfs/view.ts";
 import type { Entry, FileBytes } from "../../tree/entry.ts";
@@ -144,12 +144,12 @@ class Copy {
     return { path: target, isNew: isDirectory && !entry };
   }
 
-  /** Where a destination leads. Behind what is no directory BuildKit names the first path that cannot be. */
+  /** Where a destination leads. */
   async #resolve(dest: string): Promise<ResolvedPath> {
     const found = await resolvePath(this.draft, dest);
-    const { blockedBy, missing } = found;
+    const { blockedBy } = found;
     if (blockedBy === undefined) return found;
-    throw notADirectory("lstat", blockedBy, joinRelative(blockedBy, missing.split("/")[0]!));
+    throw notADirectory("lstat", blockedBy, await refusedPath(this.draft, dest));
   }
 
   #makeDirectories(path: string): Promise<void> {

@@ -201,8 +201,15 @@ test.each([
   ["/f/q", "mkdir /f"],
   ["/f/", "mkdir /f"],
   ["/l", "lstat /f/zz"],
+  ["/l/q", "lstat /f/zz"],
+  ["/l/q/", "lstat /f/zz/q"],
+  ["/l/q/r", "lstat /f/zz/q"],
+  ["/up/q/", "lstat /f/a/b/q"],
+  ["/up/q", "lstat /f/a"],
+  ["/file/q/", "lstat /f/q"],
 ])("C03 a file on the way to %s: BuildKit's words are %s, ours name the file", async (dest, call) => {
-  const below = ['f file 0644 0:0 "f"', "l symlink 0777 0:0 -> /f/zz"];
+  const links = ["l symlink 0777 0:0 -> /f/zz", "up symlink 0777 0:0 -> ../f/./a/b", "file symlink 0777 0:0 -> f"];
+  const below = ['f file 0644 0:0 "f"', ...links];
   await expect(copy({ from: ["a"], dest }, ['a file 0644 0:0 "a"'], below)).rejects.toMatchObject({
     message: `${call}: not a directory`,
     summary: "/f is not a directory in this stage, and one is needed there",
