@@ -41,7 +41,7 @@ export async function unpackArchive(
     const path = joinRelative(parent, baseName(entry.path));
     const existing = await draft.lstat(path);
     if (existing?.type === "dir") await draft.clear(path);
-    const inode = entry.type === "file" ? inodeOf(archive, entry, inodes) : undefined;
+    const inode = inodeOf(archive, entry, inodes);
     draft.put({ ...owned, path }, inode, existing?.type === "dir" ? undefined : existing);
   }
 }

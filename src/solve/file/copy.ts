@@ -284,7 +284,7 @@ class Run {
   }
 }
 
-/** Hard links inside one source stay hard links; their inodes by the first name in the source (C09). */
+/** Hard links inside one source stay hard links, of files alone, as BuildKit copies them; their inodes by the first name in the source (C09). */
 class LinkGroups {
   readonly #tree: Tree;
   readonly #firstNames = new Set<string>();

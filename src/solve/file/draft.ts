@@ -11,7 +11,7 @@ import { isSameObject } from "../../tree/same.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { MergedEntries, Segment, type SegmentOptions } from "./segment.ts";
 
-/** The source of a file's bytes. Names that share one are hard links of one another. */
+/** The source of a file's bytes. Names that share one are hard links of one another; names of what is no file may have one only to say that. */
 export interface Inode {
   readonly entry: Entry;
   /** Asked for the place of the bytes where the entry does not say it, and only when the layer is really made: it may mean fetching a layer. */
@@ -118,10 +118,7 @@ export class Draft implements PathLookup {
    */
   put(entry: Entry, inode: Inode | undefined, existing?: Entry): void {
     assertNotReserved(entry.path);
-    assert(
-      (entry.type === "file") === (inode !== undefined),
-      `"${entry.path}" has an inode of its own exactly if it is a file`,
-    );
+    assert(entry.type !== "file" || inode !== undefined, `the file "${entry.path}" has an inode`);
     const original = entry.type === "dir" ? undefined : this.#originalOf(entry.path, existing);
     this.#nodes.set(entry.path, { entry, inode, original });
   }
@@ -229,10 +226,10 @@ function changedInodes(nodes: readonly Node[]): ReadonlySet<Inode> {
 function manifestOf(nodes: readonly Node[], cleared: ReadonlySet<string>): Manifest {
   const firstNames = new Map<Inode, string>();
   const entries = nodes.map(({ entry, inode }): LayerEntry => {
-    if (!inode) return entry.type === "dir" && cleared.has(entry.path) ? { ...entry, opaque: true } : entry;
-    assert(entry.sha256 !== undefined, `nobody has hashed "${entry.path}"`);
-    const first = firstNames.get(inode);
-    if (first === undefined) firstNames.set(inode, entry.path);
+    assert(entry.type !== "file" || entry.sha256 !== undefined, `nobody has hashed "${entry.path}"`);
+    if (entry.type === "dir") return cleared.has(entry.path) ? { ...entry, opaque: true } : entry;
+    const first = inode && firstNames.get(inode);
+    if (inode && first === undefined) firstNames.set(inode, entry.path);
     if (first === entry.hardlink) return entry;
     const { hardlink: _hardlink, ...rest } = entry;
     return first === undefined ? rest : { ...rest, hardlink: first };

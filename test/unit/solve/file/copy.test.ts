@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { comparePaths, parentPath } from "../../../../src/base/container-path.ts";
 import { RootfsView, type LayerSource } from "../../../../src/rootfs/view.ts";
 import { planCopy } from "../../../../src/solve/file/copy.ts";
-import type { Entry } from "../../../../src/tree/entry.ts";
+import type { Entry, LayerEntry } from "../../../../src/tree/entry.ts";
 import { copyManifest, formatEntries, MemoryTree, parseEntries } from "./golden.ts";
 import { copy, copyAction, layerOf, options, SOURCE, type CopyText } from "./rig.ts";
 
@@ -236,6 +236,33 @@ test("C09 hard links are regrouped when a later source replaces the first name",
     'n/b file 0644 0:0 "same"',
     "n/c file 0644 0:0 = n/b",
   ]);
+});
+
+describe("T04 names of one symbolic link or pipe", () => {
+  const linked = [
+    ...parseEntries(["d dir 0755 0:0", "d/l symlink 0777 0:0 -> x", "d/p fifo 0644 0:0"]),
+    ...parseEntries(["d/m symlink 0777 0:0 -> x", "d/q fifo 0644 0:0"]).map((entry, at) => ({
+      ...entry,
+      hardlink: ["d/l", "d/p"][at]!,
+    })),
+  ].toSorted((a, b) => comparePaths(a.path, b.path));
+  const linksOf = (layer: readonly LayerEntry[]) =>
+    layer.flatMap((entry) => ("hardlink" in entry ? `${entry.path} = ${entry.hardlink}` : []));
+
+  test("C09 are each their own in a copy, as in BuildKit's", async () => {
+    const given = { below: undefined, inputs: [new MemoryTree(linked)], signal };
+    const layer = await copyManifest(copyAction({ from: ["d"], dest: "/e/q/" }), given);
+    expect(layer.map(({ path }) => path)).toEqual(["e", "e/q", "e/q/l", "e/q/m", "e/q/p", "e/q/q"]);
+    expect(linksOf(layer)).toEqual([]);
+  });
+
+  test("AD02 stay one where an archive has them, wherever it is unpacked", async () => {
+    const layer = await copyManifest(copyAction({ from: ["a.tar"], dest: "/e", unpack: "always" }), {
+      ...options(['a.tar file 0644 0:0 "a"'], []),
+      openArchive: async () => ({ walk: async () => linked, locate: async (entry) => entry.bytes! }),
+    });
+    expect(linksOf(layer)).toEqual(["e/d/m = e/d/l", "e/d/q = e/d/p"]);
+  });
 });
 
 test("C09 extended attributes are kept; a directory that is there keeps its own beside them", async () => {
