@@ -131,8 +131,11 @@ export class MemberTree {
   }
 
   #describeRoot(member: TarMember): undefined {
-    if (member.type !== "dir")
+    if (member.type !== "dir") {
+      // BuildKit passes over it where it unpacks an archive.
+      if (this.#whiteouts === "keep") return;
       throw damaged(`has "${member.name}", the root itself, as something else than a directory`);
+    }
     this.#root.inode = toInode(member, "dir");
   }
 
@@ -164,9 +167,12 @@ export class MemberTree {
     if (target?.kind === "dir") throw damaged(`has a ${shown}, a directory`);
     if (!targetPlace || target?.kind !== "leaf") {
       const summary = `the tar archive has a ${shown}, which is not in it`;
-      throw new BuildError("content", `linkat ${member.linkname} ${member.name}: no such file or directory`, {
-        summary,
-      });
+      const at = joined(place, name, member.name);
+      const message =
+        targetPath === ""
+          ? `invalid hardlink target ${JSON.stringify(member.linkname)}`
+          : `linkat ${targetPath} ${at}: no such file or directory`;
+      throw new BuildError("content", message, { summary });
     }
     if (this.#whiteouts === "keep") adoptAttributes(target.inode, member);
     const existing = place.node.children.get(name);
