@@ -186,7 +186,6 @@ function optionProblem(key: string, value: string | undefined, type: MountFlag["
   const allowed: Readonly<Record<string, readonly MountType[]>> = {
     required: ["secret", "ssh"],
     size: ["tmpfs"],
-    env: ["secret"],
   };
   const types = allowed[key];
   if (types !== undefined && type !== "variable" && !types.includes(type)) {
