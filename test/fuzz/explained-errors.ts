@@ -22,7 +22,7 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
         docker === IMAGE &&
         tsbuild?.includes('names that begin with ".wh." mark deletions') === true &&
         name !== undefined &&
-        each.files.some(({ path }) => path.split("/").includes(name))
+        namesIn(each).some((path) => path.split("/").includes(name))
       );
     },
   },
@@ -188,6 +188,11 @@ export const EXPLAINED_ERRORS: readonly Explanation[] = [
       blamed(docker, each)?.flags.includes("--parents") === true,
   },
 ];
+
+/** Paths of the context, and those in its archives. */
+function namesIn({ files }: FuzzCase): string[] {
+  return files.flatMap((file) => (file.kind === "archive" ? file.members.map(({ name }) => name) : file.path));
+}
 
 /** The instruction whose lines docker marks; undefined = none, or more than one. */
 function blamed(error: string, each: FuzzCase): Written | undefined {

@@ -155,7 +155,7 @@ function isAddedBeside(map: string, key: string, each: Circumstances["each"]): b
       one.name === name &&
       !own.has(one.stage) &&
       own.has(parentOf(stages[one.stage]!, stages)) &&
-      one.text.split(/[\s="[\],]+/).includes(word),
+      (one.text.split(/[\s="[\],]+/).includes(word) || one.text.includes(`"${word}"`)),
   );
 }
 

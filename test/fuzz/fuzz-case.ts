@@ -14,6 +14,8 @@ export interface FuzzCase {
   readonly files: readonly ContextFile[];
   /** Lines of .dockerignore; none = no such file. */
   readonly ignore: readonly string[];
+  /** What that file is called, if not .dockerignore. */
+  readonly ignoreName?: string;
   /** Flags for both builders, each one word; `{second}` is a copy of the context, `{base}` the layout of the base image. */
   readonly args: readonly string[];
 }
@@ -34,7 +36,7 @@ export type ContextFile =
   | {
       readonly kind: "archive";
       readonly path: string;
-      readonly compression: "none" | "gzip" | "zstd";
+      readonly compression: "none" | "gzip" | "zstd" | "bzip2";
       readonly members: readonly ArchiveMember[];
     };
 
@@ -60,7 +62,8 @@ export function writeContext(each: FuzzCase, folder: string): void {
   mkdirSync(folder);
   const made: ContextFile[] = [];
   for (const file of each.files) if (writeEntry(folder, file)) made.push(file);
-  if (each.ignore.length > 0) writeFileSync(join(folder, ".dockerignore"), `${each.ignore.join("\n")}\n`);
+  const ignoreName = each.ignoreName ?? ".dockerignore";
+  if (each.ignore.length > 0) writeFileSync(join(folder, ignoreName), `${each.ignore.join("\n")}\n`);
   writeFileSync(join(folder, "Dockerfile"), dockerfileText(each));
   // Directories last: a mode without x would be in the way of a user who is not root.
   for (const file of made.toReversed()) if ("mode" in file) chmodSync(join(folder, file.path), mode(file.mode));
@@ -114,5 +117,6 @@ function archiveBytes({ members, compression }: ContextFile & { readonly kind: "
   );
   const tar = archive(...blocks);
   if (compression === "none") return tar;
+  if (compression === "bzip2") return execFileSync(compression, ["-c"], { input: tar });
   return compression === "gzip" ? gzipSync(tar) : zstdCompressSync(tar);
 }

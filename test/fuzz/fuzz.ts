@@ -6,7 +6,7 @@
 // In the folder of `--out`, verdicts.ndjson has a line for every seed: what both said, and each difference with the reason for it.
 // `--edits N`: every Nth seed is edited and built again (default 2, 0 = none); `--shrink N`: builds spent on making a failing case small (default 60).
 // `--record` builds each seed once and keeps what came out in fixtures/fuzz, for the test that needs no docker.
-// A seed means the same case for ever, as long as test/fuzz/generate stays as it is.
+// A seed means the same case for ever, as long as test/fuzz/generate stays as it is. Seeds from 10000 on are drawn wider (generate/wide.ts).
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

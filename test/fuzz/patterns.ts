@@ -2,6 +2,8 @@
 
 /** As Go's filepath.Match, where [!a] is either character, for one name, or for a path where "**" is any number of names. */
 export function matches(pattern: string, path: string): boolean {
+  // A set that is not closed matches nothing.
+  if (/(?<!\\)\[[^\]]*$/.test(pattern)) return false;
   const source = pattern.replace(/\*\*\/?|\*|\?|\[\^?([^\]]*)\]|\\.|[^*?[\\]/gsu, (piece, set?: string) => {
     if (piece.startsWith("**")) return piece.endsWith("/") ? "(?:.*/)?" : ".*";
     if (piece === "*") return "[^/]*";

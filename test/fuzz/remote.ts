@@ -1,6 +1,6 @@
 // What builds reach over the network: a web server and an ssh agent, both on this machine and both the same on every day.
 import { createHash } from "node:crypto";
-import { createServer as createWebServer } from "node:http";
+import { createServer as createWebServer, type OutgoingHttpHeaders } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { once } from "node:events";
 import { CONTEXT_TIME } from "../compare/image-facts.ts";
@@ -21,6 +21,28 @@ export const REMOTE_FILES: Readonly<Record<string, Buffer>> = {
   ),
 };
 
+/** More of it, for seeds that other seeds do not know of: what is there, and headers. */
+const ODD_REMOTE_FILES: Readonly<Record<string, { readonly bytes: Buffer; readonly headers: OutgoingHttpHeaders }>> = {
+  "/odd/query?name=x.txt": { bytes: Buffer.from("asked for\n"), headers: {} },
+  "/odd/en%20coded%2Fname": { bytes: Buffer.from("encoded\n"), headers: {} },
+  "/odd/folder/": { bytes: Buffer.from("a folder's\n"), headers: {} },
+  "/odd/disposed": {
+    bytes: Buffer.from("disposed\n"),
+    headers: { "content-disposition": 'attachment; filename="named.txt"' },
+  },
+  "/odd/disposed-above": {
+    bytes: Buffer.from("above\n"),
+    headers: { "content-disposition": 'attachment; filename="../../up.txt"' },
+  },
+  "/odd/moved": { bytes: Buffer.from(""), headers: { location: "/file.txt" } },
+  "/odd/moved-far": { bytes: Buffer.from(""), headers: { location: "/odd/disposed" } },
+  "/odd/timeless": { bytes: Buffer.from("timeless\n"), headers: { "last-modified": "never" } },
+  "/odd/empty": { bytes: Buffer.from(""), headers: {} },
+  "/odd/.wh.deleted": { bytes: Buffer.from("x"), headers: {} },
+};
+
+export const ODD_REMOTE_PATHS: readonly string[] = [...Object.keys(ODD_REMOTE_FILES), "/odd/none", "/archive.tar", ""];
+
 export function remoteDigest(path: string): string {
   return `sha256:${createHash("sha256")
     .update(REMOTE_FILES[path] ?? "")
@@ -30,14 +52,16 @@ export function remoteDigest(path: string): string {
 /** Starts to serve; the answer is the address. Keeps no process alive. */
 export async function serveFiles(): Promise<string> {
   const server = createWebServer(({ url = "", method }, response) => {
-    const bytes = REMOTE_FILES[url];
+    const odd = ODD_REMOTE_FILES[url];
+    const bytes = odd?.bytes ?? REMOTE_FILES[url];
     if (bytes === undefined) return response.writeHead(404).end();
     const headers = {
       etag: `"${remoteDigest(url)}"`,
       "last-modified": new Date(CONTEXT_TIME * 1000).toUTCString(),
       "content-length": bytes.length,
+      ...odd?.headers,
     };
-    return response.writeHead(200, headers).end(method === "HEAD" ? undefined : bytes);
+    return response.writeHead("location" in headers ? 302 : 200, headers).end(method === "HEAD" ? undefined : bytes);
   });
   await listening(server, 0);
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -8,6 +8,7 @@ import { withMistake } from "./mistakes.ts";
 import { runInstruction } from "./run.ts";
 import { newStage, type Draft, type Stage } from "./stage.ts";
 import { drawStyle, line, type Style } from "./style.ts";
+import { WIDE_FROM, withWideParts } from "./wide.ts";
 import { anyWord, NAMES } from "./words.ts";
 
 /** Share of the cases that have something wrong. */
@@ -50,7 +51,8 @@ export function generateCase(seed: number): FuzzCase {
     ignore,
     args: drawArgs(root.fork("args"), draft),
   };
-  return root.fork("whether wrong").chance(MISTAKES) ? withMistake(root.fork("mistake"), made) : made;
+  const wide = seed < WIDE_FROM ? made : withWideParts(root.fork("wide"), made);
+  return root.fork("whether wrong").chance(MISTAKES) ? withMistake(root.fork("mistake"), wide) : wide;
 }
 
 /** Where there is a named pipe, reading it would wait for ever: what reads files gives up. */

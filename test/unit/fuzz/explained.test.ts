@@ -250,6 +250,9 @@ describe("metadata", () => {
     parts: ["FROM busybox AS a", "FROM busybox AS b", "LABEL l=x", "FROM a"],
   });
 
+  const quoted = { where: "config.config.Labels.two words", docker: '"x"' };
+  shows("F07", children('"two words"=x'), quoted, children('"two  words"=x'), children("two words"));
+
   const steps = (...list: [string, "ran" | "cached"][]): Outcome["steps"] => new Map(list);
   const scratch = (before: Outcome["steps"], image = "scratch"): Scene => ({
     parts: [`FROM ${image} AS s`, "COPY a /", "FROM busybox"],
@@ -435,6 +438,13 @@ describe("errors", () => {
     ...refused(".wh..x"),
     docker: "no",
   });
+
+  const member = { name: "d/.wh..x", type: "0", mode: "0644", uid: 0, gid: 0 };
+  const inArchive = (name: string): Scene => ({
+    parts: [],
+    files: [{ kind: "archive", path: "a.tar", compression: "none", members: [{ ...member, name }] }],
+  });
+  shows("T05", inArchive("d/.wh..x"), refused(".wh..x"), inArchive("d/.wh..y"));
 
   const dangling: readonly ContextFile[] = [{ kind: "symlink", path: "src/l", target: "nowhere" }];
   const excluding = (flag: string): Scene => ({

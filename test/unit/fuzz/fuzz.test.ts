@@ -6,6 +6,7 @@ import type { Builder, Outcome } from "../../fuzz/builders.ts";
 import { dockerfileText, type FuzzCase } from "../../fuzz/fuzz-case.ts";
 import { applyEdit, drawEdit } from "../../fuzz/generate/edits.ts";
 import { generateCase } from "../../fuzz/generate/generate.ts";
+import { WIDE_FROM } from "../../fuzz/generate/wide.ts";
 import { judge, type Finding, type Trial } from "../../fuzz/judge.ts";
 import { shrink } from "../../fuzz/shrink.ts";
 
@@ -50,6 +51,28 @@ describe("the generator", () => {
     const flags = "--from= --chown= --chmod= --link --exclude= --parents --keep-git-dir --network= --platform=";
     for (const flag of flags.split(" ")) expect(text, flag).toContain(flag);
     for (const type of ["bind", "cache", "tmpfs", "secret", "ssh"]) expect(text, type).toContain(`type=${type}`);
+  });
+
+  test("the seeds of the wide part draw what the others do not", () => {
+    const cases = Array.from({ length: 400 }, (_, at) => generateCase(WIDE_FROM + at));
+    const text = cases.map(dockerfileText).join("\n");
+    const marks = [
+      "readwrite=1",
+      "TYPE=",
+      "size=1k",
+      "/odd/moved",
+      "-w",
+      "<<.hid",
+      "/proc/kcore",
+      "1h2m3.004s",
+      "[::1]:80:81",
+    ];
+    for (const mark of marks) expect(text, mark).toContain(mark);
+    expect(cases.some(({ ignoreName }) => ignoreName !== undefined)).toBe(true);
+    expect(cases.some(({ args }) => args.some((word) => word.includes("SOURCE_DATE_EPOCH")))).toBe(true);
+    expect(
+      cases.some(({ files }) => files.some((file) => file.kind === "archive" && file.compression === "bzip2")),
+    ).toBe(true);
   });
 
   test("an edit of what is gone changes nothing", () => {
