@@ -260,10 +260,12 @@ export class Room implements AsyncDisposable {
     const { maxSize } = this.#options;
     const { total = 0, open, landed } = this.#ledger.read();
     const used = total + open + landed;
-    const needed = used + bytes;
+    // With the margin that is left free, or the step would meet the same limit again.
+    const needed = Math.ceil((used + Math.max(bytes, LEAST_STEP)) / (1 - MARGIN));
+    const wish = bytes === 0 ? "has no room for what it writes:" : `needs ${formatBytes(bytes)} more, but`;
     return new BuildError(
       "store",
-      `${what} needs ${bytes === 0 ? "what it has written" : `${formatBytes(bytes)} more`}, but ${formatBytes(used)} of the ${formatBytes(maxSize)} that --cache-max-size allows are in use by this build, by other builds and by images with names`,
+      `${what} ${wish} ${formatBytes(used)} of the ${formatBytes(maxSize)} that --cache-max-size allows are in use by this build, by other builds and by images with names`,
       { help: `allow at least ${formatBytes(needed)}, or take names from images that are not needed: tsbuild rmi` },
     );
   }
