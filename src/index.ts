@@ -9,6 +9,7 @@ export type { FixReport } from "./engine/check-fix.ts";
 export type { GraphReport } from "./engine/graph-report.ts";
 export { diagnoseMachine, diagnoseUser, type Finding } from "./engine/doctor.ts";
 export type { BuildForecast, PlannedPull, PlannedStep } from "./engine/forecast.ts";
+export { dockerProxies } from "./engine/docker-proxies.ts";
 export { Engine } from "./engine/engine.ts";
 export type {
   BuildOptions,

@@ -2,7 +2,14 @@
 import { resolve } from "node:path";
 import { parseGoBool } from "../base/go-text.ts";
 import { parseLifetime } from "../base/lifetime.ts";
-import { BuildError, type BuildOptions, type PullPolicy, type SecretSource, type SshSource } from "../index.ts";
+import {
+  BuildError,
+  dockerProxies,
+  type BuildOptions,
+  type PullPolicy,
+  type SecretSource,
+  type SshSource,
+} from "../index.ts";
 import { readPlainFlags, type GivenFlags } from "./build-flags.ts";
 import { parseCall, type CallRequest } from "./call/request.ts";
 import { csvFields } from "./csv.ts";
@@ -45,7 +52,7 @@ export async function parseBuildArguments(
   const plain = words.map((word) => (word === "--pull" ? "--pull=always" : word));
   const given = readPlainFlags(plain) ?? (await (await import("./flag-parser.ts")).parseFlags(plain));
   if (typeof given === "string") return given;
-  const buildArgs = buildArgsOf(given, environment);
+  const buildArgs = new Map([...(await dockerProxies(environment)), ...buildArgsOf(given, environment)]);
   const caches = await cachesOf(given, buildArgs, cwd, environment);
   return buildArguments(given, { ...caches, buildArgs }, cwd, environment);
 }

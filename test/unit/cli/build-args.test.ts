@@ -1,4 +1,7 @@
 // Flags and build arguments that ask the builder for something beside the Dockerfile, as the build takes them.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseBuildArguments } from "../../../src/cli/build-args.ts";
 
@@ -138,4 +141,41 @@ test("U29, U30: flags that say nothing to BuildKit are taken, with a note where 
     "--builder arm has no effect",
   ]);
   expect(build).toEqual((await parse("")).build);
+});
+
+test("RG09: proxies of docker's config.json are build arguments where none are given", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tsbuild-proxies-"));
+  try {
+    mkdirSync(join(folder, ".docker"));
+    const proxies = {
+      default: { httpProxy: "http://p:1", httpsProxy: "", noProxy: "a,b", other: "x" },
+      "tcp://host:2375": { allProxy: "socks://q" },
+    };
+    writeFileSync(join(folder, ".docker/config.json"), JSON.stringify({ proxies }));
+    const given = async (line: string, environment: Readonly<Record<string, string>>) => [
+      ...(await parse(line, environment)).build.buildArgs,
+    ];
+    const home = { HOME: folder };
+    const none = [
+      ["NO_PROXY", "a,b"],
+      ["no_proxy", "a,b"],
+    ];
+    expect(await given("", home)).toEqual([["HTTP_PROXY", "http://p:1"], ["http_proxy", "http://p:1"], ...none]);
+    expect(await given("--build-arg http_proxy=mine --build-arg HTTP_PROXY= --build-arg A=1", home)).toEqual([
+      ["HTTP_PROXY", ""],
+      ["http_proxy", "mine"],
+      ...none,
+      ["A", "1"],
+    ]);
+    const other = { DOCKER_CONFIG: join(folder, ".docker"), DOCKER_HOST: "tcp://host:2375" };
+    expect(await given("", other)).toEqual([
+      ["ALL_PROXY", "socks://q"],
+      ["all_proxy", "socks://q"],
+    ]);
+    writeFileSync(join(folder, ".docker/config.json"), "{");
+    expect(await given("", home)).toEqual([]);
+    expect(await given("", { DOCKER_CONFIG: join(folder, "none") })).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
