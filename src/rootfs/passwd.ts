@@ -23,8 +23,12 @@ export async function readGroups(tree: Tree): Promise<readonly PasswdGroup[]> {
 async function readDatabase(tree: Tree, path: string): Promise<string | undefined> {
   const { entry } = await resolvePath(tree, path);
   if (!entry) return undefined;
-  if (entry.type !== "file")
-    throw new BuildError("source", `/${path} of the image is not a regular file`, { help: HELP });
+  if (entry.type !== "file") {
+    const summary = `/${path} of the image is not a regular file`;
+    // BuildKit waits for ever where it is a named pipe.
+    const message = entry.type === "dir" ? `read /${path}: is a directory` : summary;
+    throw new BuildError("source", message, { summary, help: HELP });
+  }
   if (entry.size > MAX_SIZE)
     throw new BuildError("source", `/${path} of the image is larger than 10 MiB`, { help: HELP });
   return readText(await tree.locate(entry), entry.size);

@@ -29,7 +29,19 @@ const ENVIRONMENT = {
 const SECRET = "--secret=id=fuzz,env=FUZZ_SECRET";
 
 export function dockerBuilder(command: readonly string[], place: Place): Builder {
-  const words = [...command, "buildx", "build", "--provenance=false", "--sbom=false", "--network", "host", SECRET];
+  // Cache mounts outlive a run, and a step may have changed what they are like: those of an earlier one are others.
+  const caches = `--build-arg=BUILDKIT_CACHE_MOUNT_NS=${basename(place.folder)}`;
+  const words = [
+    ...command,
+    "buildx",
+    "build",
+    "--provenance=false",
+    "--sbom=false",
+    "--network",
+    "host",
+    SECRET,
+    caches,
+  ];
   return (each, folder) => build(words, each, folder, place, "docker");
 }
 

@@ -46,6 +46,7 @@ function withoutChance(text: string): string {
   return text
     .replace(/checksum of ref .*?: "(?=\/)/, 'checksum of ref: "')
     .replace(/checksum of ref \S+: (?=too many links$)/m, "checksum of ref: ")
+    .replace(/(?<=^read )\/\S*\/buildkit-mount\d+(?=\/etc\/)/, "")
     .replace(/\/\S*\/cachemounts\/buildkit\d+(?=\/)/, "")
     .replace(/(?<=lint violation found for rules: )[\w, ]*/, (rules) => rules.split(", ").toSorted().join(", "))
     .replace(/ \(did you mean \S+\?\)$/, "")

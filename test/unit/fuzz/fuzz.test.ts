@@ -152,6 +152,8 @@ describe("the judge", () => {
       });
     expect(await findings(builder(said(2, "none")), builder(triggered(2)))).toEqual([]);
     expect(await findings(builder(said(1, "none")), builder(triggered(2)))).toMatchObject([found]);
+    const read = (path: string) => `read ${path}/etc/passwd: is a directory`;
+    expect(await findings(builder(said(2, read("/v/tmp/buildkit-mount255"))), builder(own(2, read(""))))).toEqual([]);
     const links = (ref: string) => `failed to calculate checksum of ref ${ref}: too many links`;
     expect(await findings(builder(said(2, links("x::y"))), builder(own(2, links("local::context"))))).toEqual([]);
     expect(await findings(builder(said(2, links("x::y"))), builder(own(2, "too many links")))).toMatchObject([found]);

@@ -52,7 +52,11 @@ test("C10 a database that is no regular file, or larger than 10 MiB, is refused"
   };
   await expect(refusal("etc/passwd fifo 0644 0:0")).rejects.toMatchObject({
     code: "source",
-    message: /not a regular file/,
+    message: "/etc/passwd of the image is not a regular file",
+  });
+  await expect(refusal("etc/passwd dir 0755 0:0")).rejects.toMatchObject({
+    message: "read /etc/passwd: is a directory",
+    summary: "/etc/passwd of the image is not a regular file",
   });
   await expect(refusal('etc/passwd file 0644 0:0 ""', 10 * 1024 * 1024 + 1)).rejects.toMatchObject({
     message: /larger than 10 MiB/,
