@@ -110,11 +110,8 @@ function checkChecksum(instruction: CopyLike, words: CopyWords, context: LowerCo
   const span = spanOr(instruction.checksum, instruction);
   const [first] = words.paths;
   if (words.paths.length !== 1 || words.inline.length > 0 || !first) {
-    const message =
-      words.paths.length + words.inline.length > 1
-        ? "checksum can't be specified for multiple sources"
-        : "checksum requires HTTP(S) or Git sources";
-    context.reporter.error("InvalidChecksum", span, message, { help: "write one ADD per source" });
+    const help = first ? "write one ADD per source" : "remove --checksum: a heredoc is compared by content anyway";
+    context.reporter.error("InvalidChecksum", span, "checksum can't be specified for multiple sources", { help });
     return false;
   }
   if (isHttpUrl(first.text) || parseGitUrl(first.text, { isContext: false })) return true;

@@ -138,6 +138,18 @@ test("M11: what a link of the context names is mounted, and its content counts, 
   expect(await build()).toBe(`${"two\n".repeat(6)}in\n`);
 });
 
+test("M22, Q34: with other files to start with a cache is another one, and with the same again the one that there was", async () => {
+  const dest = join(rig.root, "q34");
+  const said = async (text: string): Promise<string> => {
+    const files = `FROM busybox AS files\nRUN mkdir /d && echo ${text} > /d/f\n`;
+    const own = "FROM busybox\nRUN --mount=type=cache,target=/c,id=q34,from=files,source=/d";
+    const context = rig.context({ Dockerfile: `${files}${own} echo + >> /c/f && tr -d '\\n' < /c/f > /said\n` });
+    await rig.must(["-q", "--no-cache", "-o", dest, context]);
+    return readFileSync(join(dest, "said"), "utf8");
+  };
+  expect([await said("one"), await said("two"), await said("one")]).toEqual(["one+", "two+", "one++"]);
+});
+
 test("M22, M24: a cache starts as what source names, with its mode and owner, be it one file; without from there is nothing to name", async () => {
   const files = "FROM busybox AS files\nRUN mkdir -p /a/b && echo f > /a/b/f && chown 7:8 /a/b && chmod 0710 /a/b\n";
   const look = (mount: string): string =>

@@ -160,6 +160,10 @@ describe("ADD", () => {
     expect(await errors("ADD --checksum=x http://x/a http://x/b /")).toEqual([
       "[x] checksum can't be specified for multiple sources",
     ]);
+    // BuildKit counts what is no heredoc.
+    expect(await errors("ADD --checksum=x <<E /a\nE")).toEqual([
+      "[x] checksum can't be specified for multiple sources",
+    ]);
     expect(await errors("ADD --checksum=x a /")).toEqual(["[x] checksum requires HTTP(S) or Git sources"]);
     expect(await errors("ADD --checksum=xyz https://h/r.git /")).toEqual([
       "[https://h/r.git] invalid checksum xyz for Git URL, expected hex commit hash",
