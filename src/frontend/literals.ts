@@ -56,9 +56,12 @@ const signalNames: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Whether Docker accepts the text as a signal: a number but 0, or a name with or without SIG, in any case. */
+/** Whether Docker accepts the text as a signal: an int64 but 0, or a name with or without SIG, in any case. */
 export function isSignal(text: string): boolean {
-  if (/^[-+]?\d+$/.test(text)) return Number(text) !== 0;
+  if (/^[-+]?\d+$/.test(text)) {
+    const number = BigInt(text.replace("+", ""));
+    return number !== 0n && -INT64 <= number && number < INT64;
+  }
   const name = text.toUpperCase().replace(/^SIG/, "");
   const realtime = /^RT(?:MIN\+(\d+)|MAX-(\d+))$/.exec(name);
   if (realtime === null) return signalNames.has(name);

@@ -259,6 +259,8 @@ test.each([
   "+9",
   "-1",
   "64",
+  "9223372036854775807",
+  "-9223372036854775808",
   "kill",
   "SIGKILL",
   "SigTerm",
@@ -296,6 +298,8 @@ test.each([
   "RTMIN+01",
   "RTMIN+3x",
   "XRTMIN+3",
+  "9223372036854775808",
+  "-9223372036854775809",
 ])("O09: STOPSIGNAL %s is none", async (signal) => {
   expect(await errorsOf(`FROM busybox\nSTOPSIGNAL ${signal}`)).toEqual([`[${signal}] invalid signal: ${signal}`]);
 });
