@@ -6,6 +6,7 @@ import {
   BuildError,
   dockerProxies,
   type BuildOptions,
+  type OutputSpec,
   type PullPolicy,
   type SecretSource,
   type SshSource,
@@ -134,13 +135,15 @@ function buildArguments(
     runtime: given.runtime,
     isOffline: given.offline,
     hasNoProcessSandbox: given["no-process-sandbox"],
-    notes: notesOn(given),
+    notes: notesOn(given, outputs),
   };
 }
 
-/** Of flags that docker still takes (U30), those that somebody may count on. */
-function notesOn(given: GivenFlags): readonly string[] {
+/** Of flags that docker still takes (U30), and of names that it replaces, those that somebody may count on. */
+function notesOn(given: GivenFlags, outputs: readonly OutputSpec[]): readonly string[] {
+  const isRenamed = given.tag.length > 0 && outputs.some((output) => "names" in output && output.names.length > 0);
   return [
+    ...(isRenamed ? ["name= in --output has no effect beside -t, which names the image"] : []),
     ...(given.squash ? ["--squash has no effect: squash by a last stage that copies what it needs"] : []),
     ...(given["security-opt"].length > 0 ? ["--security-opt has no effect: write RUN --security=insecure"] : []),
     ...(/^(?:default)?$/.test(given.builder ?? "")

@@ -7,10 +7,10 @@ import { readName, readReference } from "./references.ts";
 
 type NamedOutput = Extract<OutputSpec, { readonly names: readonly string[] }>;
 
-/** The output's own names, else the build's tags; normalised, `latest` filled in unless it is to be pushed by digest. Fails with "usage". */
+/** The build's tags, which buildx puts in the place of an output's own names, else those; normalised, `latest` filled in unless it is to be pushed by digest. Fails with "usage". */
 export function namesOf({ names, image }: NamedOutput, tags: readonly string[]): string[] {
   const read = image.pushByDigest ? readName : readReference;
-  return (names.length > 0 ? names : tags).map((text) => formatReference(read(text)));
+  return (tags.length > 0 ? tags : names).map((text) => formatReference(read(text)));
 }
 
 /** What the store calls an image: with `name-canonical` each name also with the digest, with `dangling-name-prefix` one of that (E01); no names where it is pushed by digest. */

@@ -240,6 +240,10 @@ describe("where images go", () => {
     expect(await names()).toMatch(/canonical:1@sha256:/);
     await rig.must(["-q", "-o", 'type=image,"name=csv:1,csv:2",unpack=true', context]);
     expect(await names()).toMatch(/csv:1[^]*csv:2/);
+    const both = await rig.must(["-t", "tagged:1", "-o", "type=image,name=replaced:1", context]);
+    expect(both.stderr).toContain("warning: name= in --output has no effect beside -t");
+    expect(await names()).toContain("tagged:1");
+    expect(await names()).not.toContain("replaced");
     const pushed = `${registry.host}/pushed:1`;
     await rig.must(["-q", "-o", `type=registry,name=${pushed},store=false`, context]);
     expect(await names()).not.toContain("pushed");
