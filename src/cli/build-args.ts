@@ -217,7 +217,10 @@ function isDisabled(attestation: string): boolean {
 }
 
 function notOneContext(contexts: readonly string[]): BuildError {
-  const found = contexts.length === 0 ? "no context given" : `${contexts.length} contexts given: ${contexts.join(" ")}`;
+  const found =
+    contexts.length === 0
+      ? "no context given"
+      : `${contexts.length} contexts given (${contexts.map((each) => JSON.stringify(each)).join(", ")})`;
   return new BuildError("usage", `${found}; tsbuild needs exactly one`, {
     help: "usage: tsbuild [build] [flags] CONTEXT, for example: tsbuild -t app .",
   });

@@ -36,7 +36,7 @@ export function errorText(error: unknown, style: TextStyle, version: string): st
 }
 
 function linesBefore(count: number, logPath: string | undefined): string {
-  const which = count === 1 ? "1 line before these is" : `${count} lines before these are`;
+  const which = count === 1 ? "1 earlier line is" : `${count} earlier lines are`;
   return `… ${which} ${logPath === undefined ? "not shown" : "in the complete log"}`;
 }
 
@@ -50,7 +50,7 @@ function diagnosticsText(message: string, errors: readonly Diagnostic[], style: 
   const short = shown.length - MOST_EXCERPTS - Number(more > 0);
   // What needs a whole file to be seen, an undefined stage or a wrong port, has not been looked for.
   const isSyntax = errors.some(({ message }) => message.startsWith("dockerfile parse error"));
-  const unseen = isSyntax ? "; when these are corrected, the rest is checked" : "";
+  const unseen = isSyntax ? "; correct these, and the rest is checked" : "";
   if (short > 0) shown.push(`${errors.length} errors (the last ${short} without excerpt)${unseen}`);
   if (errors.every((each) => each.message !== message)) shown.push(`  buildkit: ${message}`);
   return `${shown.join("\n")}\n`;

@@ -120,8 +120,8 @@ const MADE: Readonly<Record<string, string>> = {
 function typesFor(type: string): string {
   const types = Object.keys(MADE);
   const near = types.find((one) => type.startsWith(one)) ?? suggest(type, types);
-  const others = types.filter((one) => one !== near).map((one) => `${one} (${MADE[one]})`);
-  if (near === undefined) return `one of ${others.join(", ")}`;
+  const others = types.filter((one) => one !== near);
+  if (near === undefined) return `one of ${others.map((one) => `${one} (${MADE[one]})`).join(", ")}`;
   return `did you mean type=${near} (${MADE[near]})? The others: ${others.join(", ")}`;
 }
 

@@ -29,7 +29,9 @@ export async function withTags(
     const some = tags.slice(0, MOST_SHOWN).join(", ");
     const others = tags.length > MOST_SHOWN ? ", …" : "";
     const help =
-      near === undefined ? `use a tag that it has: ${some}${others}` : `did you mean ${JSON.stringify(near)}?`;
+      near === undefined
+        ? `use ${tags.length === 1 ? "the only tag" : "a tag"} that it has: ${some}${others}`
+        : `did you mean ${JSON.stringify(near)}?`;
     return amend(error, { summary: `${name} has no tag ${JSON.stringify(tag)}`, help });
   } catch (failure) {
     const isUnknown =

@@ -37,7 +37,7 @@ function badReference(text: string): { readonly summary?: string; readonly help:
   if (wrong === undefined || !parseReference(fixed)) return { help: "write it as [REGISTRY/]NAME[:TAG][@DIGEST]" };
   return {
     summary: `invalid tag ${JSON.stringify(tag)}: ${JSON.stringify(wrong)} is not allowed`,
-    help: `a tag has letters, digits, "_", "." and "-": ${fixed}`,
+    help: `write ${fixed}: a tag has letters, digits, "_", "." and "-"`,
   };
 }
 

@@ -39,7 +39,10 @@ export async function readSecret(
     const src = `a path relative to ${WORKING_DIRECTORY}`;
     throw new BuildError("source", `failed to stat ${file}: ${reason}`, {
       ...(isMissing ? { summary: `--secret id=${id}: there is no file ${file}` } : { cause: error }),
-      help: source.file === undefined ? `create it, or add src=FILE, ${src}` : `create it, or correct src, ${src}`,
+      help:
+        source.file === undefined
+          ? `add src=FILE, ${src}, or create the file (and keep it out of the context, or in .dockerignore)`
+          : `correct src, ${src}, or create the file (and keep it out of the context, or in .dockerignore)`,
       details: { culprit: "option" },
     });
   }
@@ -80,7 +83,7 @@ async function assertThere(id: string, path: string): Promise<void> {
     const config = `failed to convert agent config for ID: ${JSON.stringify(id)}`;
     throw new BuildError("source", `${config}: stat ${path}: no such file or directory`, {
       summary: `--ssh ${id}: there is no key or agent socket at ${path}`,
-      help: `name a private key or an agent's socket that is there: a path is relative to ${WORKING_DIRECTORY}`,
+      help: `correct the path, which is relative to ${WORKING_DIRECTORY}: it names a private key, such as $HOME/.ssh/id_ed25519, or an agent's socket`,
       details: { culprit: "option" },
     });
   }

@@ -278,7 +278,9 @@ export function checkCycles(
         const summary = isOwn
           ? `stage ${goQuote(node.displayName)} takes files from itself`
           : `these stages need each other: ${circle}`;
-        const help = isOwn ? "name an earlier stage or an image" : "move what both need into a stage of its own";
+        const help = isOwn
+          ? "leave out --from for files of the context, write RUN cp … for files of this stage, or name an earlier stage or an image"
+          : "move what both need into a stage of its own";
         reporter.error("CircularDependency", span, message, { summary, help });
       } else if (!done.has(to)) visit(nodes[to]!);
     }

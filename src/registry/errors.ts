@@ -140,7 +140,7 @@ export function accessFailure(
   const plain =
     verb === "push"
       ? `cannot push ${name}: you are not logged in (HTTP 401)`
-      : `${name} is not there, or needs a login, and you are not logged in (HTTP 401)`;
+      : `cannot pull ${name}: it does not exist, or it needs a login (you are not logged in, HTTP 401)`;
   const summary = isAnonymous ? { summary: plain } : {};
   return {
     error: new BuildError("registry", `${subject}: ${text} (HTTP ${status}, ${who})`, { help, details, ...summary }),

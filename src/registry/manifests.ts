@@ -239,7 +239,7 @@ function otherDigest({ reference, endpoint }: ManifestCall, expected: Digest, ac
   const { registry, repository, tag } = reference;
   const name = tag === undefined ? formatReference(reference) : formatReference({ registry, repository, tag });
   return contentError(
-    `${endpoint.host} sent a damaged manifest for ${name}: expected ${expected}, got ${actual}`,
+    `${endpoint.host} sent a damaged manifest for ${name}: it says ${expected}, its bytes are ${actual}`,
     DAMAGED,
   );
 }

@@ -80,7 +80,7 @@ async function explain(step: FailedStep, lastOutput: readonly string[]): Promise
     return { summary, help, word: denied };
   }
   if (signal === "SIGSEGV") {
-    const summary = `the command crashed: segmentation fault (SIGSEGV, exit code ${exitCode})`;
+    const summary = `a program in this RUN crashed: segmentation fault (SIGSEGV, exit code ${exitCode})`;
     return { summary, help: emulationAdvice(op) ?? crashAdvice(op) };
   }
   if (signal !== undefined) return { summary: `the command was killed by ${signal}` };
@@ -112,8 +112,8 @@ async function explainMissing(step: FailedStep, at: ProgramAt, name: string): Pr
 }
 
 function crashAdvice({ args: [, flag] }: ExecOp): string {
-  const cause = "a program that is built for another C library (glibc, musl) than this image has crashes so";
-  return flag === "-c" ? `see which command crashes: RUN set -x; …, and sh -x for a script; ${cause}` : cause;
+  const cause = "programs that were built for another C library (glibc, musl) than this image's can crash in this way";
+  return flag === "-c" ? `to see which one, write RUN set -x; …, and sh -x before a script; ${cause}` : cause;
 }
 
 /** Emulators crash where processors do not. */

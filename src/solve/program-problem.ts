@@ -81,7 +81,7 @@ async function refusalOf(at: ProgramAt, file: Entry, name: string): Promise<Prob
     const summary = `"${name}" is a script with Windows line endings (CRLF): its first line names "${interpreter.slice(0, -1)}\\r"`;
     return {
       summary,
-      help: `save it with Unix line endings in your editor (with git, *.sh text eol=lf in .gitattributes keeps them), or convert it before it runs: RUN sed -i 's/\\r$//' ${name}`,
+      help: `save it with Unix line endings in your editor, or convert it before it runs: RUN sed -i 's/\\r$//' ${name} (with git, "*.sh text eol=lf" in .gitattributes keeps them right)`,
     };
   }
   const started = interpreter === undefined ? file : (await resolvePath(tree, interpreter)).entry;

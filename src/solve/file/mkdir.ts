@@ -39,7 +39,7 @@ async function notAPlace(below: RootfsView, named: string, path: string, call: s
   const wish = wanted === path ? "it" : `/${wanted}`;
   return new BuildError("source", `${call}: not a directory`, {
     summary: `/${path} is ${what} in this stage, so ${wish} cannot be the working directory`,
-    help: "choose another path",
+    help: "name a directory, or a path where nothing is yet",
     details: { word: `/${wanted}` },
   });
 }

@@ -150,7 +150,7 @@ test("E30: compatibility-version 30 is made, 10 and 20 are not, others there are
 });
 
 test.each([
-  ["tarball", "did you mean type=tar (the files of the image, in a tar)? The others: image ("],
+  ["tarball", "did you mean type=tar (the files of the image, in a tar)? The others: image, registry, oci, "],
   ["docker-archive", "did you mean type=docker (an archive for docker load)? The others: "],
   ["rgistry", "did you mean type=registry (in a registry)?"],
   ["moon", "one of image (in tsbuild's store), registry (in a registry), "],

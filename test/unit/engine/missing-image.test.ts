@@ -31,7 +31,7 @@ const unknown = new BuildError("registry", "r.io/team/app:2.1: not found: NAME_U
 
 test.each([
   [["1", "2.0", "3"], 'did you mean "2.0"?'],
-  [["1"], "use a tag that it has: 1"],
+  [["1"], "use the only tag that it has: 1"],
   [["1", "3", "4", "5", "6", "7"], "use a tag that it has: 1, 3, 4, 5, 6, …"],
 ])("RG22: a tag that is not there, among %j", async (tags, help) => {
   expect(await explained(has(...tags))).toMatchObject({

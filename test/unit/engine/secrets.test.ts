@@ -21,11 +21,11 @@ test("U17: a secret's file that is not there is the flag's mistake; what is advi
     ...option,
     message: `failed to stat ${file}: no such file or directory`,
     summary: `--secret id=t: there is no file ${file}`,
-    help: "create it, or correct src, a path relative to the directory that you run tsbuild in",
+    help: "correct src, a path relative to the directory that you run tsbuild in, or create the file (and keep it out of the context, or in .dockerignore)",
   });
   await expect(readSecret(file, { secrets: [{ id: file }], environment: {} })).rejects.toMatchObject({
     ...option,
-    help: "create it, or add src=FILE, a path relative to the directory that you run tsbuild in",
+    help: "add src=FILE, a path relative to the directory that you run tsbuild in, or create the file (and keep it out of the context, or in .dockerignore)",
   });
 });
 

@@ -88,11 +88,9 @@ test("R03: the error says where the lines are that it does not show", async () =
   const shown = async (output: LastOutput) =>
     errorText(await failed({ exitCode: 3, oomKilled: false }, OP, output), { color: false, width: 80 }, "0");
   expect(await shown(lastOf(numbered(22)))).toContain(
-    "------\n > RUN make:\n… 2 lines before these are in the complete log\n3\n4\n",
+    "------\n > RUN make:\n… 2 earlier lines are in the complete log\n3\n4\n",
   );
-  expect(await shown(lastOf(numbered(21)))).toContain(
-    " > RUN make:\n… 1 line before these is in the complete log\n2\n",
-  );
+  expect(await shown(lastOf(numbered(21)))).toContain(" > RUN make:\n… 1 earlier line is in the complete log\n2\n");
   expect(await shown(lastOf(numbered(20)))).toContain(" > RUN make:\n1\n2\n");
 });
 
@@ -118,6 +116,6 @@ test("R03: only a shell is told to show its commands", async () => {
   const platform = hostPlatform();
   expect((await failed(crashed, { ...OP, platform }, NO_OUTPUT)).help).toContain("RUN set -x; …");
   expect((await failed(crashed, { ...OP, platform, args: ["/tool"] }, NO_OUTPUT)).help).toBe(
-    "a program that is built for another C library (glibc, musl) than this image has crashes so",
+    "programs that were built for another C library (glibc, musl) than this image's can crash in this way",
   );
 });
