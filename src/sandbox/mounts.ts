@@ -37,9 +37,11 @@ const MAX_SECRET_SIZE = 500 * 1024;
 const SYSTEM_TARGETS: readonly string[] = ["/dev", "/proc", "/sys"];
 
 /** Opens all mounts, parents first; `held` takes what has to be closed after the step. */
-export async function openMounts(request: MountRequest, held: AsyncDisposableStack): Promise<readonly OpenedMount[]> {
-  // S68: the last mount of a target wins.
-  const byTarget = new Map(request.mounts.map((one) => [cleanPath(`/${one.target}`), one]));
+export async function openMounts(asked: MountRequest, held: AsyncDisposableStack): Promise<readonly OpenedMount[]> {
+  // S68: of mounts with one target only the uppermost is made.
+  const upwards = asked.mounts.toSorted((a, b) => heightOf(a) - heightOf(b));
+  const request = { ...asked, mounts: upwards };
+  const byTarget = new Map(upwards.map((one) => [cleanPath(`/${one.target}`), one]));
   const targets = [...byTarget.keys()].sort(comparePaths);
   const secrets = new SecretFiles(request, held);
   const opened: OpenedMount[] = [];
@@ -51,6 +53,11 @@ export async function openMounts(request: MountRequest, held: AsyncDisposableSta
   }
   if (request.pipes.length > 0) opened.push(writePipes(request));
   return opened;
+}
+
+/** BuildKit puts secrets over what else is at a place, and ssh agents over secrets, whatever their order. */
+function heightOf({ kind }: SandboxMount): number {
+  return kind === "ssh" ? 2 : kind === "secret" ? 1 : 0;
 }
 
 interface OneMount {

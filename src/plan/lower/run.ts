@@ -107,7 +107,7 @@ function maskSecrets(scope: VariableScope, mounts: readonly MountOp[]): Variable
   return { get: (name) => (secrets.has(name) ? "****" : scope.get(name)), names: () => scope.names() };
 }
 
-/** The mounts in order; of several with one target the last one counts. Undefined where one is in error. */
+/** The mounts in order; of binds, caches and tmpfs with one target the last one counts, secrets and ssh lie above them. Undefined where one is in error. */
 function planMounts(
   instruction: RunInstruction,
   state: ImageState,
@@ -140,12 +140,18 @@ function planMounts(
       isSound = false;
       return;
     }
-    const place = mount.target ?? `env ${mount.kind === "secret" ? (mount.env ?? "") : ""}`;
+    const place = placeOf(mount, index);
     placed.delete(place);
     placed.set(place, mount);
   });
   noteMounts(context.needs, placed.values(), instruction.span);
   return isSound ? [...placed.values()] : undefined;
+}
+
+/** What two mounts of a RUN have in common of which only the last one counts; secrets and ssh agents displace none, for they may be missing. */
+function placeOf(mount: MountOp, index: number): string {
+  if (mount.kind === "secret" && mount.target === undefined) return `env ${mount.env ?? ""}`;
+  return mount.kind === "secret" || mount.kind === "ssh" ? `mount ${index}` : mount.target;
 }
 
 /** A bind without `from` sees the build context, a cache without `from` starts empty. */

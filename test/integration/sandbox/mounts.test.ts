@@ -96,6 +96,17 @@ test("S68: mounts nest whatever their order, also below a read-only one; of one 
   expect([readdirSync(stage), readdirSync(cache)]).toEqual([["source"], ["dep"]]);
 });
 
+test("S68: a secret lies above what else has its target, whatever their order", async () => {
+  const [cache, tmpfs] = [rig.directory("cache"), { kind: "tmpfs" as const, target: "/two" }];
+  const bind = { kind: "bind" as const, target: "/one", source: cache, readonly: true };
+  const { stdout, changes } = await rig.run("cat /one /two", {
+    mounts: [secret("/one", "first\n"), secret("/two", "over a tmpfs\n"), secret("/one", "last\n"), bind, tmpfs],
+  });
+  expect(stdout).toBe("last\nover a tmpfs\n");
+  expect(changes).toEqual([]);
+  expect(readdirSync(cache)).toEqual([]);
+});
+
 test("M30: tmpfs, with a size", async () => {
   const mounts = [{ kind: "tmpfs" as const, target: "/scratch", size: 1024 * 1024 }];
   const { stdout, changes } = await rig.run(

@@ -48,6 +48,16 @@ describe("mounts", () => {
     expect(await mountErrors("target=/")).toEqual(['[--mount=target=/] invalid mount target "/"']);
   });
 
+  test("R07: of binds, caches and tmpfs with one target the last counts; secrets and ssh displace none at planning", async () => {
+    const kindsOf = async (flags: string) => (await mountsOf(flags)).map(({ kind }) => kind);
+    const [bind, tmpfs] = ["--mount=target=/a", "--mount=type=tmpfs,target=/a"];
+    expect(await kindsOf(`${bind} ${tmpfs}`)).toEqual(["tmpfs"]);
+    expect(await kindsOf(`${tmpfs} ${bind}`)).toEqual(["bind"]);
+    const [secret, ssh] = ["--mount=type=secret,id=s,target=/a", "--mount=type=ssh,target=/a"];
+    expect(await kindsOf(`${bind} ${secret} ${ssh} ${secret}`)).toEqual(["bind", "secret", "ssh", "secret"]);
+    expect(await kindsOf(`${ssh} ${secret} ${bind}`)).toEqual(["ssh", "secret", "bind"]);
+  });
+
   test("M20–M24: cache", async () => {
     expect(await mountsOf("--mount=type=cache,target=/a//b/")).toEqual([
       { kind: "cache", target: "/a/b", id: "/a/b", sharing: "shared", source: "", readonly: false },
