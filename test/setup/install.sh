@@ -12,7 +12,7 @@ fi
 
 # command:package, one per line
 demo_needs="runc:runc crun:crun pasta:passt busybox:busybox-static"
-test_needs="$demo_needs slirp4netns:slirp4netns docker-registry:docker-registry skopeo:skopeo umoci:umoci podman:podman mmdebstrap:mmdebstrap git:git newuidmap:uidmap xz:xz-utils zstd:zstd openssl:openssl bzip2:bzip2 strace:strace useradd:passwd setcap:libcap2-bin setfattr:attr ssh-agent:openssh-client mount:mount mkfs.ext4:e2fsprogs"
+test_needs="$demo_needs slirp4netns:slirp4netns docker-registry:docker-registry skopeo:skopeo umoci:umoci podman:podman mmdebstrap:mmdebstrap git:git newuidmap:uidmap xz:xz-utils zstd:zstd openssl:openssl bzip2:bzip2 strace:strace useradd:passwd setcap:libcap2-bin setfattr:attr ssh-agent:openssh-client mount:mount mkfs.ext4:e2fsprogs ip:iproute2"
 [ "$purpose" = demo ] && needs=$demo_needs || needs=$test_needs
 
 missing=
