@@ -137,7 +137,11 @@ describe("ADD of git", () => {
     const url = `${sources.site.base}/wrong.git`;
     const add = (text: string): string[] => [sources.dockerfile(`FROM scratch\nADD ${text} /x\n`)];
     await sources.fails(add(`${url}#nope`), 1, ["repository does not contain ref nope", "Dockerfile:2"]);
-    await sources.fails(add(`${url}#main:nope`), 1, ["invalid subdir /nope", "no such file or directory", "Dockerfile:2"]);
+    await sources.fails(add(`${url}#main:nope`), 1, [
+      "invalid subdir /nope",
+      "no such file or directory",
+      "Dockerfile:2",
+    ]);
     await sources.fails(add(`--checksum=0000000 ${url}#main`), 1, [
       `expected checksum to match 0000000, got ${commit}`,
       "Dockerfile:2",
