@@ -25,6 +25,8 @@ export interface MountRequest {
 export interface OpenedMount extends PreparedMount, MountPoint {
   /** Whether its target lies in the step's root file system and not in another mount. */
   readonly isInRootfs: boolean;
+  /** Of targets inside it that were made for other mounts: the mode of the directory that was there before. */
+  readonly covered?: ReadonlyMap<string, number | undefined>;
 }
 
 /** Where heredoc scripts are; on the step's /dev, so never in a layer. */
@@ -121,11 +123,16 @@ function openOverlay(one: SandboxMount & { readonly kind: "overlay" }, context: 
     mountOverlay({ lowerDirs, ...(isWritten ? { upperDir } : {}), target: view, scratchDir: `${view}.w`, isRootless }),
   );
   const { path, stats } = resolveSubpath(view, one.subpath);
+  const covered = new Map<string, number | undefined>();
   if (stats.isDirectory()) {
     const stubs = new MountStubs(path, join(upperDir, path.slice(view.length)));
-    for (const target of inner) makeInner(stubs, target.slice(context.target.length), target, request);
+    for (const target of inner) {
+      const relative = target.slice(context.target.length);
+      covered.set(target, stubs.directoryMode(relative));
+      makeInner(stubs, relative, target, request);
+    }
   }
-  return { source: path, isDirectory: stats.isDirectory(), options: [one.writable ? "rw" : "ro"] };
+  return { source: path, isDirectory: stats.isDirectory(), options: [one.writable ? "rw" : "ro"], covered };
 }
 
 /** S67: links are followed inside the view, never out of it. */
@@ -206,6 +213,6 @@ function writePipes({ pipes, scratchDir }: MountRequest): OpenedMount {
   return { target: PIPES_TARGET, source, isDirectory: true, isInRootfs: false, options: ["ro", "nosuid", "nodev"] };
 }
 
-function isBelow(path: string, outer: string): boolean {
+export function isBelow(path: string, outer: string): boolean {
   return path === outer || path.startsWith(outer === "/" ? "/" : `${outer}/`);
 }

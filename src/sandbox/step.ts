@@ -2,7 +2,7 @@
 // Everything made here is undone in reverse order, whatever happens; after a kill -9 reap.ts does it from the record in the scratch directory.
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cleanPath, comparePaths } from "../base/container-path.ts";
+import { cleanPath } from "../base/container-path.ts";
 import { isErrno } from "../base/fs-atomic.ts";
 import { processFailure } from "../base/go-text.ts";
 import { BuildError, messageOf } from "../diagnostics/build-error.ts";
@@ -19,6 +19,7 @@ import {
 } from "./cgroup.ts";
 import { runContainer } from "./container.ts";
 import { emulatedArgs, emulatorMounts, findEmulator } from "./emulator.ts";
+import { MountPoints } from "./mount-points.ts";
 import { openMounts, type OpenedMount } from "./mounts.ts";
 import { resolvConfOf, type NetworkPool, type StepNetwork } from "./network.ts";
 import { adoptRoot, mountOverlay } from "./overlay.ts";
@@ -29,7 +30,7 @@ import type { SpecSeccomp } from "./runtime-spec.ts";
 import { DEFAULT_SEARCH_PATH, runtimeCommand, type RuntimeInvocation } from "./runtime.ts";
 import { FILTER_ANNOTATION, type FilterCache } from "./seccomp-cache.ts";
 import type { SandboxMount, StepRequest, StepResult } from "./step-request.ts";
-import { DEFAULT_SHM_SIZE, runtimeSpec, type PreparedMount, type SpecHost, type SpecInput } from "./spec.ts";
+import { DEFAULT_SHM_SIZE, runtimeSpec, type SpecHost, type SpecInput } from "./spec.ts";
 import { killStrays, mountIdentity, type MountIdentity } from "./strays.ts";
 import { MountStubs } from "./stubs.ts";
 import { resolveUser, UnknownUserError, type StepUser } from "./user.ts";
@@ -88,7 +89,7 @@ export async function runStep(world: StepWorld, request: StepRequest): Promise<S
     hostname: request.hostname,
     security: request.security,
     network: specNetwork(request, network),
-    mounts: mounts.map((mount) => (mount.isInRootfs ? placeMount(request, mount, stubs) : mount)),
+    mounts: new MountPoints(stubs, request.args).prepare(mounts),
     devices: request.devices,
     shmSize: request.shmSize ?? DEFAULT_SHM_SIZE,
     ulimits: request.ulimits,
@@ -212,7 +213,7 @@ function resolveStepUser(rootfs: string, request: StepRequest): StepUser {
   }
 }
 
-/** All that is mounted beside the system's file systems, parents first. */
+/** All that is mounted beside the system's file systems. */
 async function openStepMounts(
   { isRootless }: StepWorld,
   request: StepRequest,
@@ -230,8 +231,7 @@ async function openStepMounts(
   const wanted = [...(request.devices?.mounts ?? []).map(mountOfDevice), ...request.mounts];
   const opened = await openMounts({ mounts: wanted, pipes, scratchDir, isRootless }, held);
   const files = writeStepFiles(rootfs, request, network, opened);
-  const mounts = [...files, ...opened, ...emulatorMounts(emulator)];
-  return mounts.sort((a, b) => comparePaths(a.target.slice(1), b.target.slice(1)));
+  return [...files, ...opened, ...emulatorMounts(emulator)];
 }
 
 /** S62: where an image lacks them they become part of the layer; made here so that they are the same with every runtime. */
@@ -298,21 +298,6 @@ function writeStepFiles(
       chmodSync(source, 0o644);
       return { target, source, isDirectory: false, isInRootfs: target !== CA_BUNDLE_TARGET, options: HIDDEN_FILE };
     });
-}
-
-/** Its target exists from here on. A tmpfs takes over the mode of a directory that it covers, as runc does it by itself and crun does not. */
-function placeMount(request: StepRequest, mount: OpenedMount, stubs: MountStubs): PreparedMount {
-  const covered = mount.type === "tmpfs" ? stubs.directoryMode(mount.target) : undefined;
-  const mode = covered === undefined ? [] : [`mode=${covered.toString(8)}`];
-  try {
-    return { ...mount, target: stubs.prepare(mount), options: [...mount.options, ...mode] };
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    // BuildKit leaves it to the runtime, and says of it what it says of any command that fails.
-    const message = processFailure(request.args, "exit code: 1");
-    const help = "name another target, or remove what is there in an earlier RUN";
-    throw new BuildError(error.code, message, { cause: error, summary: error.message, help });
-  }
 }
 
 /** S10, R08: what the step says, the last of each name; PATH and HOME only where it says nothing. */

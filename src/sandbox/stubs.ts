@@ -66,6 +66,10 @@ export class MountStubs {
     return missing.length === 0 && stats.isDirectory() ? stats.mode & 0o7777 : undefined;
   }
 
+  has(target: string): boolean {
+    return this.#resolve(target).missing.length === 0;
+  }
+
   /** Removes from the upper directory, once it is unmounted, what {@link prepare} made and the step left empty, and copies of parents that nothing changed. */
   remove(): void {
     for (const { path, inode } of this.#stubs.toReversed()) {

@@ -127,6 +127,45 @@ test("M30: tmpfs has the mode of the directory that it covers, and 1777 where th
   expect(stdout).toBe("755 0\n1777 0\n");
 });
 
+test("M30: in another mount, tmpfs has the mode of the directory that is there, whatever the image has behind a link", async () => {
+  const [lower, cache, stage] = [rig.directory("linked"), rig.directory("cache"), rig.directory("stage")];
+  mkdirSync(join(lower, "usr/e/absent"), { recursive: true });
+  symlinkSync("/usr/e", join(lower, "link"));
+  for (const path of [join(cache, "there"), join(stage, "there")]) mkdirSync(path, { mode: 0o710 });
+  const tmpfs = (target: string) => ({ kind: "tmpfs" as const, target });
+  const { stdout, changes } = await rig.run("stat -c %a /usr/e/absent /usr/e/there /s/absent /s/there /link/named", {
+    lowerDirs: [rig.rootfs, lower],
+    mounts: [
+      { kind: "bind", target: "/link", source: cache, readonly: false },
+      ...["/usr/e/absent", "/usr/e/there", "/link/named"].map(tmpfs),
+      { kind: "overlay", target: "/s", lowerDirs: [stage], subpath: "/", writable: false },
+      ...["/s/absent", "/s/there"].map(tmpfs),
+    ],
+  });
+  expect(stdout).toBe("1777\n710\n1777\n710\n1777\n");
+  expect(changes).toEqual([]);
+  const made = ["absent", "named"].map((name) => (lstatSync(join(cache, name)).mode & 0o7777).toString(8));
+  expect(made).toEqual(["755", "755"]);
+});
+
+test("M02: what is mounted below a read-only mount that lacks its place is refused in words, and in BuildKit's", async () => {
+  const outer = { kind: "bind" as const, target: "/cache", source: rig.directory("cache"), readonly: true };
+  await expect(rig.run("true", { mounts: [outer, { kind: "tmpfs", target: "/cache/below" }] })).rejects.toMatchObject({
+    summary: "cannot mount at /cache/below: it is not there in what this RUN mounts at /cache, which is read-only",
+    help: "add rw to the mount at /cache",
+    message: 'process "/bin/sh -c true" did not complete successfully: exit code: 1',
+  });
+});
+
+test("M02: what is mounted below a file is refused in words, and in BuildKit's", async () => {
+  const inner = { kind: "tmpfs" as const, target: "/file/below" };
+  await expect(rig.run("true", { mounts: [secret("/file", "s"), inner] })).rejects.toMatchObject({
+    summary: "cannot mount at /file/below: what this RUN mounts at /file is a file",
+    help: "nothing can be below a file: name another target",
+    message: 'process "/bin/sh -c true" did not complete successfully: exit code: 1',
+  });
+});
+
 test("M44 S64: secrets have the owner and mode asked for, are on tmpfs, and leave nothing", async () => {
   const { stdout, changes } = await rig.run(
     `cat /run/secrets/a /home/app/b; stat -c '%a %u %g' /run/secrets/a /home/app/b /opt/tool; stat -f -c %T /run/secrets/a
