@@ -17,6 +17,7 @@ export type PlanCode =
   | "InvalidChecksum"
   | "InvalidChmod"
   | "InvalidGitSource"
+  | "InvalidHeredocName"
   | "InvalidMount"
   | "InvalidNetworkMode"
   | "InvalidPlatform"

@@ -15,7 +15,14 @@ import type { SandboxMount, StepRequest } from "../sandbox/sandbox.ts";
 import { cacheSeed, openCacheMount } from "./cache-mounts.ts";
 import { isRootfs, type Results } from "./key-inputs.ts";
 import { LastLines } from "./last-lines.ts";
-import { cacheStart, manifestOf, selectMountedFiles, type CacheStart, type MountedFiles } from "./mounted-files.ts";
+import {
+  cacheStart,
+  findMounted,
+  manifestOf,
+  selectMountedFiles,
+  type CacheStart,
+  type MountedFiles,
+} from "./mounted-files.ts";
 import { Redactor } from "./redact.ts";
 import type { MountedSecret } from "./secret-leak.ts";
 import type { SolveServices, StepLog } from "./services.ts";
@@ -73,7 +80,12 @@ export class ExecExecutor {
       if (id === undefined) continue;
       const isStage = isRootfs(this.#results.vertex(id));
       if (mount.kind === "bind" && isStage) {
-        inputs.set(mount, { lowerDirs: await lowerDirsOf(await this.#results.rootfs(id)) });
+        const rootfs = await this.#results.rootfs(id);
+        const isImage = this.#results.vertex(id).op.kind === "image";
+        const label = isImage ? "the mounted image" : "the mounted stage";
+        const ofImage = isImage ? op.args : undefined;
+        if (mount.source !== "") await findMounted(new RootfsView(rootfs), mount.source, label, ofImage);
+        inputs.set(mount, { lowerDirs: await lowerDirsOf(rootfs) });
         continue;
       }
       const source = isStage

@@ -5,7 +5,7 @@ import { processFailure } from "../base/go-text.ts";
 import { BuildError } from "../diagnostics/build-error.ts";
 import type { CacheMount } from "../graph/op.ts";
 import type { LayerManifest } from "../rootfs/layer.ts";
-import { resolvePath } from "../rootfs/resolve.ts";
+import { resolvePath, type ResolvedPath } from "../rootfs/resolve.ts";
 import type { Entry } from "../tree/entry.ts";
 import { arrayOf } from "../tree/sequence.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -60,10 +60,27 @@ export function cacheStart(
   return { entries: [{ ...file, path: ONE_FILE }], mode: 0o755, uid: 0, gid: 0, file: ONE_FILE };
 }
 
+/** Where `source` is, links followed. Fails with `source` where there is no such path; `args` are those of a step that mounts a whole image, where BuildKit notices it only when the step starts. */
+export async function findMounted(
+  tree: Tree,
+  source: string,
+  label: string,
+  args?: readonly string[],
+): Promise<ResolvedPath> {
+  const path = relativePath(source);
+  const resolved = await resolvePath(tree, path, { failure: noChecksum(label) });
+  if (resolved.entry) return resolved;
+  const error = await missingSource(tree, path, label);
+  if (args === undefined) throw error;
+  const isBlocked = resolved.blockedBy !== undefined;
+  const why = isBlocked ? `lstat /${path}: not a directory` : `open /${path}: no such file or directory`;
+  const { code, summary = why, help, details } = error;
+  throw new BuildError(code, processFailure(args, why), { summary, details, ...(help === undefined ? {} : { help }) });
+}
+
 /** Fails with `source` where there is no such path. */
 export async function selectMountedFiles(tree: Tree, source: string, label: string): Promise<MountedFiles> {
-  const resolved = await resolvePath(tree, relativePath(source), { failure: noChecksum(label) });
-  if (!resolved.entry) throw await missingSource(tree, resolved.path, label);
+  const resolved = await findMounted(tree, source, label);
   const walked = await tree.walk(resolved.path);
   const entries = await Promise.all(arrayOf(walked).map((entry) => withBytes(tree, entry)));
   const parents: Entry[] = [];

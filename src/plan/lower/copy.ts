@@ -12,6 +12,7 @@ import { goQuote } from "../../base/go-text.ts";
 import { copyHistory, historyEntry } from "../history.ts";
 import { withHistory, workdirOf, type ImageState } from "../image-state.ts";
 import { addMainContext } from "../sources.ts";
+import { checkHeredocName } from "../heredoc-name.ts";
 import { expandIn, nextStep, spanOr, type LowerContext } from "./context.ts";
 
 type CopyLike = CopyInstruction | AddInstruction;
@@ -69,6 +70,7 @@ function expandCopyWords(instruction: CopyLike, state: ImageState, context: Lowe
     const text = source.kind === "word" ? expandIn(source, state, context) : expandBody(source, state, context);
     if (text === undefined) isSound = false;
     else if (source.kind === "word") paths.push({ text, span: source.span });
+    else if (!checkHeredocName(source, context.reporter)) isSound = false;
     else inline.push({ name: source.name, content: text });
   }
   const dest = expandIn(instruction.dest, state, context);

@@ -6,6 +6,8 @@ import type { DeviceRequest, ExecOp, MountOp } from "../../graph/op.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseDevice } from "../devices.ts";
 import { goQuote } from "../../base/go-text.ts";
+import { relativePath } from "../../base/container-path.ts";
+import { checkHeredocName } from "../heredoc-name.ts";
 import { historyEntry, runHistory } from "../history.ts";
 import { scopeOf, shellOf, withHistory, workdirOf, type ImageState } from "../image-state.ts";
 import { planMount, withType } from "../mounts.ts";
@@ -16,12 +18,13 @@ import { expandIn, nextStep, spanOr, type LowerContext } from "./context.ts";
 
 export function lowerRun(instruction: RunInstruction, state: ImageState, context: LowerContext): ImageState {
   const command = commandOf(instruction, state);
+  const isNamed = command.pipes.length === 0 || checkHeredocName(instruction.heredocs[0]!, context.reporter);
   const inputs: (Digest | undefined)[] = [state.rootfs];
   const mounts = planMounts(instruction, state, context, inputs);
   const network = networkOf(instruction, context);
   const security = securityOf(instruction, context);
   const devices = devicesOf(instruction, context);
-  if (!mounts || !network || !security || !devices) return state;
+  if (!isNamed || !mounts || !network || !security || !devices) return state;
   const step = nextStep(instruction, state, context, {
     suffix: command.summary,
     scope: maskSecrets(scopeOf(state), mounts),
@@ -55,7 +58,7 @@ function commandOf(instruction: RunInstruction, state: ImageState): RunCommand {
   }
   const summary = heredocSummary(only.content);
   if (!only.content.startsWith("#!")) return { args: [...shell, only.content], pipes: [], summary };
-  const pipe = { name: only.name, content: only.content };
+  const pipe = { name: relativePath(only.name), content: only.content };
   return { args: [...shell, `/dev/pipes/${only.name}`], pipes: [pipe], summary };
 }
 

@@ -136,16 +136,24 @@ export async function missingSource(tree: Tree, path: string, label: string): Pr
   const similar = suggest(baseName(path), names);
   const shown = (at: string): string => (isInImage(label) ? `/${at}` : at);
   const near = shown(joinRelative(parent.path, similar ?? ""));
+  const { entry: link } = await resolvePath(tree, path, { followLast: false });
   const why = similar?.toLowerCase() === baseName(path).toLowerCase() ? " Only upper and lower case differ" : "";
   return new BuildError("source", `${noChecksum(label)}${JSON.stringify(`/${path}`)}: not found`, {
-    summary: `there is no "${shown(path)}" in ${label}`,
-    help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
+    ...(link?.type === "symlink"
+      ? {
+          summary: `"${shown(path)}" in ${label} is a link to "${link.linkname ?? ""}", which is not there`,
+          help: "make what it leads to, or name another path",
+        }
+      : {
+          summary: `there is no "${shown(path)}" in ${label}`,
+          help: similar === undefined ? whereItLooked(label) : `did you mean "${near}"?${why}`,
+        }),
     details: { word: path },
   });
 }
 
 function isInImage(label: string): boolean {
-  return /^(?:stage|image) /.test(label);
+  return /^(?:stage|image|the mounted) /.test(label);
 }
 
 /** How BuildKit begins to say why it cannot have a source. */

@@ -1,4 +1,4 @@
-// What a RUN asks of whoever builds: secrets and agents that may be missing, and rights over the machine. Reference M42, M43, M52, R05, S09, S40, S52, S64.
+// What a RUN asks of whoever builds: secrets and agents that may be missing, and rights over the machine. Reference M11, M42, M43, M52, R05, S09, S40, S52, S64.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -90,3 +90,23 @@ test("R04, R05, S40: rights over the machine are given by name, and one does not
     expect.stringContaining("unknown entitlement network.hots") as string,
   ]);
 });
+
+test.each([
+  ["from=made,source=/dead", '"/dead" in the mounted stage is a link to "nowhere"', '"/dead": not found'],
+  ["from=made,source=/none", 'there is no "/none" in the mounted stage', '"/none": not found'],
+  [
+    "from=busybox,source=none",
+    'there is no "/none" in the mounted image',
+    "complete successfully: open /none: no such file",
+  ],
+])(
+  "M11: what a bind mount of %s lacks is told at its source, with BuildKit's sentence",
+  async (from, cause, sentence) => {
+    const Dockerfile = `FROM busybox AS made\nRUN ln -s nowhere /dead\nFROM busybox\nRUN --mount=type=bind,target=/x,${from} true\n`;
+    const { code, stderr } = await rig.tsbuild([rig.context({ Dockerfile })]);
+    expect(stderr).toContain(`error: ${cause}`);
+    expect(stderr).toContain(":4:");
+    expect(/buildkit: .*/.exec(stderr)?.[0]).toContain(sentence);
+    expect(code).toBe(1);
+  },
+);

@@ -121,3 +121,18 @@ test("1.14: several platforms are told apart, a cross build says its target", as
     expect.arrayContaining(["[linux/amd64->arm64 b 2/2] RUN x", "[linux/arm64 stage-1 2/3] RUN y"]),
   );
 });
+
+test("H05: a heredoc that becomes a file has a name that a file in one directory can have", async () => {
+  const named = (name: string) => [
+    `COPY <<${name} /x\nx\n${name}`,
+    `ADD <<${name} /x\nx\n${name}`,
+    `RUN <<${name}\n#!/bin/sh\n${name}`,
+  ];
+  for (const line of named("d/e"))
+    expect(await errorsOf(`FROM busybox\n${line}`)).toEqual(["[<<d/e] open /d/e: no such file or directory"]);
+  for (const line of [...named("."), ...named("/")])
+    expect(await errorsOf(`FROM busybox\n${line}`)).toEqual([expect.stringMatching(/ open : is a directory$/)]);
+  for (const line of [...named("d/"), ...named("../e"), "RUN cat <<d/e\nx\nd/e", "RUN <<d/e\nx\nd/e"])
+    expect(await errorsOf(`FROM busybox\n${line}`)).toEqual([]);
+  expect((await run("RUN <<d/\n#!/bin/sh\nd/")).pipes).toMatchObject([{ name: "d" }]);
+});
