@@ -60,7 +60,7 @@ export function cacheStart(
   return { entries: [{ ...file, path: ONE_FILE }], mode: 0o755, uid: 0, gid: 0, file: ONE_FILE };
 }
 
-/** Where `source` is, links followed. Fails with `source` where there is no such path; `args` are those of a step that mounts a whole image, where BuildKit notices it only when the step starts. */
+/** Where `source` is, links followed. Fails with `source` where there is no such path; `args` are those of a step that mounts a whole image, where BuildKit notices it only when the step starts, unless a link leads nowhere. */
 export async function findMounted(
   tree: Tree,
   source: string,
@@ -71,7 +71,8 @@ export async function findMounted(
   const resolved = await resolvePath(tree, path, { failure: noChecksum(label) });
   if (resolved.entry) return resolved;
   const error = await missingSource(tree, path, label);
-  if (args === undefined) throw error;
+  const { entry: link } = await resolvePath(tree, path, { followLast: false });
+  if (args === undefined || link) throw error;
   const isBlocked = resolved.blockedBy !== undefined;
   const why = isBlocked ? `lstat /${path}: not a directory` : `open /${path}: no such file or directory`;
   const { code, summary = why, help, details } = error;
