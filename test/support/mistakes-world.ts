@@ -2,7 +2,7 @@
 // carets stay where they are.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startRegistry } from "./registry/server.ts";
 import { openRig, type CommandResult, type Rig } from "./rig.ts";
@@ -110,6 +110,12 @@ function smallCgroup(): Disposable & { readonly name: string } {
     name,
     [Symbol.dispose]: () => {
       rmdirSync(path);
+      if (!isV1) return;
+      // The runtime has made it in the other hierarchies.
+      for (const hierarchy of readdirSync("/sys/fs/cgroup")) {
+        const made = join("/sys/fs/cgroup", hierarchy, name);
+        if (existsSync(made)) rmdirSync(made);
+      }
     },
   };
 }
